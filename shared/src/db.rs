@@ -1,0 +1,269 @@
+//! The one place that knows about connections: TLS, opening, reuse, deadlines and the second try.
+//!
+//! A sandbox serves one request at a time, so it keeps one connection. It is opened while the runtime starts, used for consecutive
+//! requests while it is fresh, and never kept across a time-out, because the next statement would queue behind the one that is
+//! still running. Freshness goes by the wall clock: a frozen sandbox's monotonic clock may stand still, and `Client::is_closed` can
+//! say false about a connection that died meanwhile.
+//!
+//! Every statement can be sent twice: reads by nature, writes because their ids are fixed beforehand and storing an id twice is
+//! storing it once. So a lost connection costs the caller a delay and no error, as long as the deadline allows.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use lambda_http::tracing::warn;
+use postgres_native_tls::MakeTlsConnector;
+use tokio::sync::OnceCell;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout};
+use tokio_postgres::config::SslNegotiation;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, Row};
+
+use crate::error::{Error, Result};
+
+/// Idle for longer than this, a connection may have been dropped by whatever is on the way, unnoticed.
+const MAX_IDLE: Duration = Duration::from_secs(30);
+/// Older than this, a connection is replaced, so that poolers and servers can be drained.
+const MAX_AGE: Duration = Duration::from_mins(10);
+/// How long an answer on a used connection is waited for before the connection is taken for dead, and a fresh one tried.
+const USED_PATIENCE: Duration = Duration::from_secs(3);
+/// How long one request may take, unless [`Database::until`] says less.
+pub(crate) const REQUEST_BUDGET: Duration = Duration::from_secs(10);
+
+/// A statement's parameters, with their types: what keeps the driver from asking the server for them.
+pub(crate) type Parameters<'a> = [(&'a (dyn ToSql + Sync), Type)];
+
+/// The database, as one request sees it: clones share the connection, and each has a deadline of its own.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use shared::{Database, config};
+///
+/// let database = Database::new(config::database("DATABASE_URL", &std::env::var("DATABASE_URL")?)?);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Database {
+    process: Arc<Process>,
+    deadline: Option<Instant>,
+    usage: Arc<Usage>,
+}
+
+/// What the process has once.
+struct Process {
+    config: tokio_postgres::Config,
+    tls: OnceCell<MakeTlsConnector>,
+    kept: Mutex<Option<Kept>>,
+}
+
+enum Kept {
+    Opening(JoinHandle<Result<Connection>>),
+    Open(Connection),
+}
+
+struct Connection {
+    client: Client,
+    driver: JoinHandle<()>,
+    opened: SystemTime,
+    used: Option<SystemTime>,
+}
+
+/// What a request cost, for its log line.
+#[derive(Default)]
+pub(crate) struct Usage {
+    micros: AtomicU64,
+    statements: AtomicU32,
+    connects: AtomicU32,
+}
+
+impl Usage {
+    /// Time spent waiting for the database, connecting included.
+    pub(crate) fn milliseconds(&self) -> f64 {
+        Duration::from_micros(self.micros.load(Ordering::Relaxed)).as_secs_f64() * 1e3
+    }
+
+    /// Statements sent: one, unless something was retried.
+    pub(crate) fn statements(&self) -> u32 {
+        self.statements.load(Ordering::Relaxed)
+    }
+
+    /// Connections that had to be opened, the one from start-up included.
+    pub(crate) fn connects(&self) -> u32 {
+        self.connects.load(Ordering::Relaxed)
+    }
+}
+
+impl Database {
+    /// A database that is connected to when it is first needed.
+    #[must_use]
+    pub fn new(config: tokio_postgres::Config) -> Self {
+        let process = Process { config, tls: OnceCell::new(), kept: Mutex::new(None) };
+        Self { process: Arc::new(process), deadline: None, usage: Arc::default() }
+    }
+
+    /// Starts to connect, in the background: the first statement takes over from there.
+    pub(crate) fn connect_ahead(&self) {
+        let process = Arc::clone(&self.process);
+        *self.kept() = Some(Kept::Opening(tokio::spawn(async move { process.connect().await })));
+    }
+
+    /// The same database for one request, which gives up at `deadline`.
+    #[must_use]
+    pub fn until(&self, deadline: Instant) -> Self {
+        Self { process: Arc::clone(&self.process), deadline: Some(deadline), usage: Arc::default() }
+    }
+
+    pub(crate) fn usage(&self) -> &Usage {
+        &self.usage
+    }
+
+    /// Runs one statement: one round trip on a warm connection.
+    ///
+    /// # Errors
+    /// [`Error::Database`] and [`Error::DatabaseTimeout`]; a lost connection only if a fresh one was lost, too.
+    pub(crate) async fn query(&self, sql: &str, parameters: &Parameters<'_>) -> Result<Vec<Row>> {
+        let started = Instant::now();
+        let deadline = self.deadline.unwrap_or(started + REQUEST_BUDGET);
+        let kept = self.take_fresh();
+        let mut outcome = self.attempt(kept, sql, parameters, deadline).await;
+        if let Err(error) = &outcome
+            && is_lost(error)
+            && Instant::now() < deadline
+        {
+            warn!(error = error as &dyn std::error::Error, "database connection lost, trying a fresh one");
+            outcome = self.attempt(None, sql, parameters, deadline).await;
+        }
+        let spent = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.usage.micros.fetch_add(spent, Ordering::Relaxed);
+        outcome
+    }
+
+    async fn attempt(&self, kept: Option<Kept>, sql: &str, parameters: &Parameters<'_>, deadline: Instant) -> Result<Vec<Row>> {
+        let left = || deadline.saturating_duration_since(Instant::now());
+        let mut connection = match kept {
+            Some(Kept::Open(connection)) => connection,
+            Some(Kept::Opening(mut opening)) => {
+                self.usage.connects.fetch_add(1, Ordering::Relaxed);
+                let opened = timeout(left(), &mut opening).await;
+                opening.abort();
+                opened.map_err(|_| Error::DatabaseTimeout)?.map_err(|error| Error::Internal(error.into()))??
+            }
+            None => {
+                self.usage.connects.fetch_add(1, Ordering::Relaxed);
+                timeout(left(), self.process.connect()).await.map_err(|_| Error::DatabaseTimeout)??
+            }
+        };
+        // A new connection may have a database to wake up behind it; a used one that is silent is probably dead.
+        let patience = if connection.used.is_none() && !is_over(connection.opened, USED_PATIENCE) {
+            left()
+        } else {
+            left().min(USED_PATIENCE)
+        };
+
+        self.usage.statements.fetch_add(1, Ordering::Relaxed);
+        let outcome = timeout(patience, connection.client.query_typed(sql, parameters))
+            .await
+            .map_err(|_| Error::DatabaseTimeout)?
+            .map_err(Error::Database);
+        if outcome.as_ref().err().is_none_or(|error| !is_lost(error)) {
+            connection.used = Some(SystemTime::now());
+            *self.kept() = Some(Kept::Open(connection));
+        }
+        outcome
+    }
+
+    /// The kept connection, unless it is too old or was idle for too long.
+    fn take_fresh(&self) -> Option<Kept> {
+        match self.kept().take()? {
+            Kept::Open(connection)
+                if connection.client.is_closed()
+                    || is_over(connection.opened, MAX_AGE)
+                    || is_over(connection.used.unwrap_or(connection.opened), MAX_IDLE) =>
+            {
+                None
+            }
+            kept => Some(kept),
+        }
+    }
+
+    fn kept(&self) -> std::sync::MutexGuard<'_, Option<Kept>> {
+        // Nothing is done under the lock that could leave it half done.
+        self.process.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Process {
+    async fn connect(&self) -> Result<Connection> {
+        let opened = SystemTime::now();
+        let tls = self.tls.get_or_try_init(|| self.load_roots()).await?.clone();
+        let (client, connection) = self.config.connect(tls).await.map_err(Error::Database)?;
+        // What ends a connection is reported by the statement that it ends.
+        let driver = tokio::spawn(async move { drop(connection.await) });
+        Ok(Connection { client, driver, opened, used: None })
+    }
+
+    /// Reads and parses the roots on another thread: it takes milliseconds of CPU, while the runtime could already ask for work.
+    async fn load_roots(&self) -> Result<MakeTlsConnector> {
+        let negotiation = self.config.get_ssl_negotiation();
+        tokio::task::spawn_blocking(move || tls_connector(negotiation))
+            .await
+            .map_err(|error| Error::Internal(error.into()))?
+            .map_err(|error| Error::Internal(error.into()))
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // The driver would wait for an answer that may never come, and hold the socket.
+        self.driver.abort();
+    }
+}
+
+/// TLS that checks the server's chain and host name, trusting the system's roots or those in `SSL_CERT_FILE`.
+///
+/// # Errors
+/// The roots can't be read.
+pub fn tls_connector(negotiation: SslNegotiation) -> Result<MakeTlsConnector, native_tls::Error> {
+    let mut builder = native_tls::TlsConnector::builder();
+    // OpenSSL reads SSL_CERT_FILE itself; the TLS of macOS and Windows does not.
+    if !cfg!(target_os = "linux")
+        && let Some(pem) = std::env::var_os("SSL_CERT_FILE").and_then(|file| std::fs::read(file).ok())
+    {
+        builder.add_root_certificate(native_tls::Certificate::from_pem(&pem)?);
+    }
+    if negotiation == SslNegotiation::Direct {
+        postgres_native_tls::set_postgresql_alpn(&mut builder);
+    }
+    Ok(MakeTlsConnector::new(builder.build()?))
+}
+
+/// By the wall clock; one that was set back says nothing, so that counts as over.
+fn is_over(since: SystemTime, limit: Duration) -> bool {
+    since.elapsed().map_or(true, |elapsed| elapsed > limit)
+}
+
+/// Whether the same statement may well succeed on another connection.
+fn is_lost(error: &Error) -> bool {
+    match error {
+        Error::DatabaseTimeout => true,
+        Error::Database(error) => error.as_db_error().is_none_or(|error| {
+            let code = error.code();
+            // PgBouncer reports everything of its own as 08P01, restarts and full pools among it.
+            code.code().starts_with("08")
+                || [
+                    SqlState::ADMIN_SHUTDOWN,
+                    SqlState::CRASH_SHUTDOWN,
+                    SqlState::CANNOT_CONNECT_NOW,
+                    SqlState::TOO_MANY_CONNECTIONS,
+                    SqlState::T_R_DEADLOCK_DETECTED,
+                    SqlState::T_R_SERIALIZATION_FAILURE,
+                ]
+                .contains(code)
+        }),
+        _ => false,
+    }
+}

@@ -1,0 +1,173 @@
+//! One error for the whole crate, and what becomes of it.
+//!
+//! An error has two readers. The caller reads [`Error::status`], [`Error::code`], [`Error::param`] and [`Error::detail`]: what was
+//! wrong with the request and what would be right. Whoever is on call reads the log: the error itself with the chain of its
+//! sources, text from the database included. For a fault of ours the two have nothing in common, and that is the point: `detail`
+//! has no access to a source, so no statement, host name or other user's data can slip through.
+
+use lambda_http::http::StatusCode;
+
+/// The crate's result.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Everything that can go wrong with a request.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The request says something that can't be; `param` is the path of the field at fault, such as `messages[3].role`.
+    #[error("{}", .invalid.detail)]
+    Invalid {
+        /// Where, if it is in one place.
+        param: Option<String>,
+        /// What.
+        invalid: Invalid,
+    },
+    /// The event carries no identity.
+    #[error("no identity in the event")]
+    Unauthenticated,
+    /// The caller acts for another user.
+    #[error("the caller may not act for this user")]
+    Forbidden,
+    /// No such conversation or message, or another user's: nobody is told which.
+    #[error("no such conversation or message for this caller")]
+    NotFound,
+    /// An id that exists with other content or another owner.
+    #[error("the id is taken")]
+    Conflict {
+        /// The path of the id.
+        param: String,
+    },
+    /// `If-Match` names another version.
+    #[error("the version is another one")]
+    PreconditionFailed,
+    /// A body that is not `application/json`.
+    #[error("the body is not application/json")]
+    UnsupportedMediaType,
+    /// The database could not be reached, or refused the statement.
+    #[error("the database failed")]
+    Database(#[source] tokio_postgres::Error),
+    /// The database did not answer before the request's deadline.
+    #[error("the database did not answer in time")]
+    DatabaseTimeout,
+    /// A fault of ours.
+    #[error("internal error")]
+    Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Why a value was refused, before it is known which field it came from.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{detail}")]
+pub struct Invalid {
+    /// The kind of fault.
+    pub fault: Fault,
+    /// What was wrong and what would be right, for the caller.
+    pub detail: String,
+}
+
+/// The kinds of malformed input, one for each `code` of the contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// An id that is not a hyphenated UUID.
+    Uuid,
+    /// A parameter of the wrong type, or out of its range.
+    Parameter,
+    /// A body that is not the JSON object that was asked for.
+    Body,
+    /// A character that can't be stored.
+    Character,
+    /// The same field twice.
+    Ambiguous,
+    /// A required field is not there.
+    Missing,
+    /// More than the limit of its kind.
+    TooLarge,
+}
+
+impl Invalid {
+    pub(crate) fn new(fault: Fault, detail: impl Into<String>) -> Self {
+        Self { fault, detail: detail.into() }
+    }
+
+    /// Names the field.
+    pub(crate) fn at(self, param: impl Into<String>) -> Error {
+        Error::Invalid { param: Some(param.into()), invalid: self }
+    }
+}
+
+impl From<Invalid> for Error {
+    fn from(invalid: Invalid) -> Self {
+        Self::Invalid { param: None, invalid }
+    }
+}
+
+impl Error {
+    /// The status of the response.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Invalid { invalid, .. } if invalid.fault == Fault::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Invalid { .. } => StatusCode::BAD_REQUEST,
+            Self::Unauthenticated => StatusCode::UNAUTHORIZED,
+            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Conflict { .. } => StatusCode::CONFLICT,
+            Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
+            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Database(_) | Self::DatabaseTimeout | Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// The stable name of the error, for programs: the `code` of the problem document.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Invalid { invalid, .. } => match invalid.fault {
+                Fault::Uuid => "invalid_uuid",
+                Fault::Parameter => "invalid_parameter",
+                Fault::Body => "invalid_body",
+                Fault::Character => "invalid_character",
+                Fault::Ambiguous => "ambiguous_parameter",
+                Fault::Missing => "missing_parameter",
+                Fault::TooLarge => "payload_too_large",
+            },
+            Self::Unauthenticated => "unauthenticated",
+            Self::Forbidden => "forbidden",
+            Self::NotFound => "not_found",
+            Self::Conflict { .. } => "conflict",
+            Self::PreconditionFailed => "precondition_failed",
+            Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::Database(_) | Self::DatabaseTimeout => "database_error",
+            Self::Internal(_) => "internal_error",
+        }
+    }
+
+    /// The path of the field at fault, where there is one.
+    #[must_use]
+    pub fn param(&self) -> Option<&str> {
+        match self {
+            Self::Invalid { param, .. } => param.as_deref(),
+            Self::Conflict { param } => Some(param),
+            Self::PreconditionFailed => Some("If-Match"),
+            _ => None,
+        }
+    }
+
+    /// What the caller is told: what was wrong and what would be right.
+    #[must_use]
+    pub fn detail(&self) -> &str {
+        match self {
+            Self::Invalid { invalid, .. } => &invalid.detail,
+            Self::Unauthenticated => "the request carries no identity; send a valid bearer token",
+            Self::Forbidden => "the token's sub is another user_id; leave user_id out, or use a token with the service scope",
+            Self::NotFound => "no such conversation or message",
+            Self::Conflict { .. } => "this id is taken, with other content or by another owner; use a new UUID",
+            Self::PreconditionFailed => "the conversation has changed since; read it again and send its current ETag",
+            Self::UnsupportedMediaType => "a body must be JSON, sent with content-type: application/json",
+            Self::Database(_) => "the database failed; the request can be sent again safely if it names its ids",
+            Self::DatabaseTimeout => {
+                "the database did not answer in time; the request can be sent again safely if it names its ids"
+            }
+            Self::Internal(_) => "something failed on our side; the log has the cause under this request_id",
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! The event of an API Gateway HTTP API (payload format 2.0), as far as it is read.
+//!
+//! `lambda_http` has this type too, with a conversion to `http::Request` on top. The conversion panics on a body that is not
+//! base64 although the event says so, on a header value or a path that is not ASCII, and it replaces what is not UTF-8 in a query
+//! with U+FFFD: a client could send any of these. Here they are an error, or simply text.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Deserialize;
+use serde_json::Value;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Event {
+    pub(super) route_key: Option<String>,
+    pub(super) raw_path: Option<String>,
+    raw_query_string: Option<String>,
+    query_string_parameters: Option<HashMap<String, String>>,
+    pub(super) headers: Option<HashMap<String, String>>,
+    pub(super) path_parameters: Option<HashMap<String, String>>,
+    pub(super) body: Option<String>,
+    pub(super) is_base64_encoded: bool,
+    pub(super) request_context: Option<RequestContext>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct RequestContext {
+    authorizer: Option<Authorizer>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Authorizer {
+    jwt: Option<Jwt>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Jwt {
+    claims: Option<HashMap<String, Value>>,
+}
+
+impl Event {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        let headers = self.headers.as_ref()?;
+        // API Gateway writes names in lower case; other senders of the same format need not.
+        headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+
+    /// The query string as it was sent. Events written by hand may have only the decoded form.
+    pub(super) fn query(&self) -> Cow<'_, str> {
+        match (&self.raw_query_string, &self.query_string_parameters) {
+            (None, Some(parameters)) => {
+                let encode = |text| utf8_percent_encode(text, NON_ALPHANUMERIC);
+                let pairs = parameters.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value)));
+                pairs.collect::<Vec<_>>().join("&").into()
+            }
+            (raw, _) => raw.as_deref().unwrap_or_default().into(),
+        }
+    }
+
+    pub(super) fn claims(&self) -> Option<&HashMap<String, Value>> {
+        self.request_context.as_ref()?.authorizer.as_ref()?.jwt.as_ref()?.claims.as_ref()
+    }
+
+    /// The route's path, such as `/users/{user_id}/conversations`, where API Gateway has matched one.
+    pub(super) fn route(&self) -> Option<&str> {
+        self.route_key.as_deref()?.split_once(' ').map(|(_method, path)| path)
+    }
+}

@@ -1,0 +1,278 @@
+//! The fields of a request, from its query string or its JSON body, read by name and type.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::RangeInclusive;
+
+use percent_encoding::percent_decode_str;
+use serde::Deserialize;
+use serde::de::{MapAccess, Visitor};
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use crate::error::{Error, Fault, Invalid, Result};
+use crate::models::{Content, Json, Metadata, NewMessage, Role, Text, lone_surrogate};
+
+/// Named values, each taken once. What is left at the end nobody asked for.
+pub(crate) struct Fields<'a> {
+    /// Where these fields are, such as `messages[3].`
+    prefix: String,
+    values: BTreeMap<String, Value<'a>>,
+    known: Vec<&'static str>,
+}
+
+enum Value<'a> {
+    Query(String),
+    Json(&'a RawValue),
+}
+
+impl<'a> Fields<'a> {
+    /// Reads both sources; a field in both, or twice in one, is ambiguous.
+    pub(super) fn read(query: &str, body: Option<&'a str>) -> Result<Self> {
+        let mut fields = Self { prefix: String::new(), values: BTreeMap::new(), known: Vec::new() };
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let name = decode_query(name).map_err(Error::from)?;
+            let value = decode_query(value).map_err(|invalid| invalid.at(name.clone()))?;
+            fields.insert(name, Value::Query(value))?;
+        }
+        if let Some(body) = body {
+            fields.insert_object(body)?;
+        }
+        Ok(fields)
+    }
+
+    fn insert_object(&mut self, json: &'a str) -> Result<()> {
+        let Object(members) = serde_json::from_str(json).map_err(|error| {
+            let what = if error.is_data() { "is a JSON object".to_owned() } else { format!("is not valid JSON: {error}") };
+            match self.prefix.strip_suffix('.') {
+                None => Error::from(Invalid::new(Fault::Body, format!("the body {what}"))),
+                Some(element) => Invalid::new(Fault::Parameter, format!("each message {what}")).at(element),
+            }
+        })?;
+        for (name, value) in members {
+            self.insert(name, Value::Json(value))?;
+        }
+        Ok(())
+    }
+
+    fn insert(&mut self, name: String, value: Value<'a>) -> Result<()> {
+        let path = self.path(&name);
+        match self.values.insert(name, value) {
+            None => Ok(()),
+            Some(_) => {
+                Err(Invalid::new(Fault::Ambiguous, "the field is there twice; send it once, in the query string or in the body")
+                    .at(path))
+            }
+        }
+    }
+
+    fn path(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
+    fn take(&mut self, name: &'static str) -> Option<Value<'a>> {
+        self.known.push(name);
+        // Null is how JSON says that nothing is there.
+        self.values.remove(name).filter(|value| !matches!(value, Value::Json(raw) if raw.get() == "null"))
+    }
+
+    fn wanted(&self, name: &str, what: &str) -> Error {
+        Invalid::new(Fault::Parameter, format!("{what} is wanted")).at(self.path(name))
+    }
+
+    /// A string, made into a `T`.
+    pub(crate) fn parse<T>(&mut self, name: &'static str, parse: impl FnOnce(String) -> Result<T, Invalid>) -> Result<Option<T>> {
+        let text = match self.take(name) {
+            None => return Ok(None),
+            Some(Value::Query(text)) => text,
+            Some(Value::Json(raw)) => {
+                string(raw).ok_or_else(|| self.wanted(name, "a string"))?.map_err(|invalid| invalid.at(self.path(name)))?
+            }
+        };
+        parse(text).map(Some).map_err(|invalid| invalid.at(self.path(name)))
+    }
+
+    /// A hyphenated UUID.
+    pub(crate) fn uuid(&mut self, name: &'static str) -> Result<Option<Uuid>> {
+        self.parse(name, |text| parse_uuid(&text))
+    }
+
+    /// `true` or `false`.
+    pub(crate) fn flag(&mut self, name: &'static str) -> Result<Option<bool>> {
+        let value = self.take(name);
+        match scalar(value.as_ref()) {
+            None => Ok(None),
+            Some("true") => Ok(Some(true)),
+            Some("false") => Ok(Some(false)),
+            Some(_) => Err(self.wanted(name, "true or false")),
+        }
+    }
+
+    /// A whole number in a range.
+    pub(crate) fn integer(&mut self, name: &'static str, range: RangeInclusive<i64>) -> Result<Option<i64>> {
+        let value = self.take(name);
+        let Some(text) = scalar(value.as_ref()) else { return Ok(None) };
+        match text.parse() {
+            Ok(number) if range.contains(&number) => Ok(Some(number)),
+            _ if *range.end() == i64::MAX => Err(self.wanted(name, &format!("a whole number from {}", range.start()))),
+            _ => Err(self.wanted(name, &format!("a whole number from {} to {}", range.start(), range.end()))),
+        }
+    }
+
+    /// Any JSON but null; in the query string, its text.
+    pub(crate) fn json(&mut self, name: &'static str) -> Result<Option<Json>> {
+        let json = match self.take(name) {
+            None => return Ok(None),
+            Some(Value::Query(text)) => Json::parse(text),
+            Some(Value::Json(raw)) => Json::from_raw(raw.to_owned()),
+        };
+        json.map(|json| Some(json).filter(|json| json.as_str() != "null")).map_err(|invalid| invalid.at(self.path(name)))
+    }
+
+    /// A JSON object.
+    pub(crate) fn metadata(&mut self) -> Result<Option<Metadata>> {
+        self.json("metadata")?.map(|json| Metadata::parse(json).map_err(|invalid| invalid.at(self.path("metadata")))).transpose()
+    }
+
+    /// A string, or an array of parts; in the query string always a string.
+    pub(crate) fn content(&mut self) -> Result<Option<Content>> {
+        let content = match self.take("content") {
+            None => return Ok(None),
+            Some(Value::Query(text)) => Content::text(text),
+            Some(Value::Json(raw)) => match string(raw) {
+                Some(text) => text.and_then(Content::text),
+                None => Json::from_raw(raw.to_owned()).and_then(Content::parts),
+            },
+        };
+        content.map(Some).map_err(|invalid| invalid.at(self.path("content")))
+    }
+
+    /// One message, of the members that are there.
+    fn message(&mut self) -> Result<NewMessage> {
+        let role = self.parse("role", |text| Role::parse(&text))?.ok_or_else(|| {
+            Invalid::new(Fault::Missing, "role is required: user, assistant, tool, system or developer").at(self.path("role"))
+        })?;
+        let (content, tool_calls) = (self.content()?, self.json("tool_calls")?);
+        let mut message = NewMessage::new(role, content, tool_calls).map_err(|(name, invalid)| invalid.at(self.path(name)))?;
+        if let Some(id) = self.uuid("id")? {
+            message.id = id;
+        }
+        message.tool_call_id = self.parse("tool_call_id", Text::parse)?;
+        message.name = self.parse("name", Text::parse)?;
+        if let Some(metadata) = self.metadata()? {
+            message.metadata = metadata;
+        }
+        Ok(message)
+    }
+
+    /// The messages to store, and whether they came as an array.
+    pub(super) fn messages(mut self) -> Result<(Vec<NewMessage>, bool)> {
+        const MAX_MESSAGES: usize = 500;
+        let Some(Value::Json(batch)) = self.take("messages") else {
+            let message = self.message()?;
+            self.finish()?;
+            return Ok((vec![message], false));
+        };
+        let elements: Vec<&RawValue> =
+            serde_json::from_str(batch.get()).map_err(|_| self.wanted("messages", "an array of 1 to 500 messages"))?;
+        if elements.is_empty() || elements.len() > MAX_MESSAGES {
+            return Err(self.wanted("messages", "an array of 1 to 500 messages"));
+        }
+        if let Some(name) = MESSAGE_MEMBERS.iter().find(|name| self.values.contains_key(**name)) {
+            return Err(Invalid::new(Fault::Ambiguous, "with messages, a message's fields are given in the array").at(*name));
+        }
+        self.finish()?;
+
+        let mut messages = Vec::with_capacity(elements.len());
+        let mut seen = BTreeMap::new();
+        for (index, element) in elements.into_iter().enumerate() {
+            let mut fields = Fields { prefix: format!("messages[{index}]."), values: BTreeMap::new(), known: Vec::new() };
+            fields.insert_object(element.get())?;
+            let message = fields.message()?;
+            fields.finish()?;
+            if let Some(first) = seen.insert(message.id, index) {
+                let detail = format!("the id is that of messages[{first}], too; give every message its own");
+                return Err(Invalid::new(Fault::Parameter, detail).at(format!("messages[{index}].id")));
+            }
+            messages.push(message);
+        }
+        Ok((messages, true))
+    }
+
+    /// Refuses members of the body that nobody asked for. The query string may hold what others put there.
+    pub(crate) fn finish(self) -> Result<()> {
+        match self.values.iter().find(|(_, value)| matches!(value, Value::Json(_))) {
+            None => Ok(()),
+            Some((name, _)) => {
+                let detail = if self.known.is_empty() {
+                    "this request has no fields".to_owned()
+                } else {
+                    format!("the field is not known here; known are {}", self.known.join(", "))
+                };
+                Err(Invalid::new(Fault::Parameter, detail).at(self.path(name)))
+            }
+        }
+    }
+}
+
+const MESSAGE_MEMBERS: [&str; 7] = ["role", "content", "tool_calls", "id", "tool_call_id", "name", "metadata"];
+
+/// A hyphenated UUID and no other spelling, so that an id has one form.
+pub(super) fn parse_uuid(text: &str) -> Result<Uuid, Invalid> {
+    const HYPHENATED: usize = 36;
+    Uuid::parse_str(text).ok().filter(|_| text.len() == HYPHENATED).ok_or_else(|| {
+        Invalid::new(Fault::Uuid, "a UUID in hyphenated form is wanted, such as 01931e0a-7b9c-7cc0-8000-0242ac120002")
+    })
+}
+
+/// Percent-decodes once. What is not UTF-8 is refused: replaced, it would be stored as something that nobody sent.
+pub(super) fn decode(text: &str) -> Result<String, Invalid> {
+    percent_decode_str(text)
+        .decode_utf8()
+        .map(std::borrow::Cow::into_owned)
+        .map_err(|_| Invalid::new(Fault::Character, "percent-encoded UTF-8 is wanted"))
+}
+
+fn decode_query(text: &str) -> Result<String, Invalid> {
+    decode(&text.replace('+', " "))
+}
+
+/// The text of a number or a boolean, as either source writes it.
+fn scalar<'v>(value: Option<&'v Value<'_>>) -> Option<&'v str> {
+    value.map(|value| match value {
+        Value::Query(text) => text.as_str(),
+        Value::Json(raw) => raw.get(),
+    })
+}
+
+/// The string that a JSON value is, if it is one.
+fn string(raw: &RawValue) -> Option<Result<String, Invalid>> {
+    // Valid JSON that starts as a string is a string; what serde_json still finds wrong with it is half a surrogate pair.
+    raw.get().starts_with('"').then(|| serde_json::from_str(raw.get()).map_err(|_| lone_surrogate()))
+}
+
+/// A JSON object's members in order, duplicates included.
+struct Object<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+        impl<'de> Visitor<'de> for Members {
+            type Value = Object<'de>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Object(members))
+            }
+        }
+        deserializer.deserialize_map(Members)
+    }
+}

@@ -1,0 +1,317 @@
+//! The HTTP edge: from an event to a [`Request`], and from a [`Reply`] or an error to a response.
+
+mod event;
+mod fields;
+mod reply;
+
+use std::panic::AssertUnwindSafe;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use base64::Engine;
+use futures_util::FutureExt;
+use lambda_http::tracing::{error, info, init_default_subscriber};
+use lambda_runtime::{LambdaEvent, service_fn};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use self::event::Event;
+use self::fields::{Fields, decode, parse_uuid};
+pub use self::reply::Reply;
+use crate::auth::Caller;
+use crate::config::{AuthMode, Config};
+use crate::db::{Database, REQUEST_BUDGET};
+use crate::error::{Error, Fault, Invalid, Result};
+use crate::models::{Cursor, ETags, HistoryRange, NewConversation, NewMessage, Title, UserId};
+
+/// What is kept of a function's own time-out to say that the database did not answer.
+const DEADLINE_MARGIN: Duration = Duration::from_millis(500);
+const MAX_BODY_BYTES: usize = 4 << 20;
+/// All but what RFC 3986 calls unreserved.
+const PATH_SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Serves a handler until the process ends: a binary's whole `main`.
+///
+/// Reads the environment ([`Config::from_env`]), starts to connect to the database, and asks the Lambda runtime for events. Every
+/// event gets an answer: an [`Error`] becomes a problem document, a panic a 500, and each request one log line.
+pub async fn run<H, F>(handler: H) -> ExitCode
+where
+    H: Fn(Request, Database) -> F,
+    F: Future<Output = Result<Reply>>,
+{
+    init_default_subscriber();
+    let config = match Config::from_env() {
+        Ok(config) => config,
+        Err(error) => {
+            error!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let database = Database::new(config.database);
+    database.connect_ahead();
+    let cold = AtomicBool::new(true);
+
+    let served = lambda_runtime::run(service_fn(async |event: LambdaEvent<Event>| {
+        let started = Instant::now();
+        let (event, context) = event.into_parts();
+        let database = database.until(started + budget(context.deadline));
+        let answer = AssertUnwindSafe(answer(&handler, event, &config.auth, database.clone()));
+        let (outcome, caller, conversation_id) = answer.catch_unwind().await.unwrap_or_else(|_panic| {
+            // The panic's own message is on standard error already.
+            (Err(Error::Internal("the handler panicked".into())), "unknown", None)
+        });
+        let reply = outcome.unwrap_or_else(|error| {
+            let reply = Reply::problem(&error, &context.request_id);
+            if error.status().is_server_error() {
+                error!(
+                    error = &error as &dyn std::error::Error,
+                    code = error.code(),
+                    sqlstate = sqlstate(&error),
+                    "request failed"
+                );
+            }
+            reply
+        });
+        let usage = database.usage();
+        info!(
+            status = reply.status().as_u16(),
+            duration.ms = started.elapsed().as_secs_f64() * 1e3,
+            db.ms = usage.milliseconds(),
+            db.statements = usage.statements(),
+            db.connects = usage.connects(),
+            cold_start = cold.swap(false, Ordering::Relaxed),
+            caller,
+            conversation.id = conversation_id.map(tracing::field::display),
+            "request"
+        );
+        Ok::<_, lambda_runtime::Error>(reply.into_response())
+    }));
+    match served.await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            error!(error = &*error as &dyn std::error::Error, "the Lambda runtime failed");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The handler's answer, and what the log says of who asked for what.
+async fn answer<H, F>(handler: &H, event: Event, auth: &AuthMode, database: Database) -> (Result<Reply>, &'static str, Option<Uuid>)
+where
+    H: Fn(Request, Database) -> F,
+    F: Future<Output = Result<Reply>>,
+{
+    let caller = match Caller::identify(event.claims(), auth) {
+        Ok(caller) => caller,
+        Err(error) => return (Err(error), "nobody", None),
+    };
+    let kind = caller.kind();
+    match Request::new(event, caller) {
+        Ok(request) => {
+            let conversation_id = request.conversation_id().ok();
+            (handler(request, database).await, kind, conversation_id)
+        }
+        Err(error) => (Err(error), kind, None),
+    }
+}
+
+/// What is left of the function's time-out, less a margin. The emulator's deadline lies in 1970, which says nothing.
+fn budget(deadline_ms: u64) -> Duration {
+    let deadline = UNIX_EPOCH + Duration::from_millis(deadline_ms);
+    match deadline.duration_since(SystemTime::now()) {
+        Ok(left) => left.saturating_sub(DEADLINE_MARGIN).min(REQUEST_BUDGET),
+        Err(_past) => REQUEST_BUDGET,
+    }
+}
+
+fn sqlstate(error: &Error) -> Option<&str> {
+    match error {
+        Error::Database(error) => error.code().map(tokio_postgres::error::SqlState::code),
+        _ => None,
+    }
+}
+
+/// A request, with its caller known and its body read.
+#[derive(Debug)]
+pub struct Request {
+    event: Event,
+    caller: Caller,
+    body: Option<String>,
+}
+
+impl Request {
+    fn new(mut event: Event, caller: Caller) -> Result<Self> {
+        let body = match event.body.take().filter(|body| !body.is_empty()) {
+            None => None,
+            Some(body) => {
+                let body = if event.is_base64_encoded { decode_base64(&body)? } else { body };
+                if body.len() > MAX_BODY_BYTES {
+                    return Err(
+                        Invalid::new(Fault::TooLarge, "a request body has 4 MiB at most; send fewer messages at once").into()
+                    );
+                }
+                let media_type = event.header("content-type").unwrap_or_default().split(';').next().unwrap_or_default().trim();
+                if !media_type.eq_ignore_ascii_case("application/json") {
+                    return Err(Error::UnsupportedMediaType);
+                }
+                Some(body)
+            }
+        };
+        Ok(Self { event, caller, body })
+    }
+
+    /// Who is calling.
+    #[must_use]
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// The path's `conversation_id`.
+    ///
+    /// # Errors
+    /// `invalid_uuid`.
+    pub fn conversation_id(&self) -> Result<Uuid> {
+        self.path("conversation_id").and_then(|text| parse_uuid(&text)).map_err(|invalid| invalid.at("conversation_id"))
+    }
+
+    /// The path's `user_id`, if the caller may act for it.
+    ///
+    /// # Errors
+    /// It is no user id, or another user's.
+    pub fn user_id(&self) -> Result<UserId> {
+        let user_id = self.path("user_id").and_then(UserId::parse).map_err(|invalid| invalid.at("user_id"))?;
+        self.caller.acting_for(Some(user_id))
+    }
+
+    /// The fields of a request for a conversation.
+    ///
+    /// # Errors
+    /// The first field that is wrong.
+    pub fn new_conversation(&self) -> Result<NewConversation> {
+        let mut fields = self.fields()?;
+        let user_id = self.caller.acting_for(fields.parse("user_id", UserId::parse)?)?;
+        let conversation = NewConversation {
+            user_id,
+            id: fields.uuid("id")?,
+            always_new: fields.flag("new")?.unwrap_or(false),
+            title: fields.parse("title", Title::parse)?,
+            metadata: fields.metadata()?.unwrap_or_default(),
+        };
+        fields.finish()?;
+        Ok(conversation)
+    }
+
+    /// The messages to store, and whether they came as an array.
+    ///
+    /// # Errors
+    /// The first field that is wrong.
+    pub fn new_messages(&self) -> Result<(Vec<NewMessage>, bool)> {
+        self.fields()?.messages()
+    }
+
+    /// Which messages are asked for.
+    ///
+    /// # Errors
+    /// The first field that is wrong.
+    pub fn history_range(&self) -> Result<HistoryRange> {
+        let mut fields = self.fields()?;
+        let limit = fields.integer("limit", LIMIT)?;
+        let after = fields.integer("after", 0..=i64::MAX)?;
+        let before = fields.integer("before", 0..=i64::MAX)?;
+        let newest_first = fields.parse("order", |text| HistoryRange::order(&text))?;
+        let last = fields.integer("last", LIMIT)?;
+        fields.finish()?;
+        match last {
+            Some(_) if limit.or(after).or(before).is_some() || newest_first.is_some() => {
+                Err(Invalid::new(Fault::Parameter, "last goes without limit, after, before and order").at("last"))
+            }
+            Some(last) => Ok(HistoryRange::Last(last)),
+            None => Ok(HistoryRange::Between {
+                after: after.unwrap_or(0),
+                before: before.unwrap_or(i64::MAX),
+                newest_first: newest_first.unwrap_or(false),
+                limit,
+            }),
+        }
+    }
+
+    /// How many conversations are asked for, and behind which one.
+    ///
+    /// # Errors
+    /// The first field that is wrong.
+    pub fn conversation_page(&self) -> Result<(Option<i64>, Option<Cursor>)> {
+        let mut fields = self.fields()?;
+        let page = (fields.integer("limit", LIMIT)?, fields.parse("cursor", |text| Cursor::parse(&text))?);
+        fields.finish()?;
+        Ok(page)
+    }
+
+    /// `If-Match`, where it is sent.
+    ///
+    /// # Errors
+    /// It is no list of ETags.
+    pub fn if_match(&self) -> Result<Option<ETags>> {
+        self.event.header("if-match").map(|header| ETags::if_match(header).map_err(|invalid| invalid.at("If-Match"))).transpose()
+    }
+
+    /// `If-None-Match`, where it is sent.
+    ///
+    /// # Errors
+    /// It is no list of ETags.
+    pub fn if_none_match(&self) -> Result<Option<ETags>> {
+        self.event
+            .header("if-none-match")
+            .map(|header| ETags::if_none_match(header).map_err(|invalid| invalid.at("If-None-Match")))
+            .transpose()
+    }
+
+    /// The path that this request was sent to, percent-encoded, whatever stage or mapping it went through.
+    #[must_use]
+    pub fn own_path(&self) -> String {
+        let raw = self.event.raw_path.as_deref().unwrap_or_default();
+        // Without a route there is nobody who has decoded it.
+        let Some(route) = self.event.route() else { return raw.to_owned() };
+        let segments = |encode: bool| {
+            let segment = |part: &str| {
+                let name = part.strip_prefix('{').and_then(|part| part.strip_suffix('}'));
+                let value = name.and_then(|name| self.event.path_parameters.as_ref()?.get(name)).map_or(part, String::as_str);
+                if encode { utf8_percent_encode(value, PATH_SEGMENT).to_string() } else { value.to_owned() }
+            };
+            route.split('/').map(segment).collect::<Vec<_>>().join("/")
+        };
+        let prefix = raw.strip_suffix(&*segments(false)).unwrap_or_default();
+        prefix.to_owned() + &segments(true)
+    }
+
+    /// A path parameter, decoded exactly once: where API Gateway has matched a route, it has decoded; the emulator and Function
+    /// URLs (which have no routes, so that the segment behind the collection's name is the parameter) have not.
+    fn path(&self, name: &str) -> Result<String, Invalid> {
+        let parameter = self.event.path_parameters.as_ref().and_then(|parameters| parameters.get(name));
+        if let (Some(value), Some(_route)) = (parameter, self.event.route()) {
+            return Ok(value.clone());
+        }
+        let collection = name.strip_suffix("_id").map(|thing| format!("{thing}s")).unwrap_or_default();
+        let mut segments = self.event.raw_path.as_deref().unwrap_or_default().split('/');
+        parameter
+            .map(String::as_str)
+            .or_else(|| segments.find(|segment| *segment == collection).and_then(|_| segments.next()))
+            .ok_or_else(|| Invalid::new(Fault::Missing, format!("the path has no {name}")))
+            .and_then(decode)
+    }
+
+    fn fields(&self) -> Result<Fields<'_>> {
+        Fields::read(&self.event.query(), self.body.as_deref())
+    }
+}
+
+const LIMIT: std::ops::RangeInclusive<i64> = 1..=1000;
+
+fn decode_base64(body: &str) -> Result<String> {
+    base64::engine::general_purpose::STANDARD
+        .decode(body)
+        .ok()
+        .and_then(|bytes| String::from_utf8(bytes).ok())
+        .ok_or_else(|| Invalid::new(Fault::Body, "the body is not UTF-8").into())
+}

@@ -1,0 +1,32 @@
+//! What every endpoint of Scrollback shares.
+//!
+//! A request travels one way through this crate: [`http::run`] takes the event, [`Caller`] says who is calling, [`models`] parse
+//! what was sent, one function of [`queries`] runs one SQL statement on the [`Database`], and an [`http::Reply`] or an [`Error`]
+//! goes back. A function's binary is a handler that names these steps:
+//!
+//! ```no_run
+//! use shared::http::{self, Reply, Request};
+//! use shared::{Database, Error};
+//!
+//! async fn hello(request: Request, _database: Database) -> Result<Reply, Error> {
+//!     Ok(Reply::ok(&request.conversation_id()?))
+//! }
+//!
+//! #[tokio::main(flavor = "current_thread")]
+//! async fn main() -> std::process::ExitCode {
+//!     http::run(hello).await
+//! }
+//! ```
+
+pub mod auth;
+pub mod config;
+mod db;
+pub mod error;
+pub mod http;
+pub mod models;
+pub mod queries;
+
+pub use auth::Caller;
+pub use config::Config;
+pub use db::{Database, tls_connector};
+pub use error::Error;

@@ -1,0 +1,133 @@
+//! A conversation, and what is needed to start one.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use super::{Cursor, Json, Text, UserId, Version, json, serialize_time};
+use crate::error::{Fault, Invalid};
+
+/// A conversation as it is stored; serializes as the contract's `Conversation`.
+#[derive(Debug, Clone, Serialize)]
+pub struct Conversation {
+    /// Its id.
+    pub id: Uuid,
+    /// Whose it is.
+    pub user_id: String,
+    /// What it is called, if anything.
+    pub title: Option<String>,
+    /// A JSON object, as it was given.
+    pub metadata: Box<RawValue>,
+    /// How many messages it holds.
+    pub message_count: i64,
+    /// When it was made.
+    #[serde(serialize_with = "serialize_time")]
+    pub created_at: DateTime<Utc>,
+    /// When it or one of its messages last changed; strictly increases.
+    #[serde(serialize_with = "serialize_time")]
+    pub updated_at: DateTime<Utc>,
+    /// Its version, for an ETag.
+    #[serde(skip)]
+    pub version: Version,
+}
+
+impl Conversation {
+    /// Where a list goes on behind it.
+    #[must_use]
+    pub fn cursor(&self) -> Cursor {
+        Cursor { updated_at: self.updated_at, id: self.id }
+    }
+}
+
+/// What `get_or_create_conversation` is asked for.
+#[derive(Debug, Clone)]
+pub struct NewConversation {
+    /// Whose.
+    pub user_id: UserId,
+    /// Exactly this one, found or created.
+    pub id: Option<Uuid>,
+    /// A new one even if the user has one already.
+    pub always_new: bool,
+    /// For a created one.
+    pub title: Option<Title>,
+    /// For a created one.
+    pub metadata: Metadata,
+}
+
+impl NewConversation {
+    /// The user's most recently updated conversation, or a new one without title and metadata.
+    #[must_use]
+    pub fn of(user_id: UserId) -> Self {
+        Self { user_id, id: None, always_new: false, title: None, metadata: Metadata::default() }
+    }
+}
+
+/// A title: text of at most 512 characters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Title(Text);
+
+impl Title {
+    const MAX_CHARACTERS: usize = 512;
+
+    /// # Errors
+    /// The text is too long, or has U+0000.
+    pub fn parse(text: impl Into<String>) -> Result<Self, Invalid> {
+        let text = Text::parse(text)?;
+        if text.as_str().chars().count() > Self::MAX_CHARACTERS {
+            return Err(Invalid::new(Fault::Parameter, "a title has 512 characters at most"));
+        }
+        Ok(Self(text))
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+/// The caller's own data about a conversation or message: a JSON object of at most 16 KiB, kept as it came.
+#[derive(Debug, Clone)]
+pub struct Metadata(Json);
+
+impl Metadata {
+    const MAX_BYTES: usize = 16 << 10;
+    /// Less than [`Json::MAX_DEPTH`], because metadata is also merged.
+    const MAX_DEPTH: usize = 100;
+
+    /// # Errors
+    /// The JSON is no object, is too large or too deep, or holds text that is not Unicode (a lone surrogate).
+    pub fn parse(json: Json) -> Result<Self, Invalid> {
+        if !json.is_object() {
+            return Err(Invalid::new(Fault::Parameter, "metadata is a JSON object"));
+        }
+        if json.as_str().len() > Self::MAX_BYTES {
+            return Err(Invalid::new(Fault::TooLarge, "metadata has 16 KiB of JSON at most"));
+        }
+        if json::nesting(json.as_str())? > Self::MAX_DEPTH {
+            return Err(Invalid::new(Fault::Parameter, "metadata may be nested 100 levels deep at most"));
+        }
+        if serde_json::from_str::<serde_json::Value>(json.as_str()).is_err() {
+            return Err(json::lone_surrogate());
+        }
+        Ok(Self(json))
+    }
+
+    /// The JSON text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+
+    pub(crate) fn into_raw(self) -> Box<RawValue> {
+        self.0.into_raw()
+    }
+}
+
+impl Default for Metadata {
+    /// `{}`
+    fn default() -> Self {
+        Self(Json::parse("{}").expect("an empty object is JSON"))
+    }
+}

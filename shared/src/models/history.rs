@@ -1,0 +1,52 @@
+//! Which part of a conversation's history is asked for.
+
+use crate::error::{Fault, Invalid};
+
+/// A range of a conversation's messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HistoryRange {
+    /// The messages between two positions, both exclusive.
+    Between {
+        /// From 0: only messages behind this position.
+        after: i64,
+        /// Only messages before this position.
+        before: i64,
+        /// The newest first.
+        newest_first: bool,
+        /// At most so many, 1 to 1000; `None`: all that fit in a response.
+        limit: Option<i64>,
+    },
+    /// The newest so many (1 to 1000), in chronological order.
+    Last(i64),
+}
+
+impl HistoryRange {
+    /// Everything, in chronological order.
+    pub const ALL: Self = Self::Between { after: 0, before: i64::MAX, newest_first: false, limit: None };
+
+    pub(crate) fn order(text: &str) -> Result<bool, Invalid> {
+        match text {
+            "asc" => Ok(false),
+            "desc" => Ok(true),
+            _ => Err(Invalid::new(Fault::Parameter, "an order is asc (the default) or desc")),
+        }
+    }
+
+    /// The query string that goes on behind the last message that was sent, after `sent` of them.
+    #[must_use]
+    pub fn next(self, last: i64, sent: usize) -> String {
+        match self {
+            Self::Last(wanted) => {
+                let left = wanted.saturating_sub(i64::try_from(sent).unwrap_or(i64::MAX)).max(1);
+                format!("after={last}&limit={left}")
+            }
+            Self::Between { after, before, newest_first, limit } => {
+                let (after, before) = if newest_first { (after, last) } else { (last, before) };
+                let before = if before == i64::MAX { String::new() } else { format!("&before={before}") };
+                let order = if newest_first { "&order=desc" } else { "" };
+                let limit = limit.map_or_else(String::new, |limit| format!("&limit={limit}"));
+                format!("after={after}{before}{order}{limit}")
+            }
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! A message, and what is needed to store one.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use super::{Json, Metadata, Text, serialize_time};
+use crate::error::{Fault, Invalid};
+
+/// Who speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// The person.
+    User,
+    /// The model.
+    Assistant,
+    /// A tool that the model called.
+    Tool,
+    /// Instructions to the model.
+    System,
+    /// Instructions to the model, as newer models call them.
+    Developer,
+}
+
+impl Role {
+    /// # Errors
+    /// No role is called so.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        match text {
+            "user" => Ok(Self::User),
+            "assistant" => Ok(Self::Assistant),
+            "tool" => Ok(Self::Tool),
+            "system" => Ok(Self::System),
+            "developer" => Ok(Self::Developer),
+            _ => Err(Invalid::new(Fault::Parameter, "a role is one of user, assistant, tool, system, developer")),
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Assistant => "assistant",
+            Self::Tool => "tool",
+            Self::System => "system",
+            Self::Developer => "developer",
+        }
+    }
+}
+
+/// What a message says: text, or parts, at most 1 MiB of either.
+#[derive(Debug, Clone, Serialize)]
+#[serde(untagged)]
+pub enum Content {
+    /// A string.
+    Text(Text),
+    /// An array of objects that each have a `type`, kept as it came.
+    Parts(Box<RawValue>),
+}
+
+impl Content {
+    const MAX_BYTES: usize = 1 << 20;
+
+    /// # Errors
+    /// The text is too large, or has U+0000.
+    pub fn text(text: impl Into<String>) -> Result<Self, Invalid> {
+        let text = Text::parse(text)?;
+        Self::check_size(text.as_str())?;
+        Ok(Self::Text(text))
+    }
+
+    /// # Errors
+    /// The JSON is no array of objects with a `type`, or is too large.
+    pub fn parts(json: Json) -> Result<Self, Invalid> {
+        #[derive(serde::Deserialize)]
+        struct Part<'a> {
+            #[serde(rename = "type", borrow)]
+            kind: &'a RawValue,
+        }
+        Self::check_size(json.as_str())?;
+        match serde_json::from_str::<Vec<Part<'_>>>(json.as_str()) {
+            Ok(parts) if json.is_array() && parts.iter().all(|part| part.kind.get().starts_with('"')) => {
+                Ok(Self::Parts(json.into_raw()))
+            }
+            _ => Err(Invalid::new(
+                Fault::Parameter,
+                "content is a string, an array of objects that each have a type, or null beside tool_calls",
+            )),
+        }
+    }
+
+    fn check_size(text: &str) -> Result<(), Invalid> {
+        if text.len() > Self::MAX_BYTES {
+            return Err(Invalid::new(Fault::TooLarge, "a message's content has 1 MiB at most"));
+        }
+        Ok(())
+    }
+}
+
+/// A message as it is stored; serializes as the contract's `Message`.
+#[derive(Debug, Clone, Serialize)]
+pub struct Message {
+    /// Its id.
+    pub id: Uuid,
+    /// The conversation that it is in.
+    pub conversation_id: Uuid,
+    /// Its place there: from 1, strictly increasing, never reused.
+    pub position: i64,
+    /// Who speaks.
+    pub role: Role,
+    /// What is said; null where `tool_calls` says it all.
+    pub content: Option<Content>,
+    /// The calls to tools, as they were given.
+    pub tool_calls: Option<Box<RawValue>>,
+    /// The call that a tool's message answers.
+    pub tool_call_id: Option<Text>,
+    /// The speaker's or the tool's name.
+    pub name: Option<Text>,
+    /// A JSON object, as it was given.
+    pub metadata: Box<RawValue>,
+    /// When it was stored; never earlier than the message before it.
+    #[serde(serialize_with = "serialize_time")]
+    pub created_at: DateTime<Utc>,
+    /// When it last changed.
+    #[serde(serialize_with = "serialize_time")]
+    pub updated_at: DateTime<Utc>,
+}
+
+/// A message to store. Its id is fixed before it is first sent to the database, so that it can be sent again.
+#[derive(Debug, Clone)]
+pub struct NewMessage {
+    pub(crate) id: Uuid,
+    pub(crate) role: Role,
+    pub(crate) content: Option<Content>,
+    pub(crate) tool_calls: Option<Json>,
+    pub(crate) tool_call_id: Option<Text>,
+    pub(crate) name: Option<Text>,
+    pub(crate) metadata: Metadata,
+}
+
+impl NewMessage {
+    const MAX_TOOL_CALLS_BYTES: usize = 256 << 10;
+
+    /// A message with an id of its own (UUID v7).
+    ///
+    /// # Errors
+    /// `tool_calls` is no object or array or has over 256 KiB; or there is neither content nor `tool_calls`.
+    pub fn new(role: Role, content: Option<Content>, tool_calls: Option<Json>) -> Result<Self, (&'static str, Invalid)> {
+        if let Some(json) = &tool_calls {
+            if json.as_str().len() > Self::MAX_TOOL_CALLS_BYTES {
+                return Err(("tool_calls", Invalid::new(Fault::TooLarge, "a message's tool_calls have 256 KiB of JSON at most")));
+            }
+            if !json.is_object() && !json.is_array() {
+                return Err(("tool_calls", Invalid::new(Fault::Parameter, "tool_calls are a JSON object or array, or null")));
+            }
+        }
+        if content.is_none() && tool_calls.is_none() {
+            return Err(("content", Invalid::new(Fault::Missing, "content is required, unless there are tool_calls")));
+        }
+        Ok(Self { id: Uuid::now_v7(), role, content, tool_calls, tool_call_id: None, name: None, metadata: Metadata::default() })
+    }
+}

@@ -1,0 +1,28 @@
+//! What the API is about, as types: parsed once at the edge, valid from then on.
+
+mod conversation;
+mod cursor;
+mod history;
+mod json;
+mod message;
+mod text;
+mod user_id;
+mod version;
+
+pub use conversation::{Conversation, Metadata, NewConversation, Title};
+pub use cursor::Cursor;
+pub use history::HistoryRange;
+pub use json::Json;
+pub(crate) use json::lone_surrogate;
+pub use message::{Content, Message, NewMessage, Role};
+pub use text::Text;
+pub use user_id::UserId;
+pub use version::{ETags, Version};
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::Serializer;
+
+/// A time as the contract writes it: RFC 3339, UTC, microseconds.
+fn serialize_time<S: Serializer>(time: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&time.to_rfc3339_opts(SecondsFormat::Micros, true))
+}

@@ -1,0 +1,137 @@
+//! Stores messages at the end of a conversation.
+
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use super::rows::get;
+use crate::auth::Caller;
+use crate::db::Database;
+use crate::error::{Error, Result};
+use crate::models::{Content, ETags, Json, Message, NewMessage, Text, Version};
+
+const ADD_MESSAGE: &str = include_str!("add_message.sql");
+
+/// How often a statement that came too late is run again. It is too late at most once a writer that it raced with, and
+/// the same messages are hardly sent by more than one client and its retries.
+const MAX_ATTEMPTS: usize = 5;
+
+/// What became of the messages.
+#[derive(Debug, Clone)]
+pub struct Appended {
+    /// The messages, in the order given.
+    pub messages: Vec<Message>,
+    /// All of them were stored before, and nothing was written.
+    pub replayed: bool,
+    /// The conversation's version.
+    pub version: Version,
+}
+
+/// Stores messages at the end of a conversation: all of them or none, in the order given, at adjacent positions.
+///
+/// A message whose id is stored already, in this conversation and with the same content, is not stored again; that goes before
+/// `if_match`, so that a retry of a request whose answer was lost succeeds.
+///
+/// ```no_run
+/// use shared::Caller;
+/// use shared::models::{Content, NewMessage, Role};
+/// use shared::queries::add_message;
+/// # use shared::{Database, Error};
+///
+/// # async fn example(database: &Database, conversation_id: uuid::Uuid) -> Result<(), Error> {
+/// let question = NewMessage::new(Role::User, Some(Content::text("Is it raining in Oslo?")?), None).map_err(|(_, invalid)| invalid)?;
+/// let appended = add_message(database, &Caller::Anyone, conversation_id, vec![question], None).await?;
+/// println!("at position {}", appended.messages[0].position);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// [`Error::NotFound`]: no such conversation of the caller's. [`Error::Conflict`]: an id is taken. [`Error::PreconditionFailed`]:
+/// the conversation's version is none of `if_match`. [`Error::Database`], [`Error::DatabaseTimeout`].
+pub async fn add_message(
+    database: &Database,
+    caller: &Caller,
+    conversation_id: Uuid,
+    messages: Vec<NewMessage>,
+    if_match: Option<&ETags>,
+) -> Result<Appended> {
+    let ids: Vec<Uuid> = messages.iter().map(|message| message.id).collect();
+    let roles: Vec<&str> = messages.iter().map(|message| message.role.as_str()).collect();
+    let texts: Vec<Option<&str>> = messages
+        .iter()
+        .map(|message| match &message.content {
+            Some(Content::Text(text)) => Some(text.as_str()),
+            _ => None,
+        })
+        .collect();
+    let parts: Vec<Option<&str>> = messages
+        .iter()
+        .map(|message| match &message.content {
+            Some(Content::Parts(parts)) => Some(parts.get()),
+            _ => None,
+        })
+        .collect();
+    let tool_calls: Vec<Option<&str>> = messages.iter().map(|message| message.tool_calls.as_ref().map(Json::as_str)).collect();
+    let tool_call_ids: Vec<Option<&str>> = messages.iter().map(|message| message.tool_call_id.as_ref().map(Text::as_str)).collect();
+    let names: Vec<Option<&str>> = messages.iter().map(|message| message.name.as_ref().map(Text::as_str)).collect();
+    let metadata: Vec<&str> = messages.iter().map(|message| message.metadata.as_str()).collect();
+    let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 11] = [
+        (&conversation_id, Type::UUID),
+        (&caller.owner(), Type::TEXT),
+        (&ids, Type::UUID_ARRAY),
+        (&roles, Type::TEXT_ARRAY),
+        (&texts, Type::TEXT_ARRAY),
+        (&parts, Type::TEXT_ARRAY),
+        (&tool_calls, Type::TEXT_ARRAY),
+        (&tool_call_ids, Type::TEXT_ARRAY),
+        (&names, Type::TEXT_ARRAY),
+        (&metadata, Type::TEXT_ARRAY),
+        (&if_match.and_then(ETags::versions), Type::INT8_ARRAY),
+    ];
+
+    for _ in 0..MAX_ATTEMPTS {
+        let rows = match database.query(ADD_MESSAGE, &parameters).await {
+            // The same ids were being stored at this moment. Now they are there to be seen.
+            Err(Error::Database(error)) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => continue,
+            outcome => outcome?,
+        };
+        let Some(first) = rows.first() else { return Err(Error::NotFound) };
+        let same = rows.iter().map(|row| get::<Option<bool>>(row, 2)).collect::<Result<Vec<_>>>()?;
+        if let Some(index) = same.iter().position(|same| *same == Some(false)) {
+            let param = if messages.len() == 1 { "id".to_owned() } else { format!("messages[{index}].id") };
+            return Err(Error::Conflict { param });
+        }
+        let seen = Version(get(first, 0)?);
+        let written = get::<Option<i64>>(first, 1)?.map(Version);
+        let replayed = same.iter().all(Option::is_some);
+        if written.is_none() && !replayed {
+            if if_match.is_some_and(|if_match| !if_match.matches(seen)) {
+                return Err(Error::PreconditionFailed);
+            }
+            // Between the statement's snapshot and its turn to write, the conversation was changed or deleted.
+            continue;
+        }
+        let messages = messages
+            .into_iter()
+            .zip(&rows)
+            .map(|(message, row)| {
+                Ok(Message {
+                    id: message.id,
+                    conversation_id,
+                    position: get(row, 3)?,
+                    role: message.role,
+                    content: message.content,
+                    tool_calls: message.tool_calls.map(Json::into_raw),
+                    tool_call_id: message.tool_call_id,
+                    name: message.name,
+                    metadata: message.metadata.into_raw(),
+                    created_at: get(row, 4)?,
+                    updated_at: get(row, 5)?,
+                })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        return Ok(Appended { messages, replayed, version: written.unwrap_or(seen) });
+    }
+    Err(Error::Internal("other writers came first, again and again".into()))
+}

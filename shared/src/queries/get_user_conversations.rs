@@ -1,0 +1,73 @@
+//! Lists a user's conversations.
+
+use tokio_postgres::types::Type;
+
+use super::rows::{self, conversation_columns};
+use super::{RESPONSE_BYTES, RESPONSE_ROWS};
+use crate::db::Database;
+use crate::error::Result;
+use crate::models::{Conversation, Cursor, UserId};
+
+const GET_USER_CONVERSATIONS: &str = concat!(
+    "select ",
+    conversation_columns!(),
+    "
+    from (
+        select *, sum(octet_length(metadata::text)) over (order by updated_at desc, id desc rows unbounded preceding)
+            - octet_length(metadata::text) as before
+        from (
+            select * from conversations
+            where user_id = $1
+                and (updated_at, id) < (coalesce($2, 'infinity'), coalesce($3, 'ffffffff-ffff-ffff-ffff-ffffffffffff'))
+            order by updated_at desc, id desc limit $4
+        ) picked
+    ) sized
+    where before <= $5
+    order by updated_at desc, id desc",
+);
+
+/// A user's conversations, the most recently updated first, `limit` of them or as many as a response could hold, behind `cursor`.
+/// Returns them, and whether there are more behind them. A user that is not known has none.
+///
+/// A conversation that is updated between two pages moves to the front, where the pages have passed already: who wants to see such
+/// changes reads the first page again.
+///
+/// ```no_run
+/// use shared::models::UserId;
+/// use shared::queries::get_user_conversations;
+/// # use shared::{Database, Error};
+///
+/// # async fn example(database: &Database) -> Result<(), Error> {
+/// let (conversations, _more) = get_user_conversations(database, &UserId::parse("ada")?, Some(20), None).await?;
+/// println!("{} of at most 20", conversations.len());
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// [`Error::Database`](crate::Error::Database), [`Error::DatabaseTimeout`](crate::Error::DatabaseTimeout).
+pub async fn get_user_conversations(
+    database: &Database,
+    user_id: &UserId,
+    limit: Option<i64>,
+    cursor: Option<Cursor>,
+) -> Result<(Vec<Conversation>, bool)> {
+    let rows = database
+        .query(
+            GET_USER_CONVERSATIONS,
+            &[
+                (&user_id.as_str(), Type::TEXT),
+                (&cursor.map(|cursor| cursor.updated_at), Type::TIMESTAMPTZ),
+                (&cursor.map(|cursor| cursor.id), Type::UUID),
+                // One more than is wanted tells whether there is more.
+                (&limit.map_or(RESPONSE_ROWS, |limit| limit + 1), Type::INT8),
+                (&RESPONSE_BYTES, Type::INT8),
+            ],
+        )
+        .await?;
+    let mut conversations = rows.iter().map(|row| rows::conversation(row, 0)).collect::<Result<Vec<_>>>()?;
+    let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    let more = conversations.len() > limit;
+    conversations.truncate(limit);
+    Ok((conversations, more))
+}

@@ -134,7 +134,7 @@ impl Database {
             && is_lost(error)
             && Instant::now() < deadline
         {
-            warn!(error = error as &dyn std::error::Error, "database connection lost, trying a fresh one");
+            warn!(cause = error.cause(), sqlstate = error.sqlstate(), "database connection lost, trying a fresh one");
             outcome = self.attempt(None, sql, parameters, deadline).await;
         }
         let spent = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);

@@ -6,6 +6,7 @@
 //! has no access to a source, so no statement, host name or other user's data can slip through.
 
 use lambda_http::http::StatusCode;
+use tokio_postgres::error::{DbError, SqlState};
 
 /// The crate's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -168,6 +169,30 @@ impl Error {
                 "the database did not answer in time; the request can be sent again safely if it names its ids"
             }
             Self::Internal(_) => "something failed on our side; the log has the cause under this request_id",
+        }
+    }
+
+    /// What the log is told: the chain of causes. Of what the server said only the message, never its details, which may quote a row.
+    pub(crate) fn cause(&self) -> String {
+        let mut cause = self.to_string();
+        let mut source = std::error::Error::source(self);
+        while let Some(error) = source {
+            cause += ": ";
+            if let Some(error) = error.downcast_ref::<DbError>() {
+                cause += error.message();
+                break;
+            }
+            cause += &error.to_string();
+            source = error.source();
+        }
+        cause
+    }
+
+    /// The SQLSTATE, where the server has spoken.
+    pub(crate) fn sqlstate(&self) -> Option<&str> {
+        match self {
+            Self::Database(error) => error.code().map(SqlState::code),
+            _ => None,
         }
     }
 }

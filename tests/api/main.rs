@@ -1,1 +1,15 @@
-fn main() {}
+//! Every endpoint through its real binary, driven by events as an API Gateway HTTP API sends them, on a database of its own.
+
+#![expect(unreachable_pub, reason = "one crate of tests: `pub` says what the support modules are used for")]
+
+mod add_message;
+mod concurrency;
+mod database;
+mod edge;
+mod get_chat_history;
+mod get_or_create_conversation;
+mod get_user_conversations;
+mod properties;
+mod support;
+mod tidy;
+mod transcripts;

@@ -65,12 +65,7 @@ where
         let reply = outcome.unwrap_or_else(|error| {
             let reply = Reply::problem(&error, &context.request_id);
             if error.status().is_server_error() {
-                error!(
-                    error = &error as &dyn std::error::Error,
-                    code = error.code(),
-                    sqlstate = sqlstate(&error),
-                    "request failed"
-                );
+                error!(cause = error.cause(), code = error.code(), sqlstate = error.sqlstate(), "request failed");
             }
             reply
         });
@@ -123,13 +118,6 @@ fn budget(deadline_ms: u64) -> Duration {
     match deadline.duration_since(SystemTime::now()) {
         Ok(left) => left.saturating_sub(DEADLINE_MARGIN).min(REQUEST_BUDGET),
         Err(_past) => REQUEST_BUDGET,
-    }
-}
-
-fn sqlstate(error: &Error) -> Option<&str> {
-    match error {
-        Error::Database(error) => error.code().map(tokio_postgres::error::SqlState::code),
-        _ => None,
     }
 }
 

@@ -4,7 +4,7 @@ use serde_json::value::RawValue;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Invalid, Result};
 use crate::models::{Content, Conversation, Message, Role, Text, Version};
 
 /// The columns that [`conversation`] reads, in its order.
@@ -50,19 +50,28 @@ pub(super) fn message(row: &Row, first: usize, conversation_id: Uuid) -> Result<
         id: get(row, first + 1)?,
         conversation_id,
         position: get(row, first)?,
-        role: Role::parse(get(row, first + 2)?)?,
+        role: stored(Role::parse(get(row, first + 2)?))?,
         content: match (content, parts) {
-            (Some(text), _) => Some(Content::Text(Text::parse(text)?)),
+            (Some(text), _) => Some(Content::Text(self::text(text)?)),
             (None, Some(parts)) => Some(Content::Parts(raw(parts)?)),
             (None, None) => None,
         },
         tool_calls: get::<Option<String>>(row, first + 5)?.map(raw).transpose()?,
-        tool_call_id: get::<Option<String>>(row, first + 6)?.map(Text::parse).transpose()?,
-        name: get::<Option<String>>(row, first + 7)?.map(Text::parse).transpose()?,
+        tool_call_id: get::<Option<String>>(row, first + 6)?.map(text).transpose()?,
+        name: get::<Option<String>>(row, first + 7)?.map(text).transpose()?,
         metadata: raw(get(row, first + 8)?)?,
         created_at: get(row, first + 9)?,
         updated_at: get(row, first + 10)?,
     })
+}
+
+fn text(text: String) -> Result<Text> {
+    stored(Text::parse(text))
+}
+
+/// What is wrong with a stored value is no fault of this request's.
+fn stored<T>(parsed: Result<T, Invalid>) -> Result<T> {
+    parsed.map_err(|invalid| Error::Internal(invalid.into()))
 }
 
 fn raw(json: String) -> Result<Box<RawValue>> {

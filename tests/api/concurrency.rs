@@ -1,0 +1,117 @@
+//! Many at once: one conversation, one order, nothing lost.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::support::{Answer, App};
+
+/// Sends them all before it waits for any.
+async fn all_at_once(calls: Vec<crate::support::Call<'_>>) -> Vec<Answer> {
+    let mut sent: Vec<_> = calls.into_iter().map(|call| Box::pin(call.send())).collect();
+    let mut answers = Vec::new();
+    std::future::poll_fn(|context| {
+        sent.retain_mut(|call| match call.as_mut().poll(context) {
+            std::task::Poll::Ready(answer) => {
+                answers.push(answer);
+                false
+            }
+            std::task::Poll::Pending => true,
+        });
+        if sent.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    })
+    .await;
+    answers
+}
+
+#[tokio::test]
+async fn a_hundred_simultaneous_first_calls_make_one_conversation() {
+    let app = App::with_instances(20).await;
+    for user in ["ada", "bob"] {
+        let answers = all_at_once((0..100).map(|_| app.post("/conversations").by(user)).collect()).await;
+        let ids: BTreeSet<String> = answers.iter().map(|answer| answer.json()["id"].to_string()).collect();
+        assert_eq!(ids.len(), 1);
+        assert_eq!(answers.iter().filter(|answer| answer.status == 201).count(), 1);
+        assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 99);
+    }
+}
+
+#[tokio::test]
+async fn simultaneous_calls_with_one_id_make_one_conversation() {
+    let app = App::with_instances(10).await;
+    let id = Uuid::now_v7();
+    let calls = (0..40).map(|n| app.post("/conversations").json(&json!({"id": id})).by(if n % 2 == 0 { "ada" } else { "bob" }));
+    let answers = all_at_once(calls.collect()).await;
+    let count = |status| answers.iter().filter(|answer| answer.status == status).count();
+    assert_eq!((count(201), count(200), count(409)), (1, 19, 20));
+}
+
+#[tokio::test]
+async fn forty_writers_to_one_conversation_take_turns() {
+    const WRITERS: usize = 40;
+    const BATCHES: usize = 5;
+    let app = App::with_instances(20).await;
+    let conversation = app.conversation().await;
+    let path = format!("/conversations/{conversation}/messages");
+    let mut calls = Vec::new();
+    for writer in 0..WRITERS {
+        for batch in 0..BATCHES {
+            let size = 1 + (writer + batch) % 3;
+            let messages: Vec<Value> = (0..size)
+                .map(|n| json!({"id": Uuid::now_v7(), "role": "user", "content": format!("{writer}/{batch}/{n}")}))
+                .collect();
+            calls.push(app.post(&path).json(&json!({"messages": messages})));
+        }
+    }
+    let answers = all_at_once(calls).await;
+    let mut acknowledged = 0;
+    for answer in &answers {
+        assert_eq!(answer.status, 201, "{}", answer.body);
+        let messages = answer.array();
+        let first = messages[0]["position"].as_u64().unwrap();
+        for (n, message) in messages.iter().enumerate() {
+            assert_eq!(message["position"].as_u64().unwrap(), first + n as u64, "a batch is adjacent");
+        }
+        acknowledged += messages.len();
+    }
+
+    let history = app.get(&path).expect(200).await;
+    let messages = history.array();
+    assert_eq!(messages.len(), acknowledged);
+    let positions: Vec<_> = messages.iter().map(|message| message["position"].as_u64().unwrap()).collect();
+    assert_eq!(positions, (1..=acknowledged as u64).collect::<Vec<_>>());
+    let contents: BTreeSet<_> = messages.iter().map(|message| message["content"].as_str().unwrap()).collect();
+    assert_eq!(contents.len(), acknowledged, "none lost, none twice");
+    assert!(messages.is_sorted_by_key(|message| message["created_at"].as_str().unwrap()), "time never runs backwards");
+    let found = app.post("/conversations").expect(200).await;
+    assert_eq!(found.json()["message_count"], json!(acknowledged));
+    assert_eq!(found.headers["etag"], format!("\"{}\"", 1 + WRITERS * BATCHES), "a version for each change");
+}
+
+#[tokio::test]
+async fn the_same_batch_from_many_at_once_is_stored_once() {
+    let app = App::with_instances(10).await;
+    let conversation = app.conversation().await;
+    let path = format!("/conversations/{conversation}/messages");
+    for _ in 0..5 {
+        let messages: Vec<Value> =
+            (0..3).map(|n| json!({"id": Uuid::now_v7(), "role": "user", "content": n.to_string()})).collect();
+        let batch = json!({"messages": messages});
+        let answers = all_at_once((0..10).map(|_| app.post(&path).json(&batch)).collect()).await;
+        let count = |status| answers.iter().filter(|answer| answer.status == status).count();
+        assert_eq!((count(201), count(200)), (1, 9));
+        assert!(answers.iter().all(|answer| answer.array() == answers[0].array()));
+    }
+    assert_eq!(app.get(&path).expect(200).await.array().len(), 15);
+}
+
+#[tokio::test]
+async fn of_many_writers_with_one_etag_one_wins() {
+    let app = App::with_instances(10).await;
+    let conversation = app.conversation().await;
+    let path = format!("/conversations/{conversation}/messages?role=user&content=x");
+    let answers = all_at_once((0..20).map(|_| app.post(&path).header("if-match", "\"1\"")).collect()).await;
+    let count = |status| answers.iter().filter(|answer| answer.status == status).count();
+    assert_eq!((count(201), count(412)), (1, 19));
+}

@@ -1,0 +1,185 @@
+//! The connection: one round trip a request, as a role that can do little, and what happens when the database fails.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tokio_postgres::error::SqlState;
+
+use crate::support::{App, Call, binary, proxy::Proxy};
+
+/// One request to each endpoint, on a conversation that exists.
+fn one_of_each(app: &App, conversation: uuid::Uuid) -> Vec<Call<'_>> {
+    vec![
+        app.post("/conversations"),
+        app.post(&format!("/conversations/{conversation}/messages")).json(&json!({"role": "user", "content": "hello"})),
+        app.get(&format!("/conversations/{conversation}/messages?last=50")),
+        app.get("/users/ada/conversations"),
+    ]
+}
+
+#[tokio::test]
+async fn every_request_on_a_warm_connection_is_one_round_trip() {
+    let mut app = App::start().await;
+    let proxy = Proxy::start(&app).await;
+    app.set("DATABASE_URL", &proxy.url(&app));
+    let conversation = app.conversation().await;
+    for call in one_of_each(&app, conversation) {
+        call.clone().send().await;
+        for _ in 0..3 {
+            let before = proxy.flights();
+            let (function, _) = call.event();
+            assert!(call.clone().send().await.status < 300);
+            assert_eq!(proxy.flights() - before, 1, "{function}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_request_is_one_unnamed_statement() {
+    let app = App::start().await;
+    let superuser = app.superuser().await;
+    superuser.batch_execute(&format!("alter database {} set log_statement = 'all'", app.database)).await.unwrap();
+    // The server's own account. No other test makes it log statements.
+    let executed = || {
+        let log = app.database_log();
+        let statements = log.lines().filter(|line| ["LOG:  statement", "LOG:  execute"].iter().any(|kind| line.contains(kind)));
+        statements.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let conversation = app.conversation().await;
+    for call in one_of_each(&app, conversation) {
+        let before = executed().len();
+        let (function, _) = call.event();
+        call.send().await;
+        let new = executed().split_off(before);
+        assert_eq!(new.len(), 1, "{function}: {new:?}");
+        assert!(new[0].contains("LOG:  execute <unnamed>: "), "{function}: {new:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_role_reads_and_writes_rows_and_can_do_nothing_else() {
+    let app = App::start().await;
+    let role = app.functions_role().await;
+    for statement in [
+        "create table more (id int)",
+        "drop table messages",
+        "truncate messages",
+        "alter table messages add column more int",
+        "create index on messages (role)",
+        "create role more",
+        "select * from refinery_schema_history",
+        "copy messages to program 'cat'",
+    ] {
+        let error = role.batch_execute(statement).await.expect_err(statement);
+        assert_eq!(error.code(), Some(&SqlState::INSUFFICIENT_PRIVILEGE), "{statement}: {error:?}");
+    }
+    let timeout = role.query_typed("show statement_timeout", &[]).await.unwrap();
+    assert_eq!(timeout[0].get::<_, String>(0), "12s");
+    role.batch_execute("delete from messages; delete from conversations").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_failing_database_is_a_problem_that_shows_nothing_of_it() {
+    let app = App::start().await;
+    let conversation = app.conversation().await;
+    for call in one_of_each(&app, conversation) {
+        call.clone().send().await;
+        app.superuser().await.batch_execute("alter table conversations rename to gone").await.unwrap();
+        let answer = call.clone().refused(500, "database_error", None).await;
+        for word in ["conversations", "relation", "42P01", "gone"] {
+            assert!(!answer.body.contains(word), "{}", answer.body);
+        }
+        app.superuser().await.batch_execute("alter table gone rename to conversations").await.unwrap();
+        let (function, _) = call.event();
+        let log = app.function(&function).log();
+        assert!(log.contains("42P01") && log.contains("ERROR"), "the cause is in the log: {log}");
+        assert!(call.send().await.status < 300, "and the next request works");
+    }
+}
+
+#[tokio::test]
+async fn a_lost_connection_costs_the_caller_nothing() {
+    let app = App::start().await;
+    let conversation = app.conversation().await;
+    for call in one_of_each(&app, conversation) {
+        call.clone().send().await;
+        let others =
+            "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()";
+        app.superuser().await.batch_execute(others).await.unwrap();
+        assert!(call.send().await.status < 300);
+    }
+}
+
+#[tokio::test]
+async fn a_silent_database_is_given_up_in_time_and_forgotten() {
+    let mut app = App::start().await;
+    let proxy = Proxy::start(&app).await;
+    app.set("DATABASE_URL", &proxy.url(&app));
+    let conversation = app.conversation().await;
+    let path = format!("/conversations/{conversation}/messages?role=user&content=hello");
+    app.post(&path).expect(201).await;
+    proxy.swallow(true);
+    let started = std::time::Instant::now();
+    app.post(&path).refused(500, "database_error", None).await;
+    assert!(started.elapsed() < Duration::from_secs(12), "{:?}", started.elapsed());
+    proxy.swallow(false);
+    let started = std::time::Instant::now();
+    app.post(&path).expect(201).await;
+    assert!(started.elapsed() < Duration::from_secs(2), "nothing queues behind a dead statement: {:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn a_certificate_of_an_unknown_authority_is_refused() {
+    let mut app = App::start().await;
+    app.set("SSL_CERT_FILE", "/dev/null");
+    app.post("/conversations").refused(500, "database_error", None).await;
+    let log = app.function("get-or-create-conversation").log();
+    assert!(log.contains("certificate verify failed"), "{log}");
+}
+
+#[tokio::test]
+#[cfg(target_os = "linux")]
+async fn a_certificate_for_another_host_is_refused() {
+    let mut app = App::start().await;
+    let proxy = Proxy::start_on("127.0.0.2", &app).await;
+    app.set("DATABASE_URL", &proxy.url(&app).replace("@localhost:", "@127.0.0.2:"));
+    app.post("/conversations").refused(500, "database_error", None).await;
+    let log = app.function("get-or-create-conversation").log();
+    assert!(log.contains("IP address mismatch"), "{log}");
+}
+
+#[tokio::test]
+async fn a_url_that_cannot_work_ends_the_start_with_its_reason() {
+    let app = App::start().await;
+    let started = |url: &str| {
+        let output = std::process::Command::new(binary("add-message"))
+            .env_clear()
+            .envs(app.environment().iter().map(|(name, value)| (name, value)))
+            .env("DATABASE_URL", url)
+            .env("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9")
+            .env("AWS_LAMBDA_FUNCTION_NAME", "add-message")
+            .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")
+            .env("AWS_LAMBDA_FUNCTION_VERSION", "1")
+            .output()
+            .unwrap();
+        assert!(!output.status.success());
+        String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap()
+    };
+    for (url, part) in [
+        ("", "DATABASE_URL: is not set"),
+        ("postgresql://ada:s3cr3t@db/x?sslmode=disable", "DATABASE_URL: sslmode=disable"),
+        ("postgresql://ada:s3cr3t@db/x?schema=public", "DATABASE_URL: the parameter schema"),
+        ("postgresql://ada:s3cr3t@db", "DATABASE_URL: the URL has no database"),
+    ] {
+        let said = started(url);
+        assert!(said.contains(part) && !said.contains("s3cr3t"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_url_as_neon_prints_it_works() {
+    let mut app = App::start().await;
+    let url = app.url().replace("sslmode=require", "sslmode=verify-full&channel_binding=require");
+    app.set("DATABASE_URL", &url);
+    app.post("/conversations").expect(201).await;
+}

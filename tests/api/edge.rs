@@ -1,0 +1,131 @@
+//! Events as other senders than an HTTP API deliver them, and events that nobody should.
+
+use serde_json::{Value, json};
+
+use crate::support::{Answer, App};
+
+async fn send(app: &App, function: &str, event: &Value) -> Answer {
+    Answer::read(&app.function(function).invoke(event.to_string()).await.unwrap())
+}
+
+#[tokio::test]
+async fn a_function_url_hands_over_an_encoded_path_and_no_parameters() {
+    let app = App::start().await;
+    app.post("/conversations").by("a%2F b").expect(201).await;
+    let (function, mut event) = app.get("/users/x/conversations").by("a%2F b").event();
+    event["routeKey"] = json!("$default");
+    event["rawPath"] = json!("/users/a%252F%20b/conversations");
+    event.as_object_mut().unwrap().remove("pathParameters");
+    let answer = send(&app, &function, &event).await;
+    assert_eq!((answer.status, &answer.array()[0]["user_id"]), (200, &json!("a%2F b")));
+
+    let conversation = app.conversation().await;
+    let (function, mut event) = app.get(&format!("/conversations/{conversation}/messages")).event();
+    event["routeKey"] = json!("$default");
+    event.as_object_mut().unwrap().remove("pathParameters");
+    assert_eq!(send(&app, &function, &event).await.status, 200);
+}
+
+#[tokio::test]
+async fn the_emulator_hands_over_encoded_parameters() {
+    let app = App::start().await;
+    app.post("/conversations").by("100% é").expect(201).await;
+    let (function, mut event) = app.get("/users/x/conversations").by("100% é").event();
+    event["routeKey"] = json!("$default");
+    event["rawPath"] = json!("/users/100%25%20%C3%A9/conversations");
+    event["pathParameters"] = json!({"user_id": "100%25%20%C3%A9"});
+    let answer = send(&app, &function, &event).await;
+    assert_eq!((answer.status, &answer.array()[0]["user_id"]), (200, &json!("100% é")));
+    event["pathParameters"] = json!({"user_id": "%ff"});
+    assert_eq!(send(&app, &function, &event).await.json()["param"], "user_id");
+}
+
+#[tokio::test]
+async fn links_and_locations_keep_the_stage() {
+    let app = App::start().await;
+    let (function, mut event) = app.post("/conversations?new=true").event();
+    event["rawPath"] = json!("/prod/conversations");
+    let made = send(&app, &function, &event).await;
+    assert!(made.headers["location"].starts_with("/prod/conversations/"), "{made:?}");
+    app.conversation().await;
+    let (function, mut event) = app.get("/users/ada/conversations?limit=1").event();
+    event["rawPath"] = json!("/prod/users/ada/conversations");
+    assert!(send(&app, &function, &event).await.next().unwrap().starts_with("/prod/users/ada/conversations?cursor="));
+}
+
+#[tokio::test]
+async fn a_hand_written_event_may_have_only_decoded_parameters() {
+    let app = App::start().await;
+    let (function, mut event) = app.post("/conversations").event();
+    event.as_object_mut().unwrap().remove("rawQueryString");
+    event["queryStringParameters"] = json!({"title": "a & b = 100%", "new": "true"});
+    let made = send(&app, &function, &event).await;
+    assert_eq!((made.status, &made.json()["title"]), (201, &json!("a & b = 100%")));
+}
+
+#[tokio::test]
+async fn bodies_that_are_no_text_are_refused() {
+    let app = App::start().await;
+    let (function, mut event) = app.post("/conversations").body("{}").base64().event();
+    event["body"] = json!("!!!");
+    assert_eq!(send(&app, &function, &event).await.json()["code"], "invalid_body");
+    event["body"] = json!("/w==");
+    assert_eq!(send(&app, &function, &event).await.json()["code"], "invalid_body");
+}
+
+#[tokio::test]
+async fn media_types_are_compared_as_http_says() {
+    let app = App::start().await;
+    for media_type in ["application/json", "Application/JSON; charset=utf-8", "application/json ;x=y"] {
+        app.post("/conversations").body("{}").header("content-type", media_type).send().await;
+        let answer = app.post("/conversations").body("{}").header("content-type", media_type).send().await;
+        assert_eq!(answer.status, 200, "{media_type}");
+    }
+    for media_type in ["", "text/json", "application/jsonp", "application/x-www-form-urlencoded", "multipart/form-data"] {
+        app.post("/conversations").body("{}").header("content-type", media_type).refused(415, "unsupported_media_type", None).await;
+    }
+    app.post("/conversations").header("content-type", "text/plain").expect(200).await;
+}
+
+#[tokio::test]
+async fn a_malformed_event_is_an_error_and_the_process_lives() {
+    let app = App::start().await;
+    let function = app.function("get-or-create-conversation");
+    for event in ["7", "\"x\"", r#"{"headers": 7}"#, r#"{"body": {"a": 1}}"#, r#"{"requestContext": 1}"#, "{", ""] {
+        assert!(function.invoke(event.to_owned()).await.is_err(), "{event}");
+    }
+    let empty = Answer::read(&function.invoke("{}".to_owned()).await.unwrap());
+    assert_eq!(empty.status, 401);
+    app.post("/conversations").expect(201).await;
+}
+
+#[tokio::test]
+async fn a_claim_of_another_type_is_no_identity() {
+    let app = App::start().await;
+    let (function, mut event) = app.post("/conversations").event();
+    for sub in [json!(7), json!(""), json!("a\nb"), json!(null)] {
+        event["requestContext"]["authorizer"]["jwt"]["claims"]["sub"] = sub;
+        assert_eq!(send(&app, &function, &event).await.status, 401);
+    }
+}
+
+#[tokio::test]
+async fn the_log_has_one_line_a_request_and_nothing_that_was_said() {
+    let app = App::start().await;
+    let conversation = app.conversation().await;
+    let secret = "Rosebud-7c1f";
+    let path = format!("/conversations/{conversation}/messages");
+    app.post(&path).json(&json!({"role": "user", "content": secret, "metadata": {"a": secret}})).expect(201).await;
+    app.post(&path).json(&json!({"role": secret, "content": secret})).expect(400).await;
+    app.post(&path).body(format!("{{\"{secret}")).expect(400).await;
+    app.post(&format!("{path}?role=user&content={secret}")).expect(201).await;
+    let log = app.function("add-message").log();
+    assert!(!log.contains(secret), "{log}");
+    let password = app.url().split([':', '@']).nth(2).unwrap().to_owned();
+    assert!(!log.contains(&password), "{log}");
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let requests: Vec<&Value> = lines.iter().map(|line| &line["fields"]).filter(|fields| fields["message"] == "request").collect();
+    assert_eq!(requests.iter().map(|fields| fields["status"].as_u64().unwrap()).collect::<Vec<_>>(), [201, 400, 400, 201]);
+    assert_eq!(requests[0]["conversation.id"], json!(conversation));
+    assert_eq!(requests.iter().map(|fields| fields["cold_start"] == true).collect::<Vec<_>>(), [true, false, false, false]);
+}

@@ -1,0 +1,167 @@
+//! The real thing, started for a test: a database of its own, the functions' binaries, and a Runtime API that hands them events.
+
+mod call;
+pub mod proxy;
+mod runtime_api;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, OnceLock};
+
+use tokio_postgres::Client;
+use uuid::Uuid;
+use xtask::postgres::Server;
+
+pub use self::call::{Answer, Call};
+pub use self::runtime_api::Function;
+
+const TEMPLATE: &str = "template_scrollback";
+
+/// One Postgres for the whole run; it ends with this process.
+fn server() -> &'static Server {
+    static SERVER: OnceLock<Server> = OnceLock::new();
+    SERVER.get_or_init(|| {
+        build_functions();
+        on_a_thread_of_its_own(async {
+            let server = Server::start_temporary().await.expect("a Postgres to test with");
+            server.create_database(TEMPLATE, None).await.unwrap();
+            xtask::migrations::apply(&server.superuser_url(TEMPLATE), Some(server.ca_file())).await.unwrap();
+            server
+        })
+    })
+}
+
+/// Runs something that outlives the test, and its runtime, that happens to need it first.
+fn on_a_thread_of_its_own<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> T {
+    let run = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future);
+    std::thread::spawn(run).join().unwrap()
+}
+
+/// `cargo test` builds the functions' binaries for nobody, since no test of their own packages needs them.
+fn build_functions() {
+    let status =
+        Command::new(env!("CARGO")).args(["build", "--quiet", "--workspace", "--bins"]).current_dir(project()).status().unwrap();
+    assert!(status.success(), "the functions do not build");
+}
+
+/// The project's root.
+pub fn project() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+/// A built binary, by its name.
+pub fn binary(name: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    // target/debug/deps/api-… → target/debug/name
+    test.ancestors().nth(2).unwrap().join(name)
+}
+
+/// The emulator's route table: path → method → function.
+pub fn routes() -> &'static BTreeMap<String, BTreeMap<String, String>> {
+    static ROUTES: OnceLock<BTreeMap<String, BTreeMap<String, String>>> = OnceLock::new();
+    ROUTES.get_or_init(|| {
+        let manifest: toml::Table = std::fs::read_to_string(project().join("Cargo.toml")).unwrap().parse().unwrap();
+        let router = &manifest["workspace"]["metadata"]["lambda"]["watch"]["router"];
+        let text = |value: &toml::Value| value.as_str().unwrap().to_owned();
+        let entries = |value: &toml::Value| {
+            let entries = value.as_array().unwrap().iter();
+            entries.map(|entry| (text(&entry["method"]), text(&entry["function"]))).collect()
+        };
+        router.as_table().unwrap().iter().map(|(path, functions)| (path.clone(), entries(functions))).collect()
+    })
+}
+
+/// The API on a fresh database.
+pub struct App {
+    pub database: String,
+    environment: Vec<(String, String)>,
+    instances: usize,
+    functions: Mutex<BTreeMap<String, Function>>,
+}
+
+impl App {
+    /// One process a function.
+    pub async fn start() -> Self {
+        Self::with_instances(1).await
+    }
+
+    /// So many processes a function, which take turns in taking events.
+    pub async fn with_instances(instances: usize) -> Self {
+        let database = fresh_database().await;
+        let mut app = Self { database, environment: Vec::new(), instances, functions: Mutex::default() };
+        app.set("DATABASE_URL", &server().functions_url(&app.database));
+        app.set("SSL_CERT_FILE", server().ca_file().to_str().unwrap());
+        app.set("SSL_CERT_DIR", "");
+        app.set("SERVICE_SCOPE", "scrollback/service");
+        app
+    }
+
+    /// An environment variable for the functions that start from now on.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.environment.retain(|(known, _)| known != name);
+        self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// The database's URL for the functions' role.
+    pub fn url(&self) -> String {
+        server().functions_url(&self.database)
+    }
+
+    /// Where its server listens on 127.0.0.1.
+    pub fn database_port(&self) -> u16 {
+        server().port()
+    }
+
+    /// What its server has logged so far.
+    pub fn database_log(&self) -> String {
+        std::fs::read_to_string(server().ca_file().with_file_name("server.log")).unwrap()
+    }
+
+    /// The functions' environment.
+    pub fn environment(&self) -> &[(String, String)] {
+        &self.environment
+    }
+
+    pub fn get(&self, path: &str) -> Call<'_> {
+        Call::new(self, "GET", path)
+    }
+
+    pub fn post(&self, path: &str) -> Call<'_> {
+        Call::new(self, "POST", path)
+    }
+
+    /// A new conversation of ada's.
+    pub async fn conversation(&self) -> Uuid {
+        let answer = self.post("/conversations?user_id=ada&new=true").send().await;
+        assert_eq!(answer.status, 201, "{answer:?}");
+        answer.json()["id"].as_str().unwrap().parse().unwrap()
+    }
+
+    /// The running function of this name.
+    pub fn function(&self, name: &str) -> Function {
+        let mut functions = self.functions.lock().unwrap();
+        functions.entry(name.to_owned()).or_insert_with(|| Function::start(name, self.instances, &self.environment)).clone()
+    }
+
+    /// A connection of the superuser's, who may look at everything.
+    pub async fn superuser(&self) -> Client {
+        connect(&server().superuser_url(&self.database)).await
+    }
+
+    /// A connection of the functions' role.
+    pub async fn functions_role(&self) -> Client {
+        connect(&server().functions_url(&self.database)).await
+    }
+}
+
+/// A new database with nothing but the schema.
+pub async fn fresh_database() -> String {
+    let name = format!("test_{}", Uuid::now_v7().simple());
+    tokio::task::spawn_blocking(server).await.unwrap().create_database(&name, Some(TEMPLATE)).await.unwrap();
+    name
+}
+
+async fn connect(url: &str) -> Client {
+    xtask::database::connect(url, Some(server().ca_file())).await.unwrap()
+}

@@ -14,6 +14,10 @@ create table conversations (
     version bigint not null default 1,
     -- Made by get-or-create because its user had none: see the index below.
     is_first boolean not null default false,
+    -- The edit or rewind that came last, and how many messages it deleted. One that is sent a second time, because the connection was
+    -- lost before its answer came, is recognized by this and not done again.
+    last_operation uuid,
+    last_deleted bigint,
     created_at timestamptz not null default clock_timestamp(),
     updated_at timestamptz not null default clock_timestamp(),
     constraint conversations_metadata_size check (octet_length(metadata::text) <= 16384)
@@ -34,6 +38,8 @@ create table messages (
     -- A message's content is a string (content), an array of parts (content_parts), or null.
     content text,
     content_parts json,
+    -- What of the parts is text, for search.
+    parts_text text,
     tool_calls json,
     tool_call_id text,
     name text,
@@ -41,13 +47,19 @@ create table messages (
     created_at timestamptz not null,
     updated_at timestamptz not null,
     -- Its bytes, at least, in a response: lets a page be cut to size without reading what will not be sent.
-    size bigint not null generated always as (
+    size integer not null generated always as (
         coalesce(octet_length(content), 0)
         + coalesce(octet_length(content_parts::text), 0)
         + coalesce(octet_length(tool_calls::text), 0)
         + coalesce(octet_length(tool_call_id), 0)
         + coalesce(octet_length(name), 0)
         + octet_length(metadata::text)
+    ) stored,
+    -- The characters that a model reads: what get-context's max_chars counts.
+    characters integer not null generated always as (
+        coalesce(char_length(content), 0)
+        + coalesce(char_length(content_parts::text), 0)
+        + coalesce(char_length(tool_calls::text), 0)
     ) stored,
     -- A page of history is one range of this index, whatever the table's size.
     primary key (conversation_id, position),

@@ -15,7 +15,6 @@ async fn get_user_conversations(request: Request, database: Database) -> Result<
     let (limit, cursor) = request.conversation_page()?;
     let (conversations, more) = queries::get_user_conversations(&database, &user_id, limit, cursor).await?;
     Reply::list(&conversations, more, |last, _sent| {
-        let limit = limit.map_or_else(String::new, |limit| format!("&limit={limit}"));
-        format!("{}?cursor={}{limit}", request.own_path(), last.cursor().encode())
+        request.page(&[("limit", limit.map(|limit| limit.to_string())), ("cursor", Some(last.cursor().encode()))])
     })
 }

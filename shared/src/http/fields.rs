@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::error::{Error, Fault, Invalid, Result};
-use crate::models::{Content, Json, Metadata, NewMessage, Role, Text, lone_surrogate};
+use crate::models::{Change, Content, Json, Metadata, NewMessage, Role, Text, ToolCalls, lone_surrogate};
 
 /// Named values, each taken once. What is left at the end nobody asked for.
 pub(crate) struct Fields<'a> {
@@ -148,13 +148,30 @@ impl<'a> Fields<'a> {
         content.map(Some).map_err(|invalid| invalid.at(self.path("content")))
     }
 
+    /// A model's calls to tools.
+    pub(crate) fn tool_calls(&mut self) -> Result<Option<ToolCalls>> {
+        self.json("tool_calls")?
+            .map(|json| ToolCalls::parse(json).map_err(|invalid| invalid.at(self.path("tool_calls"))))
+            .transpose()
+    }
+
+    /// A field in which null says something else than nothing.
+    pub(crate) fn change<T>(&mut self, name: &'static str, read: impl FnOnce(&mut Self) -> Result<Option<T>>) -> Result<Change<T>> {
+        let named = self.values.contains_key(name);
+        Ok(match read(self)? {
+            Some(value) => Change::Set(value),
+            None if named => Change::Clear,
+            None => Change::Keep,
+        })
+    }
+
     /// One message, of the members that are there.
     fn message(&mut self) -> Result<NewMessage> {
         let role = self.parse("role", |text| Role::parse(&text))?.ok_or_else(|| {
             Invalid::new(Fault::Missing, "role is required: user, assistant, tool, system or developer").at(self.path("role"))
         })?;
-        let (content, tool_calls) = (self.content()?, self.json("tool_calls")?);
-        let mut message = NewMessage::new(role, content, tool_calls).map_err(|(name, invalid)| invalid.at(self.path(name)))?;
+        let (content, tool_calls) = (self.content()?, self.tool_calls()?);
+        let mut message = NewMessage::new(role, content, tool_calls).map_err(|invalid| invalid.at(self.path("content")))?;
         if let Some(id) = self.uuid("id")? {
             message.id = id;
         }

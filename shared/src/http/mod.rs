@@ -24,13 +24,16 @@ use crate::auth::Caller;
 use crate::config::{AuthMode, Config};
 use crate::db::{Database, REQUEST_BUDGET};
 use crate::error::{Error, Fault, Invalid, Result};
-use crate::models::{Cursor, ETags, HistoryRange, NewConversation, NewMessage, Title, UserId};
+use crate::models::{
+    ContextFormat, ContextLimits, ConversationChange, Cursor, ETags, HistoryRange, MessageChange, NewConversation, NewMessage,
+    SearchQuery, Title, UserId,
+};
 
 /// What is kept of a function's own time-out to say that the database did not answer.
 const DEADLINE_MARGIN: Duration = Duration::from_millis(500);
 const MAX_BODY_BYTES: usize = 4 << 20;
 /// All but what RFC 3986 calls unreserved.
-const PATH_SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Serves a handler until the process ends: a binary's whole `main`.
 ///
@@ -164,6 +167,14 @@ impl Request {
         self.path("conversation_id").and_then(|text| parse_uuid(&text)).map_err(|invalid| invalid.at("conversation_id"))
     }
 
+    /// The path's `message_id`.
+    ///
+    /// # Errors
+    /// `invalid_uuid`.
+    pub fn message_id(&self) -> Result<Uuid> {
+        self.path("message_id").and_then(|text| parse_uuid(&text)).map_err(|invalid| invalid.at("message_id"))
+    }
+
     /// The path's `user_id`, if the caller may act for it.
     ///
     /// # Errors
@@ -225,6 +236,83 @@ impl Request {
         }
     }
 
+    /// What becomes of a conversation.
+    ///
+    /// # Errors
+    /// The first field that is wrong.
+    pub fn conversation_change(&self) -> Result<ConversationChange> {
+        let mut fields = self.fields()?;
+        let change = ConversationChange {
+            title: fields.change("title", |fields| fields.parse("title", Title::parse))?,
+            metadata: fields.change("metadata", Fields::metadata)?,
+        };
+        fields.finish()?;
+        Ok(change)
+    }
+
+    /// What becomes of a message.
+    ///
+    /// # Errors
+    /// The first field that is wrong.
+    pub fn message_change(&self) -> Result<MessageChange> {
+        let mut fields = self.fields()?;
+        let change = MessageChange {
+            content: fields.change("content", Fields::content)?,
+            tool_calls: fields.change("tool_calls", Fields::tool_calls)?,
+            metadata: fields.change("metadata", Fields::metadata)?,
+        };
+        fields.finish()?;
+        Ok(change)
+    }
+
+    /// The position from which a conversation is rewound; the first, if none is named.
+    ///
+    /// # Errors
+    /// It is no position.
+    pub fn rewind_from(&self) -> Result<i64> {
+        let mut fields = self.fields()?;
+        let from = fields.integer("from", 1..=i64::MAX)?;
+        fields.finish()?;
+        Ok(from.unwrap_or(1))
+    }
+
+    /// How much a model is sent, and in which form.
+    ///
+    /// # Errors
+    /// The first field that is wrong.
+    pub fn context(&self) -> Result<(ContextLimits, ContextFormat)> {
+        let mut fields = self.fields()?;
+        let limits = ContextLimits {
+            messages: fields.integer("max_messages", 1..=i64::MAX)?,
+            characters: fields.integer("max_chars", 1..=i64::MAX)?,
+        };
+        let format = fields.parse("format", |text| ContextFormat::parse(&text))?;
+        fields.finish()?;
+        Ok((limits, format.unwrap_or(ContextFormat::Messages)))
+    }
+
+    /// What to look for, how much of it, and behind which message.
+    ///
+    /// # Errors
+    /// The first field that is wrong.
+    pub fn search(&self) -> Result<(SearchQuery, Option<i64>, Option<Cursor>)> {
+        let mut fields = self.fields()?;
+        let query = fields
+            .parse("q", SearchQuery::parse)?
+            .ok_or_else(|| Invalid::new(Fault::Missing, "q is required: words, \"a phrase\", -not, or").at("q"))?;
+        let page = (query, fields.integer("limit", LIMIT)?, fields.parse("cursor", |text| Cursor::parse(&text))?);
+        fields.finish()?;
+        Ok(page)
+    }
+
+    /// Refuses fields where none are taken.
+    ///
+    /// # Errors
+    /// The body has a field.
+    pub fn no_fields(&self) -> Result<()> {
+        self.fields()?.finish()
+    }
+
     /// How many conversations are asked for, and behind which one.
     ///
     /// # Errors
@@ -265,12 +353,22 @@ impl Request {
             let segment = |part: &str| {
                 let name = part.strip_prefix('{').and_then(|part| part.strip_suffix('}'));
                 let value = name.and_then(|name| self.event.path_parameters.as_ref()?.get(name)).map_or(part, String::as_str);
-                if encode { utf8_percent_encode(value, PATH_SEGMENT).to_string() } else { value.to_owned() }
+                if encode { utf8_percent_encode(value, UNRESERVED).to_string() } else { value.to_owned() }
             };
             route.split('/').map(segment).collect::<Vec<_>>().join("/")
         };
         let prefix = raw.strip_suffix(&*segments(false)).unwrap_or_default();
         prefix.to_owned() + &segments(true)
+    }
+
+    /// The same request for another page: this path, with those parameters that have a value.
+    #[must_use]
+    pub fn page(&self, parameters: &[(&str, Option<String>)]) -> String {
+        let pair = |(name, value): &(&str, Option<String>)| {
+            let value = utf8_percent_encode(value.as_deref()?, UNRESERVED);
+            Some(format!("{name}={value}"))
+        };
+        format!("{}?{}", self.own_path(), parameters.iter().filter_map(pair).collect::<Vec<_>>().join("&"))
     }
 
     /// A path parameter, decoded exactly once: where API Gateway has matched a route, it has decoded; the emulator and Function

@@ -43,6 +43,12 @@ impl Reply {
         Self::json(if created { StatusCode::CREATED } else { StatusCode::OK }, value)
     }
 
+    /// 204: done, and nothing to say.
+    #[must_use]
+    pub fn no_content() -> Self {
+        Self::new(StatusCode::NO_CONTENT, Vec::new())
+    }
+
     /// 304: the caller has this version.
     #[must_use]
     pub fn not_modified() -> Self {

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::{Cursor, Json, Text, UserId, Version, json, serialize_time};
+use super::{Change, Cursor, Json, Text, UserId, Version, json, serialize_time};
 use crate::error::{Fault, Invalid};
 
 /// A conversation as it is stored; serializes as the contract's `Conversation`.
@@ -36,7 +36,7 @@ impl Conversation {
     /// Where a list goes on behind it.
     #[must_use]
     pub fn cursor(&self) -> Cursor {
-        Cursor { updated_at: self.updated_at, id: self.id }
+        Cursor { time: self.updated_at, id: self.id, position: 0 }
     }
 }
 
@@ -61,6 +61,15 @@ impl NewConversation {
     pub fn of(user_id: UserId) -> Self {
         Self { user_id, id: None, always_new: false, title: None, metadata: Metadata::default() }
     }
+}
+
+/// What becomes of a conversation.
+#[derive(Debug, Clone)]
+pub struct ConversationChange {
+    /// Its title.
+    pub title: Change<Title>,
+    /// Its metadata: a JSON merge patch (RFC 7396), in which null deletes.
+    pub metadata: Change<Metadata>,
 }
 
 /// A title: text of at most 512 characters.

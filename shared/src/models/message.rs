@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::{Json, Metadata, Text, serialize_time};
+use super::{Change, Cursor, Json, Metadata, Text, serialize_time};
 use crate::error::{Fault, Invalid};
 
 /// Who speaks.
@@ -51,6 +51,15 @@ impl Role {
     }
 }
 
+/// A content part, as far as it is read.
+#[derive(serde::Deserialize)]
+struct Part<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: &'a RawValue,
+    #[serde(borrow)]
+    text: Option<&'a RawValue>,
+}
+
 /// What a message says: text, or parts, at most 1 MiB of either.
 #[derive(Debug, Clone, Serialize)]
 #[serde(untagged)]
@@ -75,11 +84,6 @@ impl Content {
     /// # Errors
     /// The JSON is no array of objects with a `type`, or is too large.
     pub fn parts(json: Json) -> Result<Self, Invalid> {
-        #[derive(serde::Deserialize)]
-        struct Part<'a> {
-            #[serde(rename = "type", borrow)]
-            kind: &'a RawValue,
-        }
         Self::check_size(json.as_str())?;
         match serde_json::from_str::<Vec<Part<'_>>>(json.as_str()) {
             Ok(parts) if json.is_array() && parts.iter().all(|part| part.kind.get().starts_with('"')) => {
@@ -90,6 +94,29 @@ impl Content {
                 "content is a string, an array of objects that each have a type, or null beside tool_calls",
             )),
         }
+    }
+
+    /// Its string, if it is one.
+    pub(crate) fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text.as_str()),
+            Self::Parts(_) => None,
+        }
+    }
+
+    /// Its parts, if it has them.
+    pub(crate) fn as_parts(&self) -> Option<&str> {
+        match self {
+            Self::Text(_) => None,
+            Self::Parts(parts) => Some(parts.get()),
+        }
+    }
+
+    /// The texts of its parts, a line each, if there are any: what can be searched.
+    pub(crate) fn parts_text(&self) -> Option<String> {
+        let parts: Vec<Part<'_>> = serde_json::from_str(self.as_parts()?).ok()?;
+        let texts: Vec<String> = parts.iter().filter_map(|part| serde_json::from_str(part.text?.get()).ok()).collect();
+        (!texts.is_empty()).then(|| texts.join("\n"))
     }
 
     fn check_size(text: &str) -> Result<(), Invalid> {
@@ -129,37 +156,81 @@ pub struct Message {
     pub updated_at: DateTime<Utc>,
 }
 
+impl Message {
+    /// Where a list goes on behind it.
+    #[must_use]
+    pub fn cursor(&self) -> Cursor {
+        Cursor { time: self.created_at, id: self.conversation_id, position: self.position }
+    }
+}
+
+/// A model's calls to tools: a JSON object or array of at most 256 KiB, kept as it came.
+#[derive(Debug, Clone)]
+pub struct ToolCalls(Json);
+
+impl ToolCalls {
+    const MAX_BYTES: usize = 256 << 10;
+
+    /// # Errors
+    /// The JSON is no object or array, or is too large.
+    pub fn parse(json: Json) -> Result<Self, Invalid> {
+        if json.as_str().len() > Self::MAX_BYTES {
+            return Err(Invalid::new(Fault::TooLarge, "a message's tool_calls have 256 KiB of JSON at most"));
+        }
+        if !json.is_object() && !json.is_array() {
+            return Err(Invalid::new(Fault::Parameter, "tool_calls are a JSON object or array, or null"));
+        }
+        Ok(Self(json))
+    }
+
+    /// The JSON text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+
+    pub(crate) fn into_raw(self) -> Box<RawValue> {
+        self.0.into_raw()
+    }
+}
+
 /// A message to store. Its id is fixed before it is first sent to the database, so that it can be sent again.
 #[derive(Debug, Clone)]
 pub struct NewMessage {
     pub(crate) id: Uuid,
     pub(crate) role: Role,
     pub(crate) content: Option<Content>,
-    pub(crate) tool_calls: Option<Json>,
+    pub(crate) tool_calls: Option<ToolCalls>,
     pub(crate) tool_call_id: Option<Text>,
     pub(crate) name: Option<Text>,
     pub(crate) metadata: Metadata,
 }
 
 impl NewMessage {
-    const MAX_TOOL_CALLS_BYTES: usize = 256 << 10;
-
     /// A message with an id of its own (UUID v7).
     ///
     /// # Errors
-    /// `tool_calls` is no object or array or has over 256 KiB; or there is neither content nor `tool_calls`.
-    pub fn new(role: Role, content: Option<Content>, tool_calls: Option<Json>) -> Result<Self, (&'static str, Invalid)> {
-        if let Some(json) = &tool_calls {
-            if json.as_str().len() > Self::MAX_TOOL_CALLS_BYTES {
-                return Err(("tool_calls", Invalid::new(Fault::TooLarge, "a message's tool_calls have 256 KiB of JSON at most")));
-            }
-            if !json.is_object() && !json.is_array() {
-                return Err(("tool_calls", Invalid::new(Fault::Parameter, "tool_calls are a JSON object or array, or null")));
-            }
-        }
+    /// There is neither content nor `tool_calls`.
+    pub fn new(role: Role, content: Option<Content>, tool_calls: Option<ToolCalls>) -> Result<Self, Invalid> {
         if content.is_none() && tool_calls.is_none() {
-            return Err(("content", Invalid::new(Fault::Missing, "content is required, unless there are tool_calls")));
+            return Err(no_content());
         }
         Ok(Self { id: Uuid::now_v7(), role, content, tool_calls, tool_call_id: None, name: None, metadata: Metadata::default() })
     }
+}
+
+/// A message says something, or calls something.
+pub(crate) fn no_content() -> Invalid {
+    Invalid::new(Fault::Missing, "content is required, unless there are tool_calls")
+}
+
+/// What becomes of a message.
+#[derive(Debug, Clone)]
+pub struct MessageChange {
+    /// Its content.
+    pub content: Change<Content>,
+    /// Its calls.
+    pub tool_calls: Change<ToolCalls>,
+    /// Its metadata, replaced as a whole.
+    pub metadata: Change<Metadata>,
 }

@@ -1,20 +1,27 @@
 //! What the API is about, as types: parsed once at the edge, valid from then on.
 
+mod change;
+mod context;
 mod conversation;
 mod cursor;
 mod history;
 mod json;
 mod message;
+mod search;
 mod text;
 mod user_id;
 mod version;
 
-pub use conversation::{Conversation, Metadata, NewConversation, Title};
+pub use change::Change;
+pub use context::{Context, ContextFormat, ContextLimits};
+pub use conversation::{Conversation, ConversationChange, Metadata, NewConversation, Title};
 pub use cursor::Cursor;
 pub use history::HistoryRange;
 pub use json::Json;
 pub(crate) use json::lone_surrogate;
-pub use message::{Content, Message, NewMessage, Role};
+pub(crate) use message::no_content;
+pub use message::{Content, Message, MessageChange, NewMessage, Role, ToolCalls};
+pub use search::{SearchHit, SearchQuery};
 pub use text::Text;
 pub use user_id::UserId;
 pub use version::{ETags, Version};

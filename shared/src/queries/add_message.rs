@@ -8,7 +8,7 @@ use super::rows::get;
 use crate::auth::Caller;
 use crate::db::Database;
 use crate::error::{Error, Result};
-use crate::models::{Content, ETags, Json, Message, NewMessage, Text, Version};
+use crate::models::{Content, ETags, Message, NewMessage, Text, ToolCalls, Version};
 
 const ADD_MESSAGE: &str = include_str!("add_message.sql");
 
@@ -39,7 +39,7 @@ pub struct Appended {
 /// # use shared::{Database, Error};
 ///
 /// # async fn example(database: &Database, conversation_id: uuid::Uuid) -> Result<(), Error> {
-/// let question = NewMessage::new(Role::User, Some(Content::text("Is it raining in Oslo?")?), None).map_err(|(_, invalid)| invalid)?;
+/// let question = NewMessage::new(Role::User, Some(Content::text("Is it raining in Oslo?")?), None)?;
 /// let appended = add_message(database, &Caller::Anyone, conversation_id, vec![question], None).await?;
 /// println!("at position {}", appended.messages[0].position);
 /// # Ok(())
@@ -58,31 +58,22 @@ pub async fn add_message(
 ) -> Result<Appended> {
     let ids: Vec<Uuid> = messages.iter().map(|message| message.id).collect();
     let roles: Vec<&str> = messages.iter().map(|message| message.role.as_str()).collect();
-    let texts: Vec<Option<&str>> = messages
-        .iter()
-        .map(|message| match &message.content {
-            Some(Content::Text(text)) => Some(text.as_str()),
-            _ => None,
-        })
-        .collect();
-    let parts: Vec<Option<&str>> = messages
-        .iter()
-        .map(|message| match &message.content {
-            Some(Content::Parts(parts)) => Some(parts.get()),
-            _ => None,
-        })
-        .collect();
-    let tool_calls: Vec<Option<&str>> = messages.iter().map(|message| message.tool_calls.as_ref().map(Json::as_str)).collect();
+    let contents = || messages.iter().map(|message| message.content.as_ref());
+    let texts: Vec<Option<&str>> = contents().map(|content| content.and_then(Content::as_text)).collect();
+    let parts: Vec<Option<&str>> = contents().map(|content| content.and_then(Content::as_parts)).collect();
+    let parts_texts: Vec<Option<String>> = contents().map(|content| content.and_then(Content::parts_text)).collect();
+    let tool_calls: Vec<Option<&str>> = messages.iter().map(|message| message.tool_calls.as_ref().map(ToolCalls::as_str)).collect();
     let tool_call_ids: Vec<Option<&str>> = messages.iter().map(|message| message.tool_call_id.as_ref().map(Text::as_str)).collect();
     let names: Vec<Option<&str>> = messages.iter().map(|message| message.name.as_ref().map(Text::as_str)).collect();
     let metadata: Vec<&str> = messages.iter().map(|message| message.metadata.as_str()).collect();
-    let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 11] = [
+    let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 12] = [
         (&conversation_id, Type::UUID),
         (&caller.owner(), Type::TEXT),
         (&ids, Type::UUID_ARRAY),
         (&roles, Type::TEXT_ARRAY),
         (&texts, Type::TEXT_ARRAY),
         (&parts, Type::TEXT_ARRAY),
+        (&parts_texts, Type::TEXT_ARRAY),
         (&tool_calls, Type::TEXT_ARRAY),
         (&tool_call_ids, Type::TEXT_ARRAY),
         (&names, Type::TEXT_ARRAY),
@@ -122,7 +113,7 @@ pub async fn add_message(
                     position: get(row, 3)?,
                     role: message.role,
                     content: message.content,
-                    tool_calls: message.tool_calls.map(Json::into_raw),
+                    tool_calls: message.tool_calls.map(ToolCalls::into_raw),
                     tool_call_id: message.tool_call_id,
                     name: message.name,
                     metadata: message.metadata.into_raw(),

@@ -1,7 +1,7 @@
 with input as (
     select *
-    from unnest($3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[])
-        with ordinality as input (id, role, content, content_parts, tool_calls, tool_call_id, name, metadata, ordinal)
+    from unnest($3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[])
+        with ordinality as input (id, role, content, content_parts, parts_text, tool_calls, tool_call_id, name, metadata, ordinal)
 ), conversation as (
     select id, version from conversations where id = $1 and ($2::text is null or user_id = $2)
 ), stored as (
@@ -24,13 +24,14 @@ with input as (
     where c.id = (select id from conversation)
         and n.messages > 0
         and not exists (select from stored where not same)
-        and ($11::bigint[] is null or c.version = any($11))
+        and ($12::bigint[] is null or c.version = any($12))
     returning c.next_position - n.messages - 1 as base, c.updated_at as now, c.version
 ), added as (
     insert into messages
-        (conversation_id, position, id, role, content, content_parts, tool_calls, tool_call_id, name, metadata, created_at, updated_at)
-    select $1, t.base + f.nth, f.id, f.role, f.content, f.content_parts::json, f.tool_calls::json, f.tool_call_id, f.name,
-        f.metadata::json, t.now, t.now
+        (conversation_id, position, id, role, content, content_parts, parts_text, tool_calls, tool_call_id, name, metadata, created_at,
+            updated_at)
+    select $1, t.base + f.nth, f.id, f.role, f.content, f.content_parts::json, f.parts_text, f.tool_calls::json, f.tool_call_id,
+        f.name, f.metadata::json, t.now, t.now
     from target t, fresh f
     returning id, position, created_at, updated_at
 )

@@ -57,7 +57,7 @@ pub async fn get_user_conversations(
             GET_USER_CONVERSATIONS,
             &[
                 (&user_id.as_str(), Type::TEXT),
-                (&cursor.map(|cursor| cursor.updated_at), Type::TIMESTAMPTZ),
+                (&cursor.map(|cursor| cursor.time), Type::TIMESTAMPTZ),
                 (&cursor.map(|cursor| cursor.id), Type::UUID),
                 // One more than is wanted tells whether there is more.
                 (&limit.map_or(RESPONSE_ROWS, |limit| limit + 1), Type::INT8),

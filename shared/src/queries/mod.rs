@@ -4,15 +4,31 @@
 //! another user's conversation and a missing one are the same. Columns are listed where rows are read: [`rows`].
 
 mod add_message;
+mod delete_conversation;
+mod erase_user;
 mod get_chat_history;
+mod get_context;
+mod get_conversation;
 mod get_or_create_conversation;
 mod get_user_conversations;
+mod rewind_conversation;
 mod rows;
+mod search_messages;
+mod update_conversation;
+mod update_message;
 
 pub use add_message::{Appended, add_message};
+pub use delete_conversation::delete_conversation;
+pub use erase_user::{Erased, erase_user};
 pub use get_chat_history::{History, get_chat_history};
+pub use get_context::get_context;
+pub use get_conversation::get_conversation;
 pub use get_or_create_conversation::get_or_create_conversation;
 pub use get_user_conversations::get_user_conversations;
+pub use rewind_conversation::{Rewound, rewind_conversation};
+pub use search_messages::search_messages;
+pub use update_conversation::update_conversation;
+pub use update_message::update_message;
 
 /// What a statement may send for one response, in bytes of its texts: more never fits in what Lambda can return.
 const RESPONSE_BYTES: i64 = 6_000_000;

@@ -1,0 +1,18 @@
+//! Deletes a conversation and its messages.
+
+use std::process::ExitCode;
+
+use shared::http::{self, Reply, Request};
+use shared::{Database, Error, queries};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    http::run(delete_conversation).await
+}
+
+async fn delete_conversation(request: Request, database: Database) -> Result<Reply, Error> {
+    request.no_fields()?;
+    let (conversation_id, if_match) = (request.conversation_id()?, request.if_match()?);
+    queries::delete_conversation(&database, request.caller(), conversation_id, if_match.as_ref()).await?;
+    Ok(Reply::no_content())
+}

@@ -1,0 +1,17 @@
+//! Erases everything that is stored about a user.
+
+use std::process::ExitCode;
+
+use shared::http::{self, Reply, Request};
+use shared::{Database, Error, queries};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    http::run(erase_user).await
+}
+
+async fn erase_user(request: Request, database: Database) -> Result<Reply, Error> {
+    request.no_fields()?;
+    let user_id = request.user_id()?;
+    Ok(Reply::ok(&queries::erase_user(&database, &user_id).await?))
+}

@@ -1,0 +1,20 @@
+//! Reads a conversation, without its messages.
+
+use std::process::ExitCode;
+
+use shared::http::{self, Reply, Request};
+use shared::{Database, Error, queries};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    http::run(get_conversation).await
+}
+
+async fn get_conversation(request: Request, database: Database) -> Result<Reply, Error> {
+    request.no_fields()?;
+    let (conversation_id, if_none_match) = (request.conversation_id()?, request.if_none_match()?);
+    let conversation = queries::get_conversation(&database, request.caller(), conversation_id).await?;
+    let known = if_none_match.is_some_and(|known| known.matches(conversation.version));
+    let reply = if known { Reply::not_modified() } else { Reply::ok(&conversation) };
+    Ok(reply.version(conversation.version))
+}

@@ -1,0 +1,76 @@
+//! Reads what to send to a model.
+
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use super::rows::{self, get};
+use super::{RESPONSE_BYTES, RESPONSE_ROWS};
+use crate::auth::Caller;
+use crate::db::Database;
+use crate::error::{Error, Result};
+use crate::models::{Context, ContextLimits, ETags, Version};
+
+/// Ends in the columns of [`rows::message`], each with its kind: 0 pinned, 1 the newest of the user if it lies before 2, the newest.
+const GET_CONTEXT: &str = include_str!("get_context.sql");
+
+/// Reads what to send to a model: the leading instructions, and the longest newest part of the conversation that is within the
+/// limits and that the model's API accepts ([`Context`] says how it is chosen). `None`: the caller has this version, which
+/// `if_none_match` names. Of a long conversation no more is read than about what is sent.
+///
+/// ```no_run
+/// use shared::Caller;
+/// use shared::models::{ContextFormat, ContextLimits};
+/// use shared::queries::get_context;
+/// # use shared::{Database, Error};
+///
+/// # async fn example(database: &Database, conversation_id: uuid::Uuid) -> Result<(), Error> {
+/// let limits = ContextLimits { messages: Some(50), characters: Some(100_000) };
+/// if let (Some(context), _version) = get_context(database, &Caller::Anyone, conversation_id, limits, None).await? {
+///     println!("{}", serde_json::to_string(&context.as_json(ContextFormat::OpenAi)).unwrap());
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// [`Error::NotFound`]: no such conversation of the caller's. [`Error::Database`], [`Error::DatabaseTimeout`].
+pub async fn get_context(
+    database: &Database,
+    caller: &Caller,
+    conversation_id: Uuid,
+    limits: ContextLimits,
+    if_none_match: Option<&ETags>,
+) -> Result<(Option<Context>, Version)> {
+    let known = if_none_match.and_then(ETags::versions).unwrap_or_default();
+    let rows = database
+        .query(
+            GET_CONTEXT,
+            &[
+                (&conversation_id, Type::UUID),
+                (&caller.owner(), Type::TEXT),
+                (&limits.messages.unwrap_or(RESPONSE_ROWS).min(RESPONSE_ROWS), Type::INT8),
+                (&limits.characters.unwrap_or(i64::MAX), Type::INT8),
+                (&RESPONSE_BYTES, Type::INT8),
+                (&known, Type::INT8_ARRAY),
+            ],
+        )
+        .await?;
+    let first = rows.first().ok_or(Error::NotFound)?;
+    let version = Version(get(first, 0)?);
+    if if_none_match.is_some_and(|known| known.matches(version)) {
+        return Ok((None, version));
+    }
+    let stored: i64 = get(first, 1)?;
+    let (mut pinned, mut newest_of_user, mut newest) = (Vec::new(), None, Vec::new());
+    for row in &rows {
+        match get(row, 2)? {
+            Some(0) => pinned.push(rows::message(row, 3, conversation_id)?),
+            Some(1) => newest_of_user = Some(rows::message(row, 3, conversation_id)?),
+            Some(_) => newest.push(rows::message(row, 3, conversation_id)?),
+            None::<i32> => {}
+        }
+    }
+    let messages = Context::choose(pinned, newest_of_user, newest, limits);
+    let omitted = stored - i64::try_from(messages.len()).unwrap_or(i64::MAX);
+    Ok((Some(Context { messages, omitted }), version))
+}

@@ -1,0 +1,52 @@
+with recursive conversation as (
+    select id as conversation, version, message_count from conversations where id = $1 and ($2::text is null or user_id = $2)
+), first_other as (
+    -- Where the leading instructions end.
+    select coalesce(min(position), 9223372036854775807) as position
+    from (
+        select position from messages
+        where conversation_id = (select conversation from conversation) and role not in ('system', 'developer')
+        order by position limit 1
+    ) first
+), suffix (position, messages, characters, size) as (
+    -- Back from the end, a hundred messages at a time, until a limit is passed: what lies before is not read.
+    select 9223372036854775807, 0::bigint, 0::bigint, 0::bigint
+    from conversation
+    where version <> all ($6)
+    union all
+    select chunk.position, suffix.messages + chunk.messages, suffix.characters + chunk.characters, suffix.size + chunk.size
+    from suffix
+        cross join lateral (
+            select min(position) as position, count(*) as messages, sum(characters) as characters, sum(size) as size
+            from (
+                select position, characters, size from messages
+                where conversation_id = $1 and position < suffix.position
+                order by position desc limit least(100, $3 - suffix.messages)
+            ) before
+        ) chunk
+    where suffix.messages < $3 and suffix.characters <= $4 and suffix.size <= $5 and chunk.position is not null
+), start as (
+    select min(position) as position from suffix
+)
+select c.version, c.message_count, part.kind, part.position, part.id, part.role, part.content, part.content_parts::text,
+    part.tool_calls::text, part.tool_call_id, part.name, part.metadata::text, part.created_at, part.updated_at
+from conversation c
+    left join lateral (
+        select 0 as kind, m.*
+        from messages m
+        where m.conversation_id = c.conversation and m.position < (select position from first_other)
+        union all
+        select 1, question.*
+        from (
+            select * from messages
+            where conversation_id = c.conversation and role = 'user' and num_nonnulls(content, parts_text) > 0
+            order by position desc limit 1
+        ) question
+        where question.position < (select position from start)
+        union all
+        select 2, m.*
+        from messages m
+        where m.conversation_id = c.conversation
+            and m.position >= greatest((select position from start), (select position from first_other))
+    ) part on c.version <> all ($6)
+order by part.kind, part.position

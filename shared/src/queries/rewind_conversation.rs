@@ -1,0 +1,73 @@
+//! Takes the end of a conversation back.
+
+use serde::Serialize;
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use super::rows::get;
+use crate::auth::Caller;
+use crate::db::Database;
+use crate::error::{Error, Result};
+use crate::models::{ETags, Version};
+
+/// Positions are not given out again: `next_position` stays.
+const REWIND_CONVERSATION: &str = "
+    with locked as (
+        select id, version, last_deleted, last_operation is not distinct from $3 as done,
+            $4::bigint[] is null or version = any($4) as current
+        from conversations where id = $1 and ($2::text is null or user_id = $2)
+        for update
+    ), deleted as (
+        delete from messages where conversation_id = (select id from locked where current and not done) and position >= $5
+        returning 1
+    ), touched as (
+        update conversations c
+        set message_count = c.message_count - d.messages,
+            version = c.version + 1,
+            updated_at = greatest(clock_timestamp(), c.updated_at + interval '1 microsecond'),
+            last_operation = $3,
+            last_deleted = d.messages
+        from (select count(*) as messages from deleted) d
+        where c.id = $1 and d.messages > 0
+        returning c.version, d.messages
+    )
+    select l.done or l.current, coalesce(t.version, l.version), coalesce(t.messages, case when l.done then l.last_deleted end, 0)
+    from locked l left join touched t on true";
+
+/// What a rewind has done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Rewound {
+    /// How many messages were deleted.
+    pub deleted: i64,
+}
+
+/// Deletes the message at a position and all after it. Returns how many these were, and the conversation's version.
+///
+/// # Errors
+/// [`Error::NotFound`]: no such conversation of the caller's. [`Error::PreconditionFailed`]: its version is none of `if_match`.
+/// [`Error::Database`], [`Error::DatabaseTimeout`].
+pub async fn rewind_conversation(
+    database: &Database,
+    caller: &Caller,
+    conversation_id: Uuid,
+    from: i64,
+    if_match: Option<&ETags>,
+) -> Result<(Rewound, Version)> {
+    let rows = database
+        .query(
+            REWIND_CONVERSATION,
+            &[
+                (&conversation_id, Type::UUID),
+                (&caller.owner(), Type::TEXT),
+                (&Uuid::now_v7(), Type::UUID),
+                (&if_match.and_then(ETags::versions), Type::INT8_ARRAY),
+                (&from, Type::INT8),
+            ],
+        )
+        .await?;
+    let row = rows.first().ok_or(Error::NotFound)?;
+    if !get::<bool>(row, 0)? {
+        return Err(Error::PreconditionFailed);
+    }
+    Ok((Rewound { deleted: get(row, 2)? }, Version(get(row, 1)?)))
+}

@@ -1,0 +1,83 @@
+//! Searches a user's messages.
+
+use tokio_postgres::types::Type;
+
+use super::rows::{self, get, message_columns};
+use super::{RESPONSE_BYTES, RESPONSE_ROWS};
+use crate::db::Database;
+use crate::error::Result;
+use crate::models::{Cursor, SearchHit, SearchQuery, UserId};
+
+/// Goes through the user's own conversations and nobody else's.
+const SEARCH_MESSAGES: &str = concat!(
+    "select conversation_id, ", message_columns!(), "
+    from (
+        select *, sum(size) over (order by created_at desc, conversation_id desc, position desc rows unbounded preceding) - size as before
+        from (
+            select m.*
+            from conversations c join messages m on m.conversation_id = c.id
+            where c.user_id = $1
+                and (m.created_at, m.conversation_id, m.position)
+                    < (coalesce($2, 'infinity'), coalesce($3, 'ffffffff-ffff-ffff-ffff-ffffffffffff'), coalesce($4, 9223372036854775807))
+                and num_nonnulls(m.content, m.parts_text) > 0
+                and exists (
+                    select from unnest($5::int[], $6::text[], $7::bool[]) as term (alternative, pattern, negated)
+                    group by alternative
+                    having bool_and((coalesce(m.content, m.parts_text) ~* pattern) <> negated)
+                )
+            order by m.created_at desc, m.conversation_id desc, m.position desc limit $8
+        ) found
+    ) sized
+    where before <= $9
+    order by created_at desc, conversation_id desc, position desc",
+);
+
+/// A user's messages whose text the query finds, the newest first, `limit` of them or as many as a response could hold, behind
+/// `cursor`. Returns them, and whether there are more behind them. Costs what the user's own messages cost to read.
+///
+/// ```no_run
+/// use shared::models::{SearchQuery, UserId};
+/// use shared::queries::search_messages;
+/// # use shared::{Database, Error};
+///
+/// # async fn example(database: &Database) -> Result<(), Error> {
+/// let (user_id, query) = (UserId::parse("ada")?, SearchQuery::parse(r#"rain "in Oslo" -snow"#)?);
+/// for hit in search_messages(database, &user_id, &query, Some(20), None).await?.0 {
+///     println!("{}", hit.snippet);
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// [`Error::Database`](crate::Error::Database), [`Error::DatabaseTimeout`](crate::Error::DatabaseTimeout).
+pub async fn search_messages(
+    database: &Database,
+    user_id: &UserId,
+    query: &SearchQuery,
+    limit: Option<i64>,
+    cursor: Option<Cursor>,
+) -> Result<(Vec<SearchHit>, bool)> {
+    let (alternatives, patterns, negated) = query.columns();
+    let rows = database
+        .query(
+            SEARCH_MESSAGES,
+            &[
+                (&user_id.as_str(), Type::TEXT),
+                (&cursor.map(|cursor| cursor.time), Type::TIMESTAMPTZ),
+                (&cursor.map(|cursor| cursor.id), Type::UUID),
+                (&cursor.map(|cursor| cursor.position), Type::INT8),
+                (&alternatives, Type::INT4_ARRAY),
+                (&patterns, Type::TEXT_ARRAY),
+                (&negated, Type::BOOL_ARRAY),
+                // One more than is wanted tells whether there is more.
+                (&limit.map_or(RESPONSE_ROWS, |limit| limit + 1), Type::INT8),
+                (&RESPONSE_BYTES, Type::INT8),
+            ],
+        )
+        .await?;
+    let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    let hit = |row| Ok(SearchHit::new(query, rows::message(row, 1, get(row, 0)?)?));
+    let hits = rows.iter().take(limit).map(hit).collect::<Result<Vec<_>>>()?;
+    Ok((hits, rows.len() > limit))
+}

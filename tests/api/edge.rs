@@ -50,7 +50,7 @@ async fn links_and_locations_keep_the_stage() {
     app.conversation().await;
     let (function, mut event) = app.get("/users/ada/conversations?limit=1").event();
     event["rawPath"] = json!("/prod/users/ada/conversations");
-    assert!(send(&app, &function, &event).await.next().unwrap().starts_with("/prod/users/ada/conversations?cursor="));
+    assert!(send(&app, &function, &event).await.next().unwrap().starts_with("/prod/users/ada/conversations?limit=1&cursor="));
 }
 
 #[tokio::test]

@@ -10,13 +10,13 @@ use uuid::Uuid;
 use crate::support::{App, project};
 
 #[derive(Deserialize)]
-struct Transcript {
-    id: String,
-    messages: Vec<BTreeMap<String, Box<RawValue>>>,
+pub struct Transcript {
+    pub id: String,
+    pub messages: Vec<BTreeMap<String, Box<RawValue>>>,
 }
 
 /// The file that `TRANSCRIPTS` names, or else the one beside the project; `None` where there is none.
-fn transcripts() -> Option<Vec<Transcript>> {
+pub fn transcripts() -> Option<Vec<Transcript>> {
     let path = std::env::var_os("TRANSCRIPTS")
         .map_or_else(|| project().join("../shared/data/tau-airline/transcripts.jsonl"), std::path::PathBuf::from);
     let Ok(lines) = std::fs::read_to_string(&path) else {
@@ -26,18 +26,23 @@ fn transcripts() -> Option<Vec<Transcript>> {
     Some(lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
 }
 
+/// Puts a transcript into a conversation of its own; the path of its messages.
+pub async fn store(app: &App, id: &str, messages: &[BTreeMap<String, Box<RawValue>>]) -> String {
+    let conversation = Uuid::new_v5(&Uuid::NAMESPACE_OID, id.as_bytes());
+    app.post("/conversations").json(&json!({"id": conversation, "title": id})).expect(201).await;
+    let path = format!("/conversations/{conversation}/messages");
+    // Not through `json!`, which would write the numbers and the white space anew.
+    app.post(&path).body(format!(r#"{{"messages":{}}}"#, serde_json::to_string(messages).unwrap())).expect(201).await;
+    path
+}
+
 #[tokio::test]
 async fn real_transcripts_come_back_member_for_member() {
     let Some(transcripts) = transcripts() else { return };
     let app = App::start().await;
     let mut compared = 0;
     for Transcript { id, messages } in transcripts {
-        let conversation = Uuid::new_v5(&Uuid::NAMESPACE_OID, id.as_bytes());
-        app.post("/conversations").json(&json!({"id": conversation, "title": id})).expect(201).await;
-        let path = format!("/conversations/{conversation}/messages");
-        // Not through `json!`, which would write the numbers and the white space anew.
-        app.post(&path).body(format!(r#"{{"messages":{}}}"#, serde_json::to_string(&messages).unwrap())).expect(201).await;
-
+        let path = store(&app, &id, &messages).await;
         let body = app.get(&path).expect(200).await.body;
         let stored: Vec<BTreeMap<String, Box<RawValue>>> = serde_json::from_str(&body).unwrap();
         assert_eq!(stored.len(), messages.len(), "{id}");

@@ -137,6 +137,28 @@ impl App {
         Call::new(self, "POST", path)
     }
 
+    pub fn patch(&self, path: &str) -> Call<'_> {
+        Call::new(self, "PATCH", path)
+    }
+
+    pub fn delete(&self, path: &str) -> Call<'_> {
+        Call::new(self, "DELETE", path)
+    }
+
+    /// How many rows each table holds, of all that there are.
+    pub async fn rows(&self) -> std::collections::BTreeMap<String, i64> {
+        let superuser = self.superuser().await;
+        let tables = "select table_name::text from information_schema.tables
+            where table_schema = 'public' and table_name <> 'refinery_schema_history'";
+        let mut rows = std::collections::BTreeMap::new();
+        for table in superuser.query_typed(tables, &[]).await.unwrap() {
+            let table: String = table.get(0);
+            let count = superuser.query_typed(&format!("select count(*) from {table}"), &[]).await.unwrap();
+            rows.insert(table, count[0].get(0));
+        }
+        rows
+    }
+
     /// A new conversation of ada's.
     pub async fn conversation(&self) -> Uuid {
         let answer = self.post("/conversations?user_id=ada&new=true").send().await;

@@ -1,0 +1,99 @@
+//! `PATCH /conversations/{conversation_id}`
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::support::App;
+
+#[tokio::test]
+async fn title_and_metadata_are_patched() {
+    let app = App::start().await;
+    let made =
+        app.post("/conversations").json(&json!({"title": "Oslo", "metadata": {"a": 1, "b": {"c": 2}}})).expect(201).await.json();
+    let path = format!("/conversations/{}", made["id"].as_str().unwrap());
+    let changed = app.patch(&path).json(&json!({"title": "Bergen"})).expect(200).await;
+    assert_eq!((&changed.json()["title"], &changed.json()["metadata"]), (&json!("Bergen"), &made["metadata"]));
+    assert_eq!(changed.headers["etag"], "\"2\"");
+    assert!(changed.json()["updated_at"].as_str() > made["updated_at"].as_str());
+    let changed = app.patch(&path).json(&json!({"title": null, "metadata": {"b": {"d": 3}, "a": null}})).expect(200).await.json();
+    assert_eq!((&changed["title"], &changed["metadata"]), (&Value::Null, &json!({"b": {"c": 2, "d": 3}})));
+    assert_eq!(app.patch(&path).json(&json!({"metadata": null})).expect(200).await.json()["metadata"], json!({}));
+    assert_eq!(app.patch(&format!("{path}?title=query")).expect(200).await.json()["title"], "query");
+    let same = app.patch(&path).json(&json!({})).expect(200).await;
+    assert_eq!(same.headers["etag"], "\"5\"", "nothing to change changes nothing");
+    assert_eq!(app.get(&path).expect(200).await.json(), same.json());
+}
+
+/// RFC 7396, appendix A, as far as both sides are objects.
+#[tokio::test]
+async fn metadata_is_merged_as_the_rfc_says() {
+    let app = App::start().await;
+    for (metadata, patch, merged) in [
+        (json!({"a": "b"}), json!({"a": "c"}), json!({"a": "c"})),
+        (json!({"a": "b"}), json!({"b": "c"}), json!({"a": "b", "b": "c"})),
+        (json!({"a": "b"}), json!({"a": null}), json!({})),
+        (json!({"a": "b", "b": "c"}), json!({"a": null}), json!({"b": "c"})),
+        (json!({"a": ["b"]}), json!({"a": "c"}), json!({"a": "c"})),
+        (json!({"a": "c"}), json!({"a": ["b"]}), json!({"a": ["b"]})),
+        (json!({"a": {"b": "c"}}), json!({"a": {"b": "d", "c": null}}), json!({"a": {"b": "d"}})),
+        (json!({"a": [{"b": "c"}]}), json!({"a": [1]}), json!({"a": [1]})),
+        (json!({"e": null}), json!({"a": 1}), json!({"e": null, "a": 1})),
+        (json!({}), json!({"a": {"bb": {"ccc": null}}}), json!({"a": {"bb": {}}})),
+        (json!({"a": 1}), json!({}), json!({"a": 1})),
+    ] {
+        let made = app.post("/conversations").json(&json!({"new": true, "metadata": metadata})).expect(201).await.json();
+        let path = format!("/conversations/{}", made["id"].as_str().unwrap());
+        let changed = app.patch(&path).json(&json!({"metadata": patch})).expect(200).await.json();
+        assert_eq!(changed["metadata"], merged, "{metadata} and {patch}");
+    }
+    let body = r#"{"new": true, "metadata": {"keep": 1.50e1, "x": 1, "x": 2}}"#;
+    let made = app.post("/conversations").body(body).expect(201).await.json();
+    let path = format!("/conversations/{}", made["id"].as_str().unwrap());
+    let changed = app.patch(&path).body(r#"{"metadata": {"y": [1.0], "y": [2.0]}}"#).expect(200).await;
+    assert!(changed.body.contains("1.50e1") && changed.body.contains("[2.0]"), "{}", changed.body);
+    assert_eq!(
+        changed.json()["metadata"],
+        json!({"keep": 15.0, "x": 2, "y": [2.0]}),
+        "of a name that is there twice, the last counts"
+    );
+}
+
+#[tokio::test]
+async fn if_match_decides_between_two_tabs() {
+    let app = App::start().await;
+    let path = format!("/conversations/{}", app.conversation().await);
+    app.patch(&path).json(&json!({"title": "one"})).header("if-match", "\"1\"").expect(200).await;
+    app.patch(&path)
+        .json(&json!({"title": "two"}))
+        .header("if-match", "\"1\"")
+        .refused(412, "precondition_failed", "If-Match")
+        .await;
+    app.patch(&path).json(&json!({})).header("if-match", "\"1\"").refused(412, "precondition_failed", "If-Match").await;
+    app.patch(&path).json(&json!({"title": "any"})).header("if-match", "*").expect(200).await;
+    assert_eq!(app.get(&path).expect(200).await.json()["title"], "any");
+}
+
+#[tokio::test]
+async fn what_is_wrong_or_not_there_or_not_allowed_is_refused() {
+    let app = App::start().await;
+    let path = format!("/conversations/{}", app.conversation().await);
+    let half = json!({"x": "x".repeat(9 << 10)});
+    app.patch(&path).json(&json!({"metadata": half})).expect(200).await;
+    let other_half = json!({"metadata": {"y": "y".repeat(9 << 10)}});
+    app.patch(&path).json(&other_half).refused(413, "payload_too_large", "metadata").await;
+    app.patch(&path).json(&json!({"metadata": {"x": "x".repeat(16 << 10)}})).refused(413, "payload_too_large", "metadata").await;
+    app.patch(&path).json(&json!({"metadata": [1]})).refused(400, "invalid_parameter", "metadata").await;
+    app.patch(&path).json(&json!({"title": "x".repeat(513)})).refused(400, "invalid_parameter", "title").await;
+    app.patch(&path).json(&json!({"user_id": "bob"})).refused(400, "invalid_parameter", "user_id").await;
+    app.patch(&format!("{path}?title=a")).json(&json!({"title": null})).refused(400, "ambiguous_parameter", "title").await;
+    app.patch(&path).body("x").header("content-type", "text/plain").refused(415, "unsupported_media_type", None).await;
+    app.patch(&path).json(&json!({"title": "x"})).header("if-match", "1").refused(400, "invalid_parameter", "If-Match").await;
+    app.patch("/conversations/x").json(&json!({})).refused(400, "invalid_uuid", "conversation_id").await;
+    for body in [json!({"title": "x"}), json!({})] {
+        app.patch(&path).json(&body).by("bob").refused(404, "not_found", None).await;
+        app.patch(&format!("/conversations/{}", Uuid::now_v7())).json(&body).refused(404, "not_found", None).await;
+        app.patch(&path).json(&body).by_nobody().refused(401, "unauthenticated", None).await;
+    }
+    let read = app.get(&path).expect(200).await;
+    assert_eq!((&read.json()["title"], read.headers["etag"].as_str()), (&Value::Null, "\"2\""), "nothing half done");
+}

@@ -1,11 +1,11 @@
 -- The role that the functions run as: it reads and writes rows, and can do nothing else.
 -- A role belongs to the server and not to one database, so it may be here already.
--- It has no password yet, so nobody can log in as it: `cargo xtask migrate` sets one from FUNCTIONS_PASSWORD.
+-- It can't log in yet: `cargo xtask migrate` gives it a password, from FUNCTIONS_PASSWORD, and with it the right to.
 
 do $$
 begin
     if not exists (select from pg_roles where rolname = 'scrollback_functions') then
-        create role scrollback_functions login;
+        create role scrollback_functions nologin;
     end if;
 end
 $$;

@@ -115,3 +115,50 @@ async fn of_many_writers_with_one_etag_one_wins() {
     let count = |status| answers.iter().filter(|answer| answer.status == status).count();
     assert_eq!((count(201), count(412)), (1, 19));
 }
+
+#[tokio::test]
+async fn erasing_and_appending_at_once_leaves_no_orphan_and_loses_no_answer() {
+    let app = App::with_instances(8).await;
+    for round in 0..5 {
+        let conversation = app.conversation().await;
+        let path = format!("/conversations/{conversation}/messages?role=user&content=x");
+        let erase = if round % 2 == 0 { app.delete("/users/ada") } else { app.delete(&format!("/conversations/{conversation}")) };
+        let mut calls: Vec<_> = (0..30).map(|_| app.post(&path)).collect();
+        calls.insert(10, erase);
+        let answers = all_at_once(calls).await;
+        let count = |status| answers.iter().filter(|answer| answer.status == status).count();
+        assert_eq!(count(201) + count(404), 30, "{:?}", answers.iter().map(|answer| answer.status).collect::<Vec<_>>());
+        assert_eq!(count(200) + count(204), 1);
+        if let Some(erased) = answers.iter().find(|answer| answer.status == 200) {
+            assert_eq!(erased.json()["messages"], json!(count(201)), "every stored message was counted");
+        }
+        assert!(app.rows().await.values().all(|rows| *rows == 0), "{:?}", app.rows().await);
+    }
+}
+
+#[tokio::test]
+async fn rewinds_edits_and_appends_at_once_keep_the_count_and_the_order() {
+    let app = App::with_instances(8).await;
+    let conversation = app.conversation().await;
+    let path = format!("/conversations/{conversation}/messages");
+    let first = app.post(&format!("{path}?role=user&content=first")).expect(201).await.json()["id"].as_str().unwrap().to_owned();
+    let mut calls = Vec::new();
+    for n in 0..60 {
+        calls.push(match n % 6 {
+            0 => app.delete(&format!("{path}?from={}", 2 + n)),
+            1 => app.patch(&format!("{path}/{first}")).json(&json!({"content": n.to_string()})),
+            2 => app.patch(&format!("/conversations/{conversation}")).json(&json!({"metadata": {(n.to_string()): n}})),
+            _ => app.post(&format!("{path}?role=user&content={n}")),
+        });
+    }
+    let answers = all_at_once(calls).await;
+    assert!(answers.iter().all(|answer| [200, 201].contains(&answer.status)), "{answers:?}");
+    let stored = 1 + answers.iter().filter(|answer| answer.status == 201).count();
+    let deleted: u64 = answers.iter().filter_map(|answer| answer.json()["deleted"].as_u64()).sum();
+    let conversation = app.get(&format!("/conversations/{conversation}")).expect(200).await.json();
+    let messages = app.get(&path).expect(200).await.array();
+    assert_eq!(messages.len() as u64, stored as u64 - deleted);
+    assert_eq!(conversation["message_count"], json!(messages.len()));
+    assert_eq!(conversation["metadata"].as_object().unwrap().len(), 10, "no patch overwrites another");
+    assert!(messages.is_sorted_by_key(|message| (message["position"].as_u64(), message["created_at"].as_str().map(str::to_owned))));
+}

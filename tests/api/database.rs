@@ -7,14 +7,30 @@ use tokio_postgres::error::SqlState;
 
 use crate::support::{App, Call, binary, proxy::Proxy};
 
-/// One request to each endpoint, on a conversation that exists.
-fn one_of_each(app: &App, conversation: uuid::Uuid) -> Vec<Call<'_>> {
-    vec![
+/// One request to each endpoint, on things that exist.
+async fn one_of_each(app: &App) -> Vec<Call<'_>> {
+    let (other, conversation) = (app.conversation().await, app.conversation().await);
+    let message = app.post(&format!("/conversations/{conversation}/messages?role=user&content=x")).expect(201).await;
+    let message = message.json()["id"].as_str().unwrap().to_owned();
+    let calls = vec![
         app.post("/conversations"),
         app.post(&format!("/conversations/{conversation}/messages")).json(&json!({"role": "user", "content": "hello"})),
         app.get(&format!("/conversations/{conversation}/messages?last=50")),
         app.get("/users/ada/conversations"),
-    ]
+        app.get(&format!("/conversations/{conversation}")),
+        app.patch(&format!("/conversations/{conversation}")).json(&json!({"title": "x"})),
+        app.patch(&format!("/conversations/{conversation}/messages/{message}")).json(&json!({"content": "edited"})),
+        app.get(&format!("/conversations/{conversation}/context?max_messages=50")),
+        app.get("/users/ada/search?q=hello"),
+        app.delete(&format!("/conversations/{conversation}/messages?from=1000")),
+        app.delete(&format!("/conversations/{other}")),
+        app.delete("/users/bob").by("bob"),
+    ];
+    let called: std::collections::BTreeSet<String> = calls.iter().map(|call| call.event().0).collect();
+    let all: std::collections::BTreeSet<String> =
+        crate::support::routes().values().flat_map(|methods| methods.values().cloned()).collect();
+    assert_eq!(called, all, "one of each");
+    calls
 }
 
 #[tokio::test]
@@ -22,13 +38,12 @@ async fn every_request_on_a_warm_connection_is_one_round_trip() {
     let mut app = App::start().await;
     let proxy = Proxy::start(&app).await;
     app.set("DATABASE_URL", &proxy.url(&app));
-    let conversation = app.conversation().await;
-    for call in one_of_each(&app, conversation) {
+    for call in one_of_each(&app).await {
         call.clone().send().await;
         for _ in 0..3 {
             let before = proxy.flights();
             let (function, _) = call.event();
-            assert!(call.clone().send().await.status < 300);
+            call.clone().send().await;
             assert_eq!(proxy.flights() - before, 1, "{function}");
         }
     }
@@ -45,8 +60,7 @@ async fn every_request_is_one_unnamed_statement() {
         let statements = log.lines().filter(|line| ["LOG:  statement", "LOG:  execute"].iter().any(|kind| line.contains(kind)));
         statements.map(str::to_owned).collect::<Vec<_>>()
     };
-    let conversation = app.conversation().await;
-    for call in one_of_each(&app, conversation) {
+    for call in one_of_each(&app).await {
         let before = executed().len();
         let (function, _) = call.event();
         call.send().await;
@@ -81,8 +95,7 @@ async fn the_role_reads_and_writes_rows_and_can_do_nothing_else() {
 #[tokio::test]
 async fn a_failing_database_is_a_problem_that_shows_nothing_of_it() {
     let app = App::start().await;
-    let conversation = app.conversation().await;
-    for call in one_of_each(&app, conversation) {
+    for call in one_of_each(&app).await {
         call.clone().send().await;
         app.superuser().await.batch_execute("alter table conversations rename to gone").await.unwrap();
         let answer = call.clone().refused(500, "database_error", None).await;
@@ -93,21 +106,64 @@ async fn a_failing_database_is_a_problem_that_shows_nothing_of_it() {
         let (function, _) = call.event();
         let log = app.function(&function).log();
         assert!(log.contains("42P01") && log.contains("ERROR"), "the cause is in the log: {log}");
-        assert!(call.send().await.status < 300, "and the next request works");
+        assert!(call.send().await.status < 500, "and the next request works");
     }
 }
 
 #[tokio::test]
 async fn a_lost_connection_costs_the_caller_nothing() {
     let app = App::start().await;
-    let conversation = app.conversation().await;
-    for call in one_of_each(&app, conversation) {
+    for call in one_of_each(&app).await {
         call.clone().send().await;
         let others =
             "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()";
         app.superuser().await.batch_execute(others).await.unwrap();
-        assert!(call.send().await.status < 300);
+        assert!(call.send().await.status < 500);
     }
+}
+
+#[tokio::test]
+async fn a_write_whose_answer_is_lost_is_done_once() {
+    let mut app = App::start().await;
+    let proxy = Proxy::start(&app).await;
+    app.set("DATABASE_URL", &proxy.url(&app));
+    let conversation = app.conversation().await;
+    let path = format!("/conversations/{conversation}");
+    let messages = format!("{path}/messages");
+    let batch =
+        json!({"messages": [{"role": "user", "content": "1"}, {"role": "user", "content": "2"}, {"role": "user", "content": "3"}]});
+    let stored = app.post(&messages).json(&batch).expect(201).await.array();
+    let message = format!("{messages}/{}", stored[0]["id"].as_str().unwrap());
+    // Each function's connection is warm before its answer is cut.
+    app.patch(&path).json(&json!({})).expect(200).await;
+    app.patch(&message).json(&json!({})).expect(200).await;
+    app.delete(&format!("{messages}?from=99")).expect(200).await;
+    app.delete(&format!("/conversations/{}", uuid::Uuid::now_v7())).expect(404).await;
+
+    let cut = async |call: Call<'_>| {
+        let (function, _) = call.event();
+        proxy.cut_next_answer();
+        let answer = call.send().await;
+        let log = app.function(&function).log();
+        assert!(log.contains("trying a fresh one"), "{function}: {log}");
+        answer
+    };
+    let made = cut(app.post("/conversations?new=true")).await;
+    assert_eq!(made.status, 201);
+    assert_eq!(app.get("/users/ada/conversations").expect(200).await.array().len(), 2);
+    let again = cut(app.post(&messages).json(&json!({"role": "user", "content": "4"}))).await;
+    assert_eq!((again.status, again.json()["position"].as_u64()), (200, Some(4)));
+    let patched = cut(app.patch(&path).json(&json!({"title": "new"})).header("if-match", "\"3\"")).await;
+    assert_eq!((patched.status, patched.headers["etag"].as_str()), (200, "\"4\""));
+    let edited = cut(app.patch(&message).json(&json!({"content": "edited"})).header("if-match", "\"4\"")).await;
+    assert_eq!((edited.status, edited.headers["etag"].as_str(), edited.json()["content"].as_str()), (200, "\"5\"", Some("edited")));
+    let rewound = cut(app.delete(&format!("{messages}?from=3")).header("if-match", "\"5\"")).await;
+    assert_eq!((rewound.status, rewound.json(), rewound.headers["etag"].as_str()), (200, json!({"deleted": 2}), "\"6\""));
+    let read = app.get(&path).expect(200).await;
+    assert_eq!((read.json()["message_count"].as_u64(), read.json()["title"].as_str()), (Some(2), Some("new")));
+    assert_eq!(app.get(&messages).expect(200).await.array().len(), 2);
+    assert_eq!(cut(app.delete(&path)).await.status, 204);
+    app.get(&path).expect(404).await;
 }
 
 #[tokio::test]

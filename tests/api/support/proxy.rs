@@ -1,4 +1,4 @@
-//! A TCP proxy between functions and database, that counts flights and can fall silent.
+//! A TCP proxy between functions and database, that counts flights, can fall silent, and can cut a connection.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -24,6 +24,7 @@ struct Flights {
     count: AtomicUsize,
     direction: AtomicUsize,
     silent: AtomicBool,
+    cut: AtomicBool,
 }
 
 impl Proxy {
@@ -60,6 +61,11 @@ impl Proxy {
         self.state.count.load(Ordering::SeqCst)
     }
 
+    /// Cuts the connection on which the server answers next, before the answer: the statement has run, and nobody knows.
+    pub fn cut_next_answer(&self) {
+        self.state.cut.store(true, Ordering::SeqCst);
+    }
+
     /// From now on, swallows everything, without closing anything; or no longer.
     pub fn swallow(&self, silent: bool) {
         self.state.silent.store(silent, Ordering::SeqCst);
@@ -71,6 +77,9 @@ async fn forward(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, direction: usi
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
         if state.direction.swap(direction, Ordering::SeqCst) != direction && direction == TO_SERVER {
             state.count.fetch_add(1, Ordering::SeqCst);
+        }
+        if direction == TO_CLIENT && state.cut.swap(false, Ordering::SeqCst) {
+            break;
         }
         if !state.silent.load(Ordering::SeqCst) && to.write_all(&buffer[..read]).await.is_err() {
             break;

@@ -1,0 +1,300 @@
+//! `cargo dev`: the whole API on this machine, until Ctrl-C. A local Postgres, the migrations, and the functions under cargo-lambda's
+//! emulator, with the routes of the workspace's manifest.
+
+use std::io::ErrorKind;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::Deserialize;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+use crate::emulator::{CargoLambda, cargo};
+use crate::postgres::{self, Server};
+use crate::supervise::{self, Stop, Supervised};
+use crate::{directories, migrations};
+
+const DATABASE: &str = "scrollback";
+
+/// How long a function may take to answer for the first time. It has been built by then.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// `cargo dev`
+#[derive(clap::Args)]
+pub struct Options {
+    /// The port of 127.0.0.1 to serve on; 0 picks a free one.
+    #[arg(long, default_value_t = 9000)]
+    port: u16,
+    /// Deletes the conversations of earlier runs first.
+    #[arg(long)]
+    fresh: bool,
+}
+
+/// Serves the API until Ctrl-C, SIGTERM or SIGHUP. Whatever happens, what it started ends with it.
+///
+/// # Errors
+/// A sentence for each thing that can be missing or in the way, and for a function or a server that ends by itself.
+pub async fn run(options: Options) -> Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    tokio::select! {
+        result = serve(options) => result,
+        _ = interrupt.recv() => Ok(()),
+        _ = terminate.recv() => Ok(()),
+        _ = hangup.recv() => Ok(()),
+    }
+}
+
+/// Dropping this at any moment ends everything that it has started, the emulator before the database.
+async fn serve(options: Options) -> Result<()> {
+    let port = free_port(options.port)?;
+    let workspace = Workspace::read().await?;
+    let mut database = Database::open(options.fresh).await?;
+    let emulator = CargoLambda::find().await?;
+    build(&workspace).await?;
+
+    let mut command = emulator.watch(port);
+    command
+        .current_dir(&workspace.root)
+        .env("DATABASE_URL", database.url())
+        .env("AUTH_MODE", "off")
+        .env_remove("AWS_LAMBDA_LOG_FORMAT");
+    if std::env::var_os("RUST_LOG").is_none() {
+        // For the functions, which inherit it, and for the emulator: the first are what matters here, and the second complains about every
+        // process that it ends itself.
+        command.env("RUST_LOG", "error,shared=info,watchexec=off,watchexec_supervisor=off");
+    }
+    if let Database::Local(server) = &database {
+        // The emulator runs cargo, which may have to fetch a dependency: it goes on trusting what it trusts now.
+        if std::env::var_os("CARGO_HTTP_CAINFO").is_none()
+            && let Some(roots) = openssl_probe::probe().cert_file
+        {
+            command.env("CARGO_HTTP_CAINFO", roots);
+        }
+        command.env("SSL_CERT_FILE", server.ca_file());
+    }
+    let mut functions = Supervised::start(command).context("cannot start cargo-lambda")?;
+
+    let address = format!("http://127.0.0.1:{port}");
+    let ready = async {
+        wait_until_ready(&address, &workspace).await?;
+        print_welcome(&address);
+        std::future::pending::<Result<()>>().await
+    };
+    tokio::select! {
+        result = ready => result,
+        status = functions.wait() => bail!("cargo-lambda ended by itself ({}); its log is above", status?),
+        error = database.failure() => Err(error),
+    }
+}
+
+/// The database that the functions use.
+enum Database {
+    Local(Server),
+    Elsewhere(String),
+}
+
+impl Database {
+    async fn open(fresh: bool) -> Result<Self> {
+        if let Some(url) = std::env::var("DATABASE_URL").ok().filter(|url| !url.is_empty()) {
+            ensure!(!fresh, "--fresh deletes the local database, but DATABASE_URL names another one: leave one of the two out");
+            // Each function would refuse it, too, but only after they have all been built.
+            shared::config::database("DATABASE_URL", &url)?;
+            eprintln!("using the database in DATABASE_URL; its schema is up to `cargo xtask migrate`");
+            return Ok(Self::Elsewhere(url));
+        }
+        let directory = directories::data()?;
+        if fresh {
+            postgres::erase(&directory).await?;
+        }
+        let server = Server::start(&directory).await?;
+        if !server.has_database(DATABASE).await? {
+            server.create_database(DATABASE, None).await?;
+        }
+        migrations::apply(&server.superuser_url(DATABASE), Some(server.ca_file()))
+            .await
+            .context("the data of earlier runs does not fit the migrations, and --fresh starts over without it")?;
+        Ok(Self::Local(server))
+    }
+
+    fn url(&self) -> String {
+        match self {
+            Self::Local(server) => server.functions_url(DATABASE),
+            Self::Elsewhere(url) => url.clone(),
+        }
+    }
+
+    /// Why it is gone, when it is.
+    async fn failure(&mut self) -> anyhow::Error {
+        match self {
+            Self::Local(server) => match server.wait().await {
+                Ok(status) => anyhow::anyhow!("Postgres ended by itself ({status}); its log is {}", server.log_file().display()),
+                Err(error) => error,
+            },
+            Self::Elsewhere(_) => std::future::pending().await,
+        }
+    }
+}
+
+/// The port itself, or a free one for 0.
+fn free_port(port: u16) -> Result<u16> {
+    match TcpListener::bind(("127.0.0.1", port)) {
+        Ok(listener) => Ok(listener.local_addr()?.port()),
+        Err(error) if error.kind() == ErrorKind::AddrInUse => {
+            bail!("port {port} is taken; stop what uses it, or choose another with --port N (0: any free one)")
+        }
+        Err(error) => {
+            Err(error).with_context(|| format!("cannot listen on port {port}; choose another with --port N (0: any free one)"))
+        }
+    }
+}
+
+/// What cargo knows about the workspace.
+#[derive(Deserialize)]
+struct Workspace {
+    #[serde(rename = "workspace_root")]
+    root: PathBuf,
+    packages: Vec<Package>,
+    metadata: Metadata,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    name: String,
+    manifest_path: PathBuf,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    lambda: Lambda,
+}
+
+#[derive(Deserialize)]
+struct Lambda {
+    watch: Watch,
+}
+
+#[derive(Deserialize)]
+struct Watch {
+    router: std::collections::BTreeMap<String, Vec<Route>>,
+}
+
+#[derive(Clone, Deserialize)]
+struct Route {
+    method: String,
+    function: String,
+}
+
+impl Workspace {
+    async fn read() -> Result<Self> {
+        let output = tokio::process::Command::new(cargo())
+            .args(["metadata", "--format-version", "1", "--no-deps"])
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .output()
+            .await
+            .context("cannot run cargo")?;
+        ensure!(output.status.success(), "cargo metadata failed: {}", String::from_utf8_lossy(&output.stderr).trim());
+        serde_json::from_slice(&output.stdout)
+            .context("the workspace's manifest has no routes ([workspace.metadata.lambda.watch.router])")
+    }
+
+    /// The names of the folders in `functions/`, which are the names of their binaries.
+    fn functions(&self) -> impl Iterator<Item = &str> {
+        let folder = self.root.join("functions");
+        let in_folder = move |package: &&Package| package.manifest_path.parent().and_then(Path::parent) == Some(&folder);
+        self.packages.iter().filter(in_folder).map(|package| package.name.as_str())
+    }
+}
+
+/// Builds the functions as the emulator will, so that it finds them built: by binary and not by package, because cargo then unites the
+/// features of the whole workspace.
+async fn build(workspace: &Workspace) -> Result<()> {
+    let mut command = supervise::command(cargo(), Stop::Terminate, None);
+    command.arg("build").current_dir(&workspace.root);
+    for function in workspace.functions() {
+        command.args(["--bin", function]);
+    }
+    let status = Supervised::start(command).context("cannot run cargo")?.wait().await?;
+    ensure!(status.success(), "the functions do not compile; cargo's messages are above");
+    Ok(())
+}
+
+/// Waits until every function has answered a request: a first one takes longer, and a function that crashed never answers.
+async fn wait_until_ready(address: &str, workspace: &Workspace) -> Result<()> {
+    let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build()?;
+    let mut probes = JoinSet::new();
+    for (path, routes) in &workspace.metadata.lambda.watch.router {
+        for route in routes.clone() {
+            let method = reqwest::Method::from_bytes(route.method.as_bytes())?;
+            probes.spawn(probe(client.clone(), method, format!("{address}{}", harmless(path)), route.function));
+        }
+    }
+    while let Some(probed) = probes.join_next().await {
+        probed??;
+    }
+    Ok(())
+}
+
+async fn probe(client: reqwest::Client, method: reqwest::Method, url: String, function: String) -> Result<()> {
+    let start = tokio::time::Instant::now();
+    loop {
+        match client.request(method.clone(), &url).send().await {
+            Ok(response) if response.status().is_server_error() => {
+                bail!("{function} answers {} to {method} {url}; its log is above", response.status())
+            }
+            Ok(_) => return Ok(()),
+            // The emulator itself needs a moment to listen.
+            Err(error) if error.is_connect() && start.elapsed() < PATIENCE => tokio::time::sleep(Duration::from_millis(50)).await,
+            Err(_) => bail!("{function} does not answer {method} {url}; its log is above"),
+        }
+    }
+}
+
+/// A path of the router with ids that nobody has. Without a body, a request to it changes nothing, whatever its method.
+fn harmless(path: &str) -> String {
+    let nobody = Uuid::now_v7().to_string();
+    let segment = |segment| if str::starts_with(segment, '{') { &nobody } else { segment };
+    path.split('/').map(segment).collect::<Vec<_>>().join("/")
+}
+
+fn print_welcome(address: &str) {
+    let id = Uuid::now_v7();
+    println!(
+        r#"
+Scrollback serves {address}, and starts functions anew when their code changes. Paste these, one after the other:
+
+  curl {address}/conversations -w '\n' -H 'content-type: application/json' -d '{{"user_id": "ada", "id": "{id}"}}'
+  curl {address}/conversations/{id}/messages -w '\n' -H 'content-type: application/json' -d '{{"role": "user", "content": "Hello!"}}'
+  curl {address}/conversations/{id}/messages -w '\n'
+
+Ctrl-C ends it; the conversations stay.
+"#
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_probe_names_ids_that_nobody_has() {
+        assert_eq!(harmless("/conversations"), "/conversations");
+        let path = harmless("/conversations/{conversation_id}/messages");
+        let id = path.strip_prefix("/conversations/").unwrap().strip_suffix("/messages").unwrap();
+        Uuid::parse_str(id).unwrap();
+    }
+
+    #[test]
+    fn a_taken_port_is_refused_with_a_remedy() {
+        let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+        assert_eq!(free_port(taken).unwrap(), taken);
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        assert!(free_port(port).unwrap_err().to_string().contains("--port N"));
+        assert_ne!(free_port(0).unwrap(), 0);
+    }
+}

@@ -1,0 +1,11 @@
+//! The developer's tool, as a library: what `cargo dev` and `cargo xtask …` do, and the local Postgres that the tests share with them.
+
+pub mod database;
+pub mod dev;
+pub mod directories;
+pub mod emulator;
+pub mod migrations;
+pub mod postgres;
+pub mod progress;
+pub mod supervise;
+pub mod transcripts;

@@ -82,8 +82,8 @@ pub(crate) struct Usage {
 
 impl Usage {
     /// Time spent waiting for the database, connecting included.
-    pub(crate) fn milliseconds(&self) -> f64 {
-        Duration::from_micros(self.micros.load(Ordering::Relaxed)).as_secs_f64() * 1e3
+    pub(crate) fn time(&self) -> Duration {
+        Duration::from_micros(self.micros.load(Ordering::Relaxed))
     }
 
     /// Statements sent: one, unless something was retried.

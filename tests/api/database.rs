@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio_postgres::error::SqlState;
 
-use crate::support::{App, Call, binary, proxy::Proxy};
+use crate::support::{App, Call, binary, database_log, proxy::Proxy};
 
 /// One request to each endpoint, on things that exist.
 async fn one_of_each(app: &App) -> Vec<Call<'_>> {
@@ -56,7 +56,7 @@ async fn every_request_is_one_unnamed_statement() {
     superuser.batch_execute(&format!("alter database {} set log_statement = 'all'", app.database)).await.unwrap();
     // The server's own account. No other test makes it log statements.
     let executed = || {
-        let log = app.database_log();
+        let log = database_log();
         let statements = log.lines().filter(|line| ["LOG:  statement", "LOG:  execute"].iter().any(|kind| line.contains(kind)));
         statements.map(str::to_owned).collect::<Vec<_>>()
     };

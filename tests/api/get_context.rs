@@ -272,9 +272,13 @@ struct Function {
     arguments: String,
 }
 
+fn number(value: &Value) -> usize {
+    value.as_u64().unwrap().try_into().unwrap()
+}
+
 fn characters(message: &Value) -> usize {
     let content = message["content"].as_str().map_or(0, |content| content.chars().count());
-    content + if message["tool_calls"].is_null() { 0 } else { message["raw_tool_calls_characters"].as_u64().unwrap() as usize }
+    content + if message["tool_calls"].is_null() { 0 } else { number(&message["raw_tool_calls_characters"]) }
 }
 
 /// No result without its call before it, no call without all its results behind it.
@@ -297,7 +301,7 @@ fn is_complete(messages: &[&Value]) -> bool {
 }
 
 /// The answer by trying every start; `None`: not even the newest turn fits.
-fn longest_by_trial<'a>(all: &'a [Value], max_messages: usize, max_characters: usize) -> Option<Vec<&'a Value>> {
+fn longest_by_trial(all: &[Value], max_messages: usize, max_characters: usize) -> Option<Vec<&Value>> {
     let pinned = all.iter().take_while(|message| message["role"] == "system" || message["role"] == "developer").count();
     (pinned..all.len()).find_map(|start| {
         let suffix: Vec<&Value> = all[start..].iter().collect();
@@ -313,7 +317,7 @@ fn prove(all: &[Value], answer: &Answer, max_messages: usize, max_characters: us
     let context = answer.json();
     let messages = context["messages"].as_array().unwrap();
     let positions: Vec<&Value> = messages.iter().map(|message| &message["position"]).collect();
-    assert_eq!(context["omitted"].as_u64().unwrap() as usize, all.len() - messages.len());
+    assert_eq!(number(&context["omitted"]), all.len() - messages.len());
     if let Some(expected) = longest_by_trial(all, max_messages, max_characters) {
         assert_eq!(positions, expected.iter().map(|message| &message["position"]).collect::<Vec<_>>());
         return false;

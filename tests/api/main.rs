@@ -1,12 +1,14 @@
 //! Every endpoint through its real binary, driven by events as an API Gateway HTTP API sends them, on a database of its own.
 
-#![expect(unreachable_pub, reason = "one crate of tests: `pub` says what the support modules are used for")]
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
+#![expect(unreachable_pub, reason = "one crate of tests: `pub` says what its modules use of each other")]
 
 mod add_message;
 mod concurrency;
 mod database;
 mod delete_conversation;
 mod edge;
+mod emulator;
 mod erase_user;
 mod get_chat_history;
 mod get_context;

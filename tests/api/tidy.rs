@@ -30,7 +30,7 @@ fn every_function_has_a_folder_a_route_and_a_place_in_the_readme() {
 fn every_migration_follows_the_one_before() {
     let mut versions: Vec<u32> = folders("migrations")
         .iter()
-        .filter(|name| name.ends_with(".sql"))
+        .filter(|name| name.starts_with('V'))
         .map(|name| name.strip_prefix('V').and_then(|name| name.split_once("__")).unwrap().0.parse().unwrap())
         .collect();
     versions.sort_unstable();

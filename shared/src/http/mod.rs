@@ -55,6 +55,7 @@ where
     let database = Database::new(config.database);
     database.connect_ahead();
     let cold = AtomicBool::new(true);
+    let function = std::env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default();
 
     let served = lambda_runtime::run(service_fn(async |event: LambdaEvent<Event>| {
         let started = Instant::now();
@@ -74,9 +75,10 @@ where
         });
         let usage = database.usage();
         info!(
+            function,
             status = reply.status().as_u16(),
-            duration.ms = started.elapsed().as_secs_f64() * 1e3,
-            db.ms = usage.milliseconds(),
+            duration.ms = milliseconds(started.elapsed()),
+            db.ms = milliseconds(usage.time()),
             db.statements = usage.statements(),
             db.connects = usage.connects(),
             cold_start = cold.swap(false, Ordering::Relaxed),
@@ -113,6 +115,11 @@ where
         }
         Err(error) => (Err(error), kind, None),
     }
+}
+
+/// For the log: milliseconds, to the microsecond.
+fn milliseconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
 }
 
 /// What is left of the function's time-out, less a margin. The emulator's deadline lies in 1970, which says nothing.

@@ -182,7 +182,7 @@ fn comma_joined(query: &str) -> BTreeMap<String, String> {
     for pair in query.split('&') {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let [name, value] = [name, value].map(|text| percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned());
-        joined.entry(name).and_modify(|values| *values += &format!(",{value}")).or_insert(value);
+        joined.entry(name).and_modify(|values| *values = format!("{values},{value}")).or_insert(value);
     }
     joined
 }

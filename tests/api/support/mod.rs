@@ -41,14 +41,18 @@ fn on_a_thread_of_its_own<T: Send + 'static>(future: impl Future<Output = T> + S
 /// `cargo test` builds the functions' binaries for nobody, since no test of their own packages needs them.
 fn build_functions() {
     let mut command = Command::new(env!("CARGO"));
-    // What cargo says about this package makes some build scripts run again.
+    without_cargos_variables(&mut command);
+    let status = command.args(["build", "--quiet", "--workspace", "--bins"]).current_dir(project()).status().unwrap();
+    assert!(status.success(), "the functions do not build");
+}
+
+/// What cargo says about this package makes some build scripts run again.
+pub fn without_cargos_variables(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         if name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")) {
             command.env_remove(name);
         }
     }
-    let status = command.args(["build", "--quiet", "--workspace", "--bins"]).current_dir(project()).status().unwrap();
-    assert!(status.success(), "the functions do not build");
 }
 
 /// The project's root.
@@ -114,16 +118,6 @@ impl App {
         server().functions_url(&self.database)
     }
 
-    /// Where its server listens on 127.0.0.1.
-    pub fn database_port(&self) -> u16 {
-        server().port()
-    }
-
-    /// What its server has logged so far.
-    pub fn database_log(&self) -> String {
-        std::fs::read_to_string(server().ca_file().with_file_name("server.log")).unwrap()
-    }
-
     /// The functions' environment.
     pub fn environment(&self) -> &[(String, String)] {
         &self.environment
@@ -181,6 +175,16 @@ impl App {
     pub async fn functions_role(&self) -> Client {
         connect(&server().functions_url(&self.database)).await
     }
+}
+
+/// Where the database's server listens on 127.0.0.1.
+pub fn database_port() -> u16 {
+    server().port()
+}
+
+/// What the database's server has logged so far.
+pub fn database_log() -> String {
+    std::fs::read_to_string(server().log_file()).unwrap()
 }
 
 /// A new database with nothing but the schema.

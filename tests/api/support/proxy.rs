@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::App;
+use super::{App, database_port};
 
 /// Which way bytes went last.
 const TO_SERVER: usize = 1;
@@ -38,7 +38,7 @@ impl Proxy {
         let listener = TcpListener::bind((address, 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let state = Arc::new(Flights::default());
-        let server = app.database_port();
+        let server = database_port();
         let shared = Arc::clone(&state);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
@@ -53,7 +53,7 @@ impl Proxy {
 
     /// The app's database, through here.
     pub fn url(&self, app: &App) -> String {
-        app.url().replace(&format!(":{}/", app.database_port()), &format!(":{}/", self.port))
+        app.url().replace(&format!(":{}/", database_port()), &format!(":{}/", self.port))
     }
 
     /// How many times the client has spoken and then waited for the server: round trips.

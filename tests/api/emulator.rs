@@ -1,0 +1,168 @@
+//! `cargo dev`: the route table, the path decoding and the HTTP of the real emulator.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use reqwest::{Client, Method, Response};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::support::{App, binary, routes, without_cargos_variables};
+
+/// `cargo dev` on a free port and the app's database.
+struct Dev {
+    process: Child,
+    address: String,
+    welcome: Vec<String>,
+    client: Client,
+}
+
+impl Dev {
+    fn start(app: &App) -> Self {
+        let mut command = Command::new(binary("xtask"));
+        without_cargos_variables(&mut command);
+        command.args(["dev", "--port", "0"]).envs(app.environment().iter().map(|(name, value)| (name, value)));
+        let log = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("cargo-dev.log");
+        let mut process = command.stdout(Stdio::piped()).stderr(std::fs::File::create(&log).unwrap()).spawn().unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let welcome: Vec<String> = lines.by_ref().take_while(|line| !line.starts_with("Ctrl-C")).collect();
+        let address = welcome.iter().find_map(|line| line.split_whitespace().find(|word| word.starts_with("http://")));
+        let address =
+            address.unwrap_or_else(|| panic!("no address; the log is {}", log.display())).trim_end_matches(',').to_owned();
+        let client = Client::builder().no_proxy().timeout(Duration::from_secs(30)).build().unwrap();
+        Self { process, address, welcome, client }
+    }
+
+    async fn send(&self, method: &str, target: &str, body: Option<&Value>) -> Response {
+        let request = self.client.request(Method::from_bytes(method.as_bytes()).unwrap(), format!("{}{target}", self.address));
+        let request = if let Some(body) = body { request.json(body) } else { request };
+        request.send().await.unwrap()
+    }
+
+    async fn json(&self, method: &str, target: &str, body: Option<&Value>, status: u16) -> Value {
+        let response = self.send(method, target, body).await;
+        let (actual, text) = (response.status().as_u16(), response.text().await.unwrap());
+        assert_eq!(actual, status, "{method} {target}: {text}");
+        if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap() }
+    }
+
+    /// Ends it as a process manager would, and says how it ended.
+    fn stop(mut self) -> Option<i32> {
+        Command::new("kill").args(["-TERM", &self.process.id().to_string()]).status().unwrap();
+        self.process.wait().unwrap().code()
+    }
+}
+
+impl Drop for Dev {
+    fn drop(&mut self) {
+        // What it has started ends with it, however it ends.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The processes that know this database from their environment.
+#[cfg(target_os = "linux")]
+fn processes_of(database: &str) -> Vec<String> {
+    let entries = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+    let knows = |path: &std::path::Path| {
+        std::fs::read(path.join("environ")).is_ok_and(|environment| String::from_utf8_lossy(&environment).contains(database))
+    };
+    let name = |path: std::path::PathBuf| std::fs::read_to_string(path.join("comm")).unwrap_or_default();
+    entries.map(|entry| entry.path()).filter(|path| knows(path)).map(name).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cargo_dev_serves_the_whole_api_and_leaves_nothing_behind() {
+    let app = App::start().await;
+    let dev = tokio::task::block_in_place(|| Dev::start(&app));
+
+    the_curls_that_it_prints_work(&dev).await;
+    every_route_reaches_its_function(&dev).await;
+    user_ids_are_decoded_once(&dev).await;
+    pages_are_led_through_by_links(&dev).await;
+    what_does_not_fit_as_text_arrives_all_the_same(&dev).await;
+
+    #[cfg(target_os = "linux")]
+    assert!(processes_of(&app.database).len() > routes().len());
+    assert_eq!(tokio::task::block_in_place(|| dev.stop()), Some(0));
+    #[cfg(target_os = "linux")]
+    assert_eq!(processes_of(&app.database), Vec::<String>::new());
+}
+
+async fn the_curls_that_it_prints_work(dev: &Dev) {
+    let curls: Vec<&String> = dev.welcome.iter().filter(|line| line.trim_start().starts_with("curl ")).collect();
+    assert_eq!(curls.len(), 3);
+    let mut printed = Vec::new();
+    for curl in curls {
+        let curl = curl.clone();
+        let output = tokio::task::spawn_blocking(move || Command::new("sh").args(["-c", &curl]).output().unwrap()).await.unwrap();
+        printed.push(serde_json::from_slice::<Value>(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}")));
+    }
+    assert_eq!((&printed[0]["user_id"], &printed[1]["content"], &printed[2][0]), (&json!("ada"), &json!("Hello!"), &printed[1]));
+}
+
+async fn every_route_reaches_its_function(dev: &Dev) {
+    for (path, methods) in routes() {
+        let nobody = Uuid::now_v7().to_string();
+        let target =
+            path.split('/').map(|segment| if segment.starts_with('{') { &nobody } else { segment }).collect::<Vec<_>>().join("/");
+        for method in methods.keys() {
+            let response = dev.send(method, &target, None).await;
+            let status = response.status().as_u16();
+            let body = response.text().await.unwrap();
+            assert!([200, 201, 400, 404].contains(&status), "{method} {path}: {status} {body}");
+            assert!(status < 400 || body.contains("\"request_id\""), "{method} {path} was answered by the function: {body}");
+        }
+    }
+}
+
+async fn user_ids_are_decoded_once(dev: &Dev) {
+    for (user_id, encoded) in [
+        ("auth0|6f", "auth0%7C6f"),
+        ("a b", "a%20b"),
+        ("100%", "100%25"),
+        ("a%2Fb", "a%252Fb"),
+        ("a/b", "a%2Fb"),
+        ("Zoë 山", "Zo%C3%AB%20%E5%B1%B1"),
+    ] {
+        dev.json("POST", "/conversations", Some(&json!({"user_id": user_id})), 201).await;
+        let listed = dev.json("GET", &format!("/users/{encoded}/conversations"), None, 200).await;
+        assert_eq!(listed[0]["user_id"], user_id);
+        let erased = dev.json("DELETE", &format!("/users/{encoded}"), None, 200).await;
+        assert_eq!(erased["conversations"], 1, "{user_id}");
+    }
+}
+
+async fn pages_are_led_through_by_links(dev: &Dev) {
+    let made = dev.json("POST", "/conversations?user_id=grace", None, 201).await;
+    let mut target = format!("/conversations/{}/messages", made["id"].as_str().unwrap());
+    let messages: Vec<Value> = (1..=5).map(|n| json!({"role": "user", "content": n.to_string()})).collect();
+    dev.json("POST", &target, Some(&json!({"messages": messages})), 201).await;
+    target += "?limit=2";
+    let mut seen = Vec::new();
+    loop {
+        let response = dev.send("GET", &target, None).await;
+        assert!(response.headers().contains_key("etag"));
+        let link = response.headers().get("link").map(|link| link.to_str().unwrap().to_owned());
+        seen.extend(
+            response.json::<Vec<Value>>().await.unwrap().iter().map(|message| message["content"].as_str().unwrap().to_owned()),
+        );
+        let Some(link) = link else { break };
+        link.strip_prefix('<').unwrap().strip_suffix(">; rel=\"next\"").unwrap().clone_into(&mut target);
+    }
+    assert_eq!(seen, ["1", "2", "3", "4", "5"]);
+}
+
+async fn what_does_not_fit_as_text_arrives_all_the_same(dev: &Dev) {
+    let made = dev.json("POST", "/conversations?user_id=heidi", None, 201).await;
+    let target = format!("/conversations/{}/messages", made["id"].as_str().unwrap());
+    let content = "\"".repeat(1 << 20);
+    for _ in 0..3 {
+        dev.json("POST", &target, Some(&json!({"role": "user", "content": content})), 201).await;
+    }
+    let messages = dev.json("GET", &target, None, 200).await;
+    assert!(messages.as_array().unwrap().len() >= 2, "two take 4 MB, and 8 MB inside a JSON string");
+    assert_eq!(messages[0]["content"], content);
+}

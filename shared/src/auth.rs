@@ -8,7 +8,7 @@ use crate::config::AuthMode;
 use crate::error::{Error, Fault, Invalid, Result};
 use crate::models::UserId;
 
-/// Who is calling. Every statement takes its [`Caller::owner`], so that none can forget to check.
+/// Who is calling. Every statement takes its owner, so that none can forget to check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Caller {
     /// A user, for whom only their own conversations exist.

@@ -36,7 +36,7 @@ async fn one_of_each(app: &App) -> Vec<Call<'_>> {
 #[tokio::test]
 async fn every_request_on_a_warm_connection_is_one_round_trip() {
     let mut app = App::start().await;
-    let proxy = Proxy::start(&app).await;
+    let proxy = Proxy::start().await;
     app.set("DATABASE_URL", &proxy.url(&app));
     for call in one_of_each(&app).await {
         call.clone().send().await;
@@ -125,7 +125,7 @@ async fn a_lost_connection_costs_the_caller_nothing() {
 #[tokio::test]
 async fn a_write_whose_answer_is_lost_is_done_once() {
     let mut app = App::start().await;
-    let proxy = Proxy::start(&app).await;
+    let proxy = Proxy::start().await;
     app.set("DATABASE_URL", &proxy.url(&app));
     let conversation = app.conversation().await;
     let path = format!("/conversations/{conversation}");
@@ -169,7 +169,7 @@ async fn a_write_whose_answer_is_lost_is_done_once() {
 #[tokio::test]
 async fn a_silent_database_is_given_up_in_time_and_forgotten() {
     let mut app = App::start().await;
-    let proxy = Proxy::start(&app).await;
+    let proxy = Proxy::start().await;
     app.set("DATABASE_URL", &proxy.url(&app));
     let conversation = app.conversation().await;
     let path = format!("/conversations/{conversation}/messages?role=user&content=hello");
@@ -197,7 +197,7 @@ async fn a_certificate_of_an_unknown_authority_is_refused() {
 #[cfg(target_os = "linux")]
 async fn a_certificate_for_another_host_is_refused() {
     let mut app = App::start().await;
-    let proxy = Proxy::start_on("127.0.0.2", &app).await;
+    let proxy = Proxy::start_on("127.0.0.2").await;
     app.set("DATABASE_URL", &proxy.url(&app).replace("@localhost:", "@127.0.0.2:"));
     app.post("/conversations").refused(500, "database_error", None).await;
     let log = app.function("get-or-create-conversation").log();

@@ -8,7 +8,7 @@ use reqwest::{Client, Method, Response};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::{App, binary, routes, without_cargos_variables};
+use crate::support::{App, binary, project, routes, without_cargos_variables};
 
 /// `cargo dev` on a free port and the app's database.
 struct Dev {
@@ -79,6 +79,8 @@ async fn cargo_dev_serves_the_whole_api_and_leaves_nothing_behind() {
     let dev = tokio::task::block_in_place(|| Dev::start(&app));
 
     the_curls_that_it_prints_work(&dev).await;
+    dev.json("DELETE", "/users/ada", None, 200).await;
+    the_readme_is_true(&dev).await;
     every_route_reaches_its_function(&dev).await;
     user_ids_are_decoded_once(&dev).await;
     pages_are_led_through_by_links(&dev).await;
@@ -101,6 +103,48 @@ async fn the_curls_that_it_prints_work(dev: &Dev) {
         printed.push(serde_json::from_slice::<Value>(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}")));
     }
     assert_eq!((&printed[0]["user_id"], &printed[1]["content"], &printed[2][0]), (&json!("ada"), &json!("Hello!"), &printed[1]));
+}
+
+/// Every command of the README's `console` blocks, in one shell, prints what the README says, times and request ids aside.
+async fn the_readme_is_true(dev: &Dev) {
+    let readme = std::fs::read_to_string(project().join("README.md")).unwrap();
+    let blocks = readme.split("```console\n").skip(1).map(|block| block.split("```").next().unwrap());
+    let (mut commands, mut expected) = (Vec::new(), Vec::<String>::new());
+    for line in blocks.flat_map(str::lines) {
+        match line.strip_prefix("$ ") {
+            Some(command) => {
+                commands.push(command);
+                expected.push(String::new());
+            }
+            None => *expected.last_mut().unwrap() += line,
+        }
+    }
+    let script = commands.join("\necho\n").replace("http://127.0.0.1:9000", &dev.address);
+    let output = tokio::task::spawn_blocking(|| Command::new("sh").args(["-c", &{ script }]).output().unwrap()).await.unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let printed: Vec<&str> = printed.lines().filter(|line| !line.is_empty()).collect();
+    let expected: Vec<&String> = expected.iter().filter(|lines| !lines.is_empty()).collect();
+    assert_eq!(printed.len(), expected.len(), "{printed:#?}");
+    for (printed, expected) in printed.iter().zip(expected) {
+        let [printed, expected] =
+            [printed, expected.as_str()].map(|text| serde_json::from_str::<Value>(text).unwrap()).map(without_chance);
+        assert_eq!(printed, expected);
+    }
+}
+
+/// Times and request ids are others every time.
+fn without_chance(mut value: Value) -> Value {
+    match &mut value {
+        Value::Array(elements) => elements.iter_mut().for_each(|element| *element = without_chance(element.take())),
+        Value::Object(members) => {
+            for name in ["created_at", "updated_at", "request_id"] {
+                members.remove(name);
+            }
+            members.values_mut().for_each(|member| *member = without_chance(member.take()));
+        }
+        _ => {}
+    }
+    value
 }
 
 async fn every_route_reaches_its_function(dev: &Dev) {

@@ -1,7 +1,7 @@
 //! Every statement that Scrollback sends, one function each: one statement, one round trip.
 //!
 //! A statement that touches a conversation takes the caller's [`owner`](crate::Caller) and finds nothing where it differs, so that
-//! another user's conversation and a missing one are the same. Columns are listed where rows are read: [`rows`].
+//! another user's conversation and a missing one are the same. Columns are listed where rows are read.
 
 mod add_message;
 mod delete_conversation;

@@ -28,13 +28,13 @@ struct Flights {
 }
 
 impl Proxy {
-    /// In front of the app's database.
-    pub async fn start(app: &App) -> Self {
-        Self::start_on("127.0.0.1", app).await
+    /// In front of the database's server.
+    pub async fn start() -> Self {
+        Self::start_on("127.0.0.1").await
     }
 
     /// The same on another of this machine's own addresses.
-    pub async fn start_on(address: &str, app: &App) -> Self {
+    pub async fn start_on(address: &str) -> Self {
         let listener = TcpListener::bind((address, 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let state = Arc::new(Flights::default());

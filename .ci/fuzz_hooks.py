@@ -1,10 +1,10 @@
 """What OpenAPI can't say of a valid request: rules between fields. Schemathesis (.ci/fuzz-http) makes requests that keep to them out of
 those that it takes for valid; invalid ones it sends as they are."""
 
+import copy
 import re
 
 import schemathesis
-from schemathesis.core import NOT_SET
 from schemathesis.core.parameters import ParameterLocation
 
 MESSAGE = ("role", "content", "tool_calls", "id", "tool_call_id", "name", "metadata")
@@ -14,15 +14,25 @@ CURSOR = "AA6TJt0DwAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 
 @schemathesis.hook
 def filter_case(context, case):
-    """The emulator answers a header that is not ASCII with a 500 of its own."""
-    return all(str(value).isascii() for value in (case.headers or {}).values())
+    """The emulator answers a header that is not ASCII, and a body that is not UTF-8, with a 500 of its own."""
+    body = case.body if isinstance(case.body, bytes) else b""
+    return all(str(value).isascii() for value in (case.headers or {}).values()) and is_utf8(body)
+
+
+@schemathesis.hook
+def before_add_examples(context, examples):
+    """Which are not mapped otherwise."""
+    for case in examples:
+        map_case(context, case)
 
 
 @schemathesis.hook
 def map_case(context, case):
     if case.meta is None or not case.meta.generation.mode.is_positive:
         return case
-    query, body = case.query, case.body if isinstance(case.body, dict) else {}
+    # Cases share what they are made of.
+    query = dict(case.query)
+    body = copy.deepcopy(case.body) if isinstance(case.body, dict) else {}
     # Of two that exclude each other, the one stays that this request is about.
     about = case.meta.phase.data
     subject = about.parameter if about.parameter_location == ParameterLocation.QUERY else None
@@ -33,7 +43,7 @@ def map_case(context, case):
         ids = set()
         for message in body["messages"]:
             if message.get("id") in ids:
-                del message["id"]
+                message.pop("id", None)
             ids.add(message.get("id"))
     for name in set(query) & set(body):
         del (body if name == subject else query)[name]
@@ -56,10 +66,18 @@ def map_case(context, case):
         query["q"] = "rain"
     if "cursor" in query:
         query["cursor"] = CURSOR
-    if case.body is not NOT_SET and isinstance(case.body, dict):
-        case.body = body
     case.query = query
+    if isinstance(case.body, dict):
+        case.body = body
     return case
+
+
+def is_utf8(body):
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def is_null(query, body, name):

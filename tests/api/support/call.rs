@@ -120,7 +120,7 @@ impl<'a> Call<'a> {
     pub fn event(&self) -> (String, Value) {
         let (route, parameters) = self.route();
         let function = routes()[&route].get(self.method).unwrap_or_else(|| panic!("no {} {route}", self.method)).clone();
-        let mut event: Value = serde_json::from_str(include_str!("../../events/http-api.json")).unwrap();
+        let mut event: Value = serde_json::from_str(include_str!("http-api.json")).unwrap();
         let decoded = percent_decode_str(&self.path).decode_utf8().unwrap();
         event["routeKey"] = json!(format!("{} {route}", self.method));
         event["rawPath"] = json!(decoded);

@@ -1,0 +1,46 @@
+//! The events in `tests/events`, one a function, for `cargo lambda invoke FUNCTION --data-file tests/events/FUNCTION.json`.
+
+use serde_json::{Value, json};
+
+use crate::support::{Answer, App, Call, project, routes};
+
+const CONVERSATION: &str = "01936b2e-5f00-7000-8000-000000000001";
+const MESSAGE: &str = "01936b2e-5f01-7000-8000-000000000002";
+
+/// A request to each function. In this order they tell a story, and each succeeds.
+fn requests(app: &App) -> Vec<Call<'_>> {
+    let path = format!("/conversations/{CONVERSATION}");
+    vec![
+        app.post("/conversations").json(&json!({"user_id": "ada", "id": CONVERSATION, "title": "Rain in Oslo"})),
+        app.post(&format!("{path}/messages")).json(&json!({"id": MESSAGE, "role": "user", "content": "Is it raining in Oslo?"})),
+        app.get(&format!("{path}/messages?last=50")),
+        app.get(&format!("{path}/context?format=openai&max_messages=50")),
+        app.get("/users/ada/conversations?limit=20"),
+        app.get("/users/ada/search?q=raining%20-snow"),
+        app.get(&path),
+        app.patch(&path).json(&json!({"title": "Weather"})),
+        app.patch(&format!("{path}/messages/{MESSAGE}")).json(&json!({"content": "Is it raining in Bergen?"})),
+        app.delete(&format!("{path}/messages?from=1")),
+        app.delete(&path),
+        app.delete("/users/ada"),
+    ]
+}
+
+#[tokio::test]
+async fn every_function_has_an_event_that_succeeds() {
+    let app = App::start().await;
+    let mut functions: Vec<String> = routes().values().flat_map(|methods| methods.values().cloned()).collect();
+    for call in requests(&app) {
+        let (function, event) = call.event();
+        let file = project().join(format!("tests/events/{function}.json"));
+        if std::env::var_os("WRITE_EVENTS").is_some() {
+            std::fs::write(&file, format!("{event:#}\n")).unwrap();
+        }
+        let stored: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+        assert_eq!(stored, event, "{}: WRITE_EVENTS=1 cargo test writes it anew", file.display());
+        let answer = Answer::read(&app.function(&function).invoke(stored.to_string()).await.unwrap());
+        assert!(answer.status < 300, "{function}: {answer:?}");
+        functions.retain(|other| *other != function);
+    }
+    assert_eq!(functions, Vec::<String>::new(), "functions without an event");
+}

@@ -9,7 +9,7 @@
 //! use shared::{Database, Error};
 //!
 //! async fn hello(request: Request, _database: Database) -> Result<Reply, Error> {
-//!     Ok(Reply::ok(&request.conversation_id()?))
+//!     Reply::ok(&request.conversation_id()?)
 //! }
 //!
 //! #[tokio::main(flavor = "current_thread")]

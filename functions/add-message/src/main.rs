@@ -15,6 +15,6 @@ async fn add_message(request: Request, database: Database) -> Result<Reply, Erro
     let (messages, batch) = request.new_messages()?;
     let appended = queries::add_message(&database, request.caller(), conversation_id, messages, if_match.as_ref()).await?;
     let created = !appended.replayed;
-    let reply = if batch { Reply::created(created, &appended.messages) } else { Reply::created(created, &appended.messages[0]) };
+    let reply = if batch { Reply::created(created, &appended.messages) } else { Reply::created(created, &appended.messages[0]) }?;
     Ok(reply.version(appended.version).replayed(appended.replayed))
 }

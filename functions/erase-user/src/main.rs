@@ -13,5 +13,5 @@ async fn main() -> ExitCode {
 async fn erase_user(request: Request, database: Database) -> Result<Reply, Error> {
     request.no_fields()?;
     let user_id = request.user_id()?;
-    Ok(Reply::ok(&queries::erase_user(&database, &user_id).await?))
+    Reply::ok(&queries::erase_user(&database, &user_id).await?)
 }

@@ -15,6 +15,9 @@ async fn get_context(request: Request, database: Database) -> Result<Reply, Erro
     let (limits, format) = request.context()?;
     let (context, version) =
         queries::get_context(&database, request.caller(), conversation_id, limits, if_none_match.as_ref()).await?;
-    let reply = context.map_or_else(Reply::not_modified, |context| Reply::ok(&context.as_json(format)));
+    let reply = match context {
+        None => Reply::not_modified(),
+        Some(context) => Reply::ok(&context.as_json(format))?,
+    };
     Ok(reply.version(version))
 }

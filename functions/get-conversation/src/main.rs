@@ -15,6 +15,6 @@ async fn get_conversation(request: Request, database: Database) -> Result<Reply,
     let (conversation_id, if_none_match) = (request.conversation_id()?, request.if_none_match()?);
     let conversation = queries::get_conversation(&database, request.caller(), conversation_id).await?;
     let known = if_none_match.is_some_and(|known| known.matches(conversation.version));
-    let reply = if known { Reply::not_modified() } else { Reply::ok(&conversation) };
+    let reply = if known { Reply::not_modified() } else { Reply::ok(&conversation)? };
     Ok(reply.version(conversation.version))
 }

@@ -15,5 +15,5 @@ async fn rewind_conversation(request: Request, database: Database) -> Result<Rep
     let from = request.rewind_from()?;
     let (rewound, version) =
         queries::rewind_conversation(&database, request.caller(), conversation_id, from, if_match.as_ref()).await?;
-    Ok(Reply::ok(&rewound).version(version))
+    Ok(Reply::ok(&rewound)?.version(version))
 }

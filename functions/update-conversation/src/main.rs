@@ -15,5 +15,5 @@ async fn update_conversation(request: Request, database: Database) -> Result<Rep
     let change = request.conversation_change()?;
     let conversation =
         queries::update_conversation(&database, request.caller(), conversation_id, &change, if_match.as_ref()).await?;
-    Ok(Reply::ok(&conversation).version(conversation.version))
+    Ok(Reply::ok(&conversation)?.version(conversation.version))
 }

@@ -15,5 +15,5 @@ async fn update_message(request: Request, database: Database) -> Result<Reply, E
     let (change, if_match) = (request.message_change()?, request.if_match()?);
     let (message, version) =
         queries::update_message(&database, request.caller(), conversation_id, message_id, &change, if_match.as_ref()).await?;
-    Ok(Reply::ok(&message).version(version))
+    Ok(Reply::ok(&message)?.version(version))
 }

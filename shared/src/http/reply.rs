@@ -26,20 +26,24 @@ impl Reply {
     }
 
     /// A value as JSON.
-    pub fn json(status: StatusCode, value: &impl Serialize) -> Self {
-        match serde_json::to_vec(value) {
-            Ok(body) => Self::new(status, body).with(CONTENT_TYPE, "application/json"),
-            Err(error) => Self::problem(&Error::Internal(error.into()), ""),
-        }
+    fn json(status: StatusCode, value: &impl Serialize) -> Result<Self> {
+        let body = serde_json::to_vec(value).map_err(|error| Error::Internal(error.into()))?;
+        Ok(Self::new(status, body).with(CONTENT_TYPE, "application/json"))
     }
 
     /// 200 and a value.
-    pub fn ok(value: &impl Serialize) -> Self {
+    ///
+    /// # Errors
+    /// [`Error::Internal`]: the value can't be serialized.
+    pub fn ok(value: &impl Serialize) -> Result<Self> {
         Self::json(StatusCode::OK, value)
     }
 
-    /// 201 if something was created, 200 if it was there.
-    pub fn created(created: bool, value: &impl Serialize) -> Self {
+    /// 201 if something was created, 200 if it was there, and a value.
+    ///
+    /// # Errors
+    /// [`Error::Internal`]: the value can't be serialized.
+    pub fn created(created: bool, value: &impl Serialize) -> Result<Self> {
         Self::json(if created { StatusCode::CREATED } else { StatusCode::OK }, value)
     }
 

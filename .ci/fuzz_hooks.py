@@ -20,16 +20,9 @@ def filter_case(context, case):
 
 
 @schemathesis.hook
-def before_add_examples(context, examples):
-    """Which are not mapped otherwise."""
-    for case in examples:
-        map_case(context, case)
-
-
-@schemathesis.hook
-def map_case(context, case):
+def before_call(context, case, kwargs):
     if case.meta is None or not case.meta.generation.mode.is_positive:
-        return case
+        return
     # Cases share what they are made of.
     query = dict(case.query)
     body = copy.deepcopy(case.body) if isinstance(case.body, dict) else {}
@@ -69,7 +62,9 @@ def map_case(context, case):
     case.query = query
     if isinstance(case.body, dict):
         case.body = body
-    return case
+    if case.headers and case.headers.get("If-Match") == '"17"':
+        # The example's version is not the one that is stored.
+        case.headers["If-Match"] = "*"
 
 
 def is_utf8(body):
@@ -95,4 +90,4 @@ def require(query, body, name, value):
 
 def searchable(text):
     words = re.findall(r'[^\s"]+', text)
-    return len(words) <= 50 and any(any(map(str.isalnum, word)) and word.lower() != "or" for word in words)
+    return len(words) <= 16 and any(any(map(str.isalnum, word)) and word.lower() != "or" for word in words)

@@ -21,13 +21,14 @@ begin
             from json_each(patch) with ordinality as member (key, value, ordinal)
             order by key, ordinal desc
         )
-        select coalesce(
-            json_object_agg(
-                key, case when new.value is null then old.value else merge_patch(old.value, new.value) end
-                order by old.ordinal nulls last, new.ordinal
-            ),
-            '{}'
-        )
+        -- By hand, because json_object_agg adds white space, and a patch that takes away would make it longer.
+        select (
+            '{' || coalesce(string_agg(
+                to_json(key)::text || ':'
+                    || case when new.value is null then old.value else merge_patch(old.value, new.value) end::text,
+                ',' order by old.ordinal nulls last, new.ordinal
+            ), '') || '}'
+        )::json
         from old full join new using (key)
         where json_typeof(new.value) is distinct from 'null'
     );

@@ -28,7 +28,8 @@ use crate::error::{Error, Result};
 const MAX_IDLE: Duration = Duration::from_secs(30);
 /// Older than this, a connection is replaced, so that poolers and servers can be drained.
 const MAX_AGE: Duration = Duration::from_mins(10);
-/// How long an answer on a used connection is waited for before the connection is taken for dead, and a fresh one tried.
+/// How long an answer on a used connection is waited for, but at most a third of the time that is left, before the connection is
+/// taken for dead, and a fresh one tried. A statement that was only slow then runs twice.
 const USED_PATIENCE: Duration = Duration::from_secs(3);
 /// How long one request may take, unless [`Database::until`] says less.
 pub(crate) const REQUEST_BUDGET: Duration = Duration::from_secs(10);
@@ -61,7 +62,8 @@ struct Process {
 }
 
 enum Kept {
-    Opening(JoinHandle<Result<Connection>>),
+    /// Since when, and what it will be.
+    Opening(SystemTime, JoinHandle<Result<Connection>>),
     Open(Connection),
 }
 
@@ -108,7 +110,7 @@ impl Database {
     /// Starts to connect, in the background: the first statement takes over from there.
     pub(crate) fn connect_ahead(&self) {
         let process = Arc::clone(&self.process);
-        *self.kept() = Some(Kept::Opening(tokio::spawn(async move { process.connect().await })));
+        *self.kept() = Some(Kept::Opening(SystemTime::now(), tokio::spawn(async move { process.connect().await })));
     }
 
     /// The same database for one request, which gives up at `deadline`.
@@ -144,11 +146,13 @@ impl Database {
 
     async fn attempt(&self, kept: Option<Kept>, sql: &str, parameters: &Parameters<'_>, deadline: Instant) -> Result<Vec<Row>> {
         let left = || deadline.saturating_duration_since(Instant::now());
+        let used_patience = || USED_PATIENCE.min(left() / 3);
         let mut connection = match kept {
             Some(Kept::Open(connection)) => connection,
-            Some(Kept::Opening(mut opening)) => {
+            Some(Kept::Opening(since, mut opening)) => {
                 self.usage.connects.fetch_add(1, Ordering::Relaxed);
-                let opened = timeout(left(), &mut opening).await;
+                // A sandbox that was frozen in the middle of it may wait for an answer that was lost meanwhile.
+                let opened = timeout(if is_over(since, USED_PATIENCE) { used_patience() } else { left() }, &mut opening).await;
                 opening.abort();
                 opened.map_err(|_| Error::DatabaseTimeout)?.map_err(|error| Error::Internal(error.into()))??
             }
@@ -179,6 +183,7 @@ impl Database {
     /// The kept connection, unless it is too old or was idle for too long.
     fn take_fresh(&self) -> Option<Kept> {
         match self.kept().take()? {
+            Kept::Opening(since, _) if is_over(since, MAX_IDLE) => None,
             Kept::Open(connection)
                 if connection.client.is_closed()
                     || is_over(connection.opened, MAX_AGE)
@@ -198,12 +203,11 @@ impl Database {
 
 impl Process {
     async fn connect(&self) -> Result<Connection> {
-        let opened = SystemTime::now();
         let tls = self.tls.get_or_try_init(|| self.load_roots()).await?.clone();
         let (client, connection) = self.config.connect(tls).await.map_err(Error::Database)?;
         // What ends a connection is reported by the statement that it ends.
         let driver = tokio::spawn(async move { drop(connection.await) });
-        Ok(Connection { client, driver, opened, used: None })
+        Ok(Connection { client, driver, opened: SystemTime::now(), used: None })
     }
 
     /// Reads and parses the roots on another thread: it takes milliseconds of CPU, while the runtime could already ask for work.
@@ -258,6 +262,7 @@ fn is_lost(error: &Error) -> bool {
                     SqlState::ADMIN_SHUTDOWN,
                     SqlState::CRASH_SHUTDOWN,
                     SqlState::CANNOT_CONNECT_NOW,
+                    SqlState::IDLE_SESSION_TIMEOUT,
                     SqlState::TOO_MANY_CONNECTIONS,
                     SqlState::T_R_DEADLOCK_DETECTED,
                     SqlState::T_R_SERIALIZATION_FAILURE,

@@ -63,7 +63,8 @@ async fn json_is_kept_to_the_byte() {
     let conversation = app.conversation().await;
     let calls =
         r#"[ {"z":1,"a":1.0e+2, "a":-0,"s":"\u00e9\ud83d\ude00 \ud800","n":null,"big":123456789012345678901234567890.10} ]"#;
-    let parts = r#"[{"type":"text","text":"x","more":{"b":[],"a":1E5}}, {"type":"image_url","image_url":{"url":"data:"}}]"#;
+    let parts =
+        r#"[{"type":"text","text":"y","text":"x","more":{"b":[],"a":1E5}}, {"type":"image_url","image_url":{"url":"data:"}}]"#;
     let metadata = r#"{"z":0.10,"a":{"y":null}}"#;
     let body = format!(r#"{{"role":"assistant","content":{parts},"tool_calls":{calls},"metadata":{metadata}}}"#);
     let stored = app.post(&messages_of(conversation)).body(body).expect(201).await.body;
@@ -158,6 +159,7 @@ async fn an_id_with_other_content_or_elsewhere_is_a_conflict() {
     let mut changed = message.clone();
     changed["content"] = json!("changed");
     app.post(&path).json(&json!({"messages": [fresh, changed]})).refused(409, "conflict", "messages[1].id").await;
+    app.post(&path).json(&json!({"messages": [changed]})).refused(409, "conflict", "messages[0].id").await;
     assert_eq!(app.get(&path).expect(200).await.array().len(), 1, "all or none");
     assert_eq!(app.get(&messages_of(other)).expect(200).await.array().len(), 0);
 }
@@ -215,6 +217,9 @@ async fn bad_input_is_refused_by_name() {
         (json!({"role": "user", "content": ["text"]}), 400, "invalid_parameter", "content"),
         (json!({"role": "user", "content": [{"text": "x"}]}), 400, "invalid_parameter", "content"),
         (json!({"role": "user", "content": [{"type": 7}]}), 400, "invalid_parameter", "content"),
+        (json!({"role": "user", "content": [["text", "x"]]}), 400, "invalid_parameter", "content"),
+        (json!({"role": "user", "content": "x", "name": "x".repeat(1025)}), 413, "payload_too_large", "name"),
+        (json!({"role": "user", "content": "x", "tool_call_id": "x".repeat(1025)}), 413, "payload_too_large", "tool_call_id"),
         (json!({"role": "user", "content": "a\u{0}b"}), 400, "invalid_character", "content"),
         (json!({"role": "user", "content": [{"type": "\u{0}"}]}), 400, "invalid_character", "content"),
         (json!({"role": "user", "tool_calls": "x"}), 400, "invalid_parameter", "tool_calls"),

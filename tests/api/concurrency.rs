@@ -40,11 +40,13 @@ async fn a_hundred_simultaneous_first_calls_make_one_conversation() {
 #[tokio::test]
 async fn simultaneous_calls_with_one_id_make_one_conversation() {
     let app = App::with_instances(10).await;
-    let id = Uuid::now_v7();
-    let calls = (0..40).map(|n| app.post("/conversations").json(&json!({"id": id})).by(if n % 2 == 0 { "ada" } else { "bob" }));
-    let answers = all_at_once(calls.collect()).await;
-    let count = |status| answers.iter().filter(|answer| answer.status == status).count();
-    assert_eq!((count(201), count(200), count(409)), (1, 19, 20));
+    for _ in 0..10 {
+        let id = Uuid::now_v7();
+        let calls = (0..40).map(|n| app.post("/conversations").json(&json!({"id": id})).by(if n % 2 == 0 { "ada" } else { "bob" }));
+        let answers = all_at_once(calls.collect()).await;
+        let count = |status| answers.iter().filter(|answer| answer.status == status).count();
+        assert_eq!((count(201), count(200), count(409)), (1, 19, 20));
+    }
 }
 
 #[tokio::test]
@@ -161,4 +163,29 @@ async fn rewinds_edits_and_appends_at_once_keep_the_count_and_the_order() {
     assert_eq!(conversation["message_count"], json!(messages.len()));
     assert_eq!(conversation["metadata"].as_object().unwrap().len(), 10, "no patch overwrites another");
     assert!(messages.is_sorted_by_key(|message| (message["position"].as_u64(), message["created_at"].as_str().map(str::to_owned))));
+}
+
+#[tokio::test]
+async fn an_edit_that_waits_sees_what_it_waited_for() {
+    let app = App::start().await;
+    let conversation = app.conversation().await;
+    let path = format!("/conversations/{conversation}/messages");
+    let message = app.post(&format!("{path}?role=user&content=old")).expect(201).await.json()["id"].as_str().unwrap().to_owned();
+    app.patch(&format!("{path}/{message}")).json(&json!({})).expect(200).await;
+    // Another tab's edit, and then its rewind, hold the lock while ours arrives.
+    for (change, ours, status) in
+        [("update messages set content = 'new'", json!({}), 200), ("delete from messages", json!({"content": "ours"}), 404)]
+    {
+        let other = app.superuser().await;
+        other.batch_execute(&format!("begin; update conversations set version = version + 1; {change}")).await.unwrap();
+        let waiting = async {
+            tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+            other.batch_execute("commit").await.unwrap();
+        };
+        let (answer, ()) = tokio::join!(app.patch(&format!("{path}/{message}")).json(&ours).send(), waiting);
+        assert_eq!(answer.status, status, "{}", answer.body);
+        assert!(status == 404 || answer.json()["content"] == "new", "{}", answer.body);
+    }
+    let version = app.get(&format!("/conversations/{conversation}")).expect(200).await.headers["etag"].clone();
+    assert_eq!(version, "\"4\"", "what did not happen moved nothing");
 }

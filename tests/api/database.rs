@@ -152,13 +152,20 @@ async fn a_write_whose_answer_is_lost_is_done_once() {
     assert_eq!(made.status, 201);
     assert_eq!(app.get("/users/ada/conversations").expect(200).await.array().len(), 2);
     let again = cut(app.post(&messages).json(&json!({"role": "user", "content": "4"}))).await;
-    assert_eq!((again.status, again.json()["position"].as_u64()), (200, Some(4)));
-    let patched = cut(app.patch(&path).json(&json!({"title": "new"})).header("if-match", "\"3\"")).await;
-    assert_eq!((patched.status, patched.headers["etag"].as_str()), (200, "\"4\""));
-    let edited = cut(app.patch(&message).json(&json!({"content": "edited"})).header("if-match", "\"4\"")).await;
-    assert_eq!((edited.status, edited.headers["etag"].as_str(), edited.json()["content"].as_str()), (200, "\"5\"", Some("edited")));
-    let rewound = cut(app.delete(&format!("{messages}?from=3")).header("if-match", "\"5\"")).await;
-    assert_eq!((rewound.status, rewound.json(), rewound.headers["etag"].as_str()), (200, json!({"deleted": 2}), "\"6\""));
+    assert_eq!((again.status, again.json()["position"].as_u64()), (201, Some(4)));
+    let ours = json!({"id": uuid::Uuid::now_v7(), "role": "user", "content": "5"});
+    let again = cut(app.post(&messages).json(&ours)).await;
+    assert_eq!(
+        (again.status, again.json()["position"].as_u64()),
+        (200, Some(5)),
+        "an id of the caller's may have been stored before"
+    );
+    let patched = cut(app.patch(&path).json(&json!({"title": "new"})).header("if-match", "\"4\"")).await;
+    assert_eq!((patched.status, patched.headers["etag"].as_str()), (200, "\"5\""));
+    let edited = cut(app.patch(&message).json(&json!({"content": "edited"})).header("if-match", "\"5\"")).await;
+    assert_eq!((edited.status, edited.headers["etag"].as_str(), edited.json()["content"].as_str()), (200, "\"6\"", Some("edited")));
+    let rewound = cut(app.delete(&format!("{messages}?from=3")).header("if-match", "\"6\"")).await;
+    assert_eq!((rewound.status, rewound.json(), rewound.headers["etag"].as_str()), (200, json!({"deleted": 3}), "\"7\""));
     let read = app.get(&path).expect(200).await;
     assert_eq!((read.json()["message_count"].as_u64(), read.json()["title"].as_str()), (Some(2), Some("new")));
     assert_eq!(app.get(&messages).expect(200).await.array().len(), 2);

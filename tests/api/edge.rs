@@ -111,7 +111,8 @@ async fn a_claim_of_another_type_is_no_identity() {
 
 #[tokio::test]
 async fn the_log_has_one_line_a_request_and_nothing_that_was_said() {
-    let app = App::start().await;
+    let mut app = App::start().await;
+    app.set("AWS_LAMBDA_LOG_LEVEL", "TRACE");
     let conversation = app.conversation().await;
     let secret = "Rosebud-7c1f";
     let path = format!("/conversations/{conversation}/messages");
@@ -123,6 +124,7 @@ async fn the_log_has_one_line_a_request_and_nothing_that_was_said() {
     assert!(!log.contains(secret), "{log}");
     let password = app.url().split([':', '@']).nth(2).unwrap().to_owned();
     assert!(!log.contains(&password), "{log}");
+    assert!(log.contains("\"level\":\"DEBUG\""), "the most that there is");
     let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let requests: Vec<&Value> = lines.iter().map(|line| &line["fields"]).filter(|fields| fields["message"] == "request").collect();
     assert_eq!(requests.iter().map(|fields| fields["status"].as_u64().unwrap()).collect::<Vec<_>>(), [201, 400, 400, 201]);

@@ -51,7 +51,7 @@ async fn ranges_are_exclusive_and_in_the_order_asked_for() {
         ("last=3", vec![8, 9, 10]),
         ("last=1000", (1..=10).collect()),
         ("after=9223372036854775807", vec![]),
-        ("unknown=parameter", (1..=10).collect()),
+        ("unknown=parameter&unknown=twice", (1..=10).collect()),
     ] {
         let answer = app.get(&format!("{path}?{query}")).expect(200).await;
         assert_eq!(positions(&answer.array()), expected, "{query}");
@@ -161,11 +161,7 @@ async fn bad_input_is_refused_by_name() {
         ("last=2&before=2", "last"),
         ("last=2&order=asc", "last"),
     ] {
-        let answer = app.get(&format!("{path}?{query}")).send().await;
-        // A plus sign that was encoded is not a number's sign to everybody: either is a clear answer.
-        if query != "limit=%2B1" {
-            assert_eq!((answer.status, answer.json()["param"].as_str()), (400, Some(param)), "{query}");
-        }
+        app.get(&format!("{path}?{query}")).refused(400, "invalid_parameter", param).await;
     }
     app.get(&path).json(&json!({"limit": "5"})).refused(400, "invalid_parameter", "limit").await;
     app.get(&path).json(&json!({"offset": 5})).refused(400, "invalid_parameter", "offset").await;

@@ -369,3 +369,54 @@ async fn on_every_real_transcript_every_window_is_the_longest_that_a_model_accep
     println!("{windows} windows proved, {thinned} of them thinned turns");
     assert!(windows > thinned && thinned > 0);
 }
+
+#[tokio::test]
+async fn large_instructions_and_a_large_question_fit_in_a_response() {
+    let app = App::start().await;
+    let conversation = app.conversation().await;
+    let path = format!("/conversations/{conversation}/messages");
+    for (role, content) in [("system", "\"".repeat(590_000)), ("user", "\u{1}".repeat(640_000))] {
+        app.post(&path).json(&json!({"role": role, "content": content})).base64().expect(201).await;
+    }
+    let context = app.get(&format!("/conversations/{conversation}/context")).expect(200).await.json();
+    assert_eq!(context["messages"].as_array().unwrap().last().unwrap()["role"], "user", "the question is there");
+
+    let conversation = app.conversation().await;
+    let path = format!("/conversations/{conversation}/messages");
+    let instructions = "a".repeat(700_000) + &"\"".repeat(340_000);
+    app.post(&path).json(&json!({"role": "system", "content": instructions})).base64().expect(201).await;
+    app.post(&path).json(&json!({"role": "user", "content": "hi"})).expect(201).await;
+    let context = app.get(&format!("/conversations/{conversation}/context")).expect(200).await.json();
+    assert_eq!((context["messages"].as_array().unwrap().len(), &context["omitted"]), (2, &json!(0)));
+}
+
+#[tokio::test]
+async fn parts_of_any_kind_hide_no_tools() {
+    let app = App::start().await;
+    let messages = [
+        say("user", "1"),
+        json!({"role": "assistant", "content": [{"type": "tool_use", "id": "t"}]}),
+        json!({"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t"}, {"type": "image", "id": 5}]}),
+        say("assistant", "4"),
+    ];
+    let path = conversation_of(&app, &messages).await;
+    assert_eq!(positions(&app, &path, "max_messages=2").await, [1, 4]);
+    let conversation = app.conversation().await;
+    let deep = format!(r#"{{"role":"assistant","tool_calls":[{{"id":"d","x":{}{}}}]}}"#, "[".repeat(300), "]".repeat(300));
+    for body in [say("user", "1").to_string(), deep, result("d").to_string()] {
+        app.post(&format!("/conversations/{conversation}/messages")).body(body).expect(201).await;
+    }
+    let body = app.get(&format!("/conversations/{conversation}/context")).expect(200).await.body;
+    assert!(body.ends_with(r#""omitted":0}"#), "{body}");
+}
+
+#[tokio::test]
+async fn a_question_that_alone_is_over_the_limit_is_found_behind_larger_messages() {
+    let app = App::start().await;
+    let path = conversation_of(
+        &app,
+        &[say("user", "q"), say("assistant", &"long ".repeat(100)), say("assistant", &"longer ".repeat(100))],
+    )
+    .await;
+    assert_eq!(positions(&app, &path, "max_chars=10").await, [1]);
+}

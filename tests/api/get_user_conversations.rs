@@ -125,3 +125,13 @@ async fn nobody_and_other_users_are_turned_away() {
     app.get("/users/ada/conversations").by("bob").refused(403, "forbidden", None).await;
     assert_eq!(app.get("/users/ada/conversations").by_service().expect(200).await.array().len(), 1);
 }
+
+#[tokio::test]
+async fn tens_of_thousands_are_all_reached() {
+    let app = App::start().await;
+    let fill = "insert into conversations (id, user_id) select gen_random_uuid(), 'ada' from generate_series(1, 25000)";
+    app.superuser().await.batch_execute(fill).await.unwrap();
+    let first = app.get("/users/ada/conversations").expect(200).await;
+    let second = app.get(first.next().expect("a link to the rest")).expect(200).await;
+    assert_eq!((first.array().len() + second.array().len(), second.next()), (25_000, None));
+}

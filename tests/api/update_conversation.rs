@@ -82,6 +82,11 @@ async fn what_is_wrong_or_not_there_or_not_allowed_is_refused() {
     let other_half = json!({"metadata": {"y": "y".repeat(9 << 10)}});
     app.patch(&path).json(&other_half).refused(413, "payload_too_large", "metadata").await;
     app.patch(&path).json(&json!({"metadata": {"x": "x".repeat(16 << 10)}})).refused(413, "payload_too_large", "metadata").await;
+    let many: serde_json::Map<String, Value> = (0..1200).map(|n| (format!("k{n:04}"), json!(n))).collect();
+    let made = app.post("/conversations").json(&json!({"new": true, "metadata": many})).expect(201).await.json();
+    let large = format!("/conversations/{}", made["id"].as_str().unwrap());
+    app.patch(&large).json(&json!({"metadata": {"k0000": null}})).expect(200).await;
+    app.patch(&large).body(r#"{"metadata": {"huge": 1e999}}"#).expect(200).await;
     app.patch(&path).json(&json!({"metadata": [1]})).refused(400, "invalid_parameter", "metadata").await;
     app.patch(&path).json(&json!({"title": "x".repeat(513)})).refused(400, "invalid_parameter", "title").await;
     app.patch(&path).json(&json!({"user_id": "bob"})).refused(400, "invalid_parameter", "user_id").await;

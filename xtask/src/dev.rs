@@ -31,6 +31,9 @@ pub struct Options {
     /// Deletes the conversations of earlier runs first.
     #[arg(long)]
     fresh: bool,
+    /// Serves from a new, empty database, which is deleted at the end.
+    #[arg(long, conflicts_with = "fresh")]
+    temporary: bool,
 }
 
 /// Serves the API until Ctrl-C, SIGTERM or SIGHUP. Whatever happens, what it started ends with it.
@@ -53,7 +56,7 @@ pub async fn run(options: Options) -> Result<()> {
 async fn serve(options: Options) -> Result<()> {
     let port = free_port(options.port)?;
     let workspace = Workspace::read().await?;
-    let mut database = Database::open(options.fresh).await?;
+    let mut database = Database::open(&options).await?;
     let emulator = CargoLambda::find().await?;
     build(&workspace).await?;
 
@@ -82,7 +85,7 @@ async fn serve(options: Options) -> Result<()> {
     let address = format!("http://127.0.0.1:{port}");
     let ready = async {
         wait_until_ready(&address, &workspace).await?;
-        print_welcome(&address);
+        print_welcome(&address, options.temporary);
         std::future::pending::<Result<()>>().await
     };
     tokio::select! {
@@ -99,19 +102,26 @@ enum Database {
 }
 
 impl Database {
-    async fn open(fresh: bool) -> Result<Self> {
+    async fn open(options: &Options) -> Result<Self> {
         if let Some(url) = std::env::var("DATABASE_URL").ok().filter(|url| !url.is_empty()) {
-            ensure!(!fresh, "--fresh deletes the local database, but DATABASE_URL names another one: leave one of the two out");
+            ensure!(
+                !options.fresh && !options.temporary,
+                "--fresh and --temporary are about the local database, but DATABASE_URL names another one: leave one of the two out"
+            );
             // Each function would refuse it, too, but only after they have all been built.
             shared::config::database("DATABASE_URL", &url)?;
             eprintln!("using the database in DATABASE_URL; its schema is up to `cargo xtask migrate`");
             return Ok(Self::Elsewhere(url));
         }
-        let directory = directories::data()?;
-        if fresh {
-            postgres::erase(&directory).await?;
-        }
-        let server = Server::start(&directory).await?;
+        let server = if options.temporary {
+            Server::start_temporary().await?
+        } else {
+            let directory = directories::data()?;
+            if options.fresh {
+                postgres::erase(&directory).await?;
+            }
+            Server::start(&directory).await?
+        };
         if !server.has_database(DATABASE).await? {
             server.create_database(DATABASE, None).await?;
         }
@@ -261,8 +271,9 @@ fn harmless(path: &str) -> String {
     path.split('/').map(segment).collect::<Vec<_>>().join("/")
 }
 
-fn print_welcome(address: &str) {
+fn print_welcome(address: &str, temporary: bool) {
     let id = Uuid::now_v7();
+    let fate = if temporary { "the conversations go with it" } else { "the conversations stay" };
     println!(
         r#"
 Scrollback serves {address}, and starts functions anew when their code changes. Paste these, one after the other:
@@ -271,7 +282,7 @@ Scrollback serves {address}, and starts functions anew when their code changes. 
   curl {address}/conversations/{id}/messages -w '\n' -H 'content-type: application/json' -d '{{"role": "user", "content": "Hello!"}}'
   curl {address}/conversations/{id}/messages -w '\n'
 
-Ctrl-C ends it; the conversations stay.
+Ctrl-C ends it; {fate}.
 "#
     );
 }

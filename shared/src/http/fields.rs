@@ -1,6 +1,6 @@
 //! The fields of a request, from its query string or its JSON body, read by name and type.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::RangeInclusive;
 
@@ -18,6 +18,7 @@ pub(crate) struct Fields<'a> {
     /// Where these fields are, such as `messages[3].`
     prefix: String,
     values: BTreeMap<String, Value<'a>>,
+    twice: BTreeSet<String>,
     known: Vec<&'static str>,
 }
 
@@ -29,12 +30,12 @@ enum Value<'a> {
 impl<'a> Fields<'a> {
     /// Reads both sources; a field in both, or twice in one, is ambiguous.
     pub(super) fn read(query: &str, body: Option<&'a str>) -> Result<Self> {
-        let mut fields = Self { prefix: String::new(), values: BTreeMap::new(), known: Vec::new() };
+        let mut fields = Self { prefix: String::new(), values: BTreeMap::new(), twice: BTreeSet::new(), known: Vec::new() };
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let name = decode_query(name).map_err(Error::from)?;
             let value = decode_query(value).map_err(|invalid| invalid.at(name.clone()))?;
-            fields.insert(name, Value::Query(value))?;
+            fields.insert(name, Value::Query(value));
         }
         if let Some(body) = body {
             fields.insert_object(body)?;
@@ -51,19 +52,14 @@ impl<'a> Fields<'a> {
             }
         })?;
         for (name, value) in members {
-            self.insert(name, Value::Json(value))?;
+            self.insert(name, Value::Json(value));
         }
         Ok(())
     }
 
-    fn insert(&mut self, name: String, value: Value<'a>) -> Result<()> {
-        let path = self.path(&name);
-        match self.values.insert(name, value) {
-            None => Ok(()),
-            Some(_) => {
-                Err(Invalid::new(Fault::Ambiguous, "the field is there twice; send it once, in the query string or in the body")
-                    .at(path))
-            }
+    fn insert(&mut self, name: String, value: Value<'a>) {
+        if self.values.insert(name.clone(), value).is_some() {
+            self.twice.insert(name);
         }
     }
 
@@ -71,10 +67,14 @@ impl<'a> Fields<'a> {
         format!("{}{name}", self.prefix)
     }
 
-    fn take(&mut self, name: &'static str) -> Option<Value<'a>> {
+    fn take(&mut self, name: &'static str) -> Result<Option<Value<'a>>> {
         self.known.push(name);
+        if self.twice.contains(name) {
+            let detail = "the field is there twice; send it once, in the query string or in the body";
+            return Err(Invalid::new(Fault::Ambiguous, detail).at(self.path(name)));
+        }
         // Null is how JSON says that nothing is there.
-        self.values.remove(name).filter(|value| !matches!(value, Value::Json(raw) if raw.get() == "null"))
+        Ok(self.values.remove(name).filter(|value| !matches!(value, Value::Json(raw) if raw.get() == "null")))
     }
 
     fn wanted(&self, name: &str, what: &str) -> Error {
@@ -83,7 +83,7 @@ impl<'a> Fields<'a> {
 
     /// A string, made into a `T`.
     pub(crate) fn parse<T>(&mut self, name: &'static str, parse: impl FnOnce(String) -> Result<T, Invalid>) -> Result<Option<T>> {
-        let text = match self.take(name) {
+        let text = match self.take(name)? {
             None => return Ok(None),
             Some(Value::Query(text)) => text,
             Some(Value::Json(raw)) => {
@@ -100,7 +100,7 @@ impl<'a> Fields<'a> {
 
     /// `true` or `false`.
     pub(crate) fn flag(&mut self, name: &'static str) -> Result<Option<bool>> {
-        let value = self.take(name);
+        let value = self.take(name)?;
         match scalar(value.as_ref()) {
             None => Ok(None),
             Some("true") => Ok(Some(true)),
@@ -111,10 +111,10 @@ impl<'a> Fields<'a> {
 
     /// A whole number in a range.
     pub(crate) fn integer(&mut self, name: &'static str, range: RangeInclusive<i64>) -> Result<Option<i64>> {
-        let value = self.take(name);
+        let value = self.take(name)?;
         let Some(text) = scalar(value.as_ref()) else { return Ok(None) };
         match text.parse() {
-            Ok(number) if range.contains(&number) => Ok(Some(number)),
+            Ok(number) if range.contains(&number) && !text.starts_with('+') => Ok(Some(number)),
             _ if *range.end() == i64::MAX => Err(self.wanted(name, &format!("a whole number from {}", range.start()))),
             _ => Err(self.wanted(name, &format!("a whole number from {} to {}", range.start(), range.end()))),
         }
@@ -122,7 +122,7 @@ impl<'a> Fields<'a> {
 
     /// Any JSON but null; in the query string, its text.
     pub(crate) fn json(&mut self, name: &'static str) -> Result<Option<Json>> {
-        let json = match self.take(name) {
+        let json = match self.take(name)? {
             None => return Ok(None),
             Some(Value::Query(text)) => Json::parse(text),
             Some(Value::Json(raw)) => Json::from_raw(raw.to_owned()),
@@ -137,7 +137,7 @@ impl<'a> Fields<'a> {
 
     /// A string, or an array of parts; in the query string always a string.
     pub(crate) fn content(&mut self) -> Result<Option<Content>> {
-        let content = match self.take("content") {
+        let content = match self.take("content")? {
             None => return Ok(None),
             Some(Value::Query(text)) => Content::text(text),
             Some(Value::Json(raw)) => match string(raw) {
@@ -173,10 +173,10 @@ impl<'a> Fields<'a> {
         let (content, tool_calls) = (self.content()?, self.tool_calls()?);
         let mut message = NewMessage::new(role, content, tool_calls).map_err(|invalid| invalid.at(self.path("content")))?;
         if let Some(id) = self.uuid("id")? {
-            message.id = id;
+            (message.id, message.id_is_given) = (id, true);
         }
-        message.tool_call_id = self.parse("tool_call_id", Text::parse)?;
-        message.name = self.parse("name", Text::parse)?;
+        message.tool_call_id = self.parse("tool_call_id", Text::parse_short)?;
+        message.name = self.parse("name", Text::parse_short)?;
         if let Some(metadata) = self.metadata()? {
             message.metadata = metadata;
         }
@@ -186,7 +186,7 @@ impl<'a> Fields<'a> {
     /// The messages to store, and whether they came as an array.
     pub(super) fn messages(mut self) -> Result<(Vec<NewMessage>, bool)> {
         const MAX_MESSAGES: usize = 500;
-        let Some(Value::Json(batch)) = self.take("messages") else {
+        let Some(Value::Json(batch)) = self.take("messages")? else {
             let message = self.message()?;
             self.finish()?;
             return Ok((vec![message], false));
@@ -204,9 +204,15 @@ impl<'a> Fields<'a> {
         let mut messages = Vec::with_capacity(elements.len());
         let mut seen = BTreeMap::new();
         for (index, element) in elements.into_iter().enumerate() {
-            let mut fields = Fields { prefix: format!("messages[{index}]."), values: BTreeMap::new(), known: Vec::new() };
+            let mut fields = Fields {
+                prefix: format!("messages[{index}]."),
+                values: BTreeMap::new(),
+                twice: BTreeSet::new(),
+                known: Vec::new(),
+            };
             fields.insert_object(element.get())?;
-            let message = fields.message()?;
+            let mut message = fields.message()?;
+            message.index = Some(index);
             fields.finish()?;
             if let Some(first) = seen.insert(message.id, index) {
                 let detail = format!("the id is that of messages[{first}], too; give every message its own");

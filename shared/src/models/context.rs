@@ -2,9 +2,10 @@
 
 use std::collections::HashSet;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::message::string_member;
 use super::{Content, Message, Role, Text};
 use crate::error::{Fault, Invalid};
 
@@ -49,12 +50,10 @@ pub struct Context {
 
 impl Context {
     /// What a response can hold in JSON, however it has to be escaped on its way.
-    const MAX_JSON_BYTES: usize = 4_400_000;
-    /// What of that the pinned messages may take, so that there is room for the largest message.
-    const MAX_PINNED_JSON_BYTES: usize = 1_200_000;
+    const MAX_JSON_BYTES: usize = 4_480_000;
 
-    /// Chooses from what was read: the `pinned` messages, the newest message of the user where it lies before `newest`, and the
-    /// `newest` messages without a gap. The three are disjoint, and each is in order.
+    /// Chooses from what was read: the `pinned` messages, the newest message of the user, and the `newest` messages without a gap, which
+    /// may or may not reach back to it.
     ///
     /// That is the pinned messages and the longest run of the newest that is within the limits, starts with a user's message and is
     /// complete: no result without its call, no call without all its results. Where not even the newest turn fits, that turn is
@@ -69,11 +68,16 @@ impl Context {
         let mut room = Room {
             messages: limits.messages.unwrap_or(i64::MAX),
             characters: limits.characters.unwrap_or(i64::MAX),
-            json_bytes: Self::MAX_PINNED_JSON_BYTES,
+            json_bytes: Self::MAX_JSON_BYTES,
         };
+        let begins_turn = |message: &Message| message.role == Role::User && Tools::of(message).results.is_empty();
+        let question = newest.iter().rposition(begins_turn);
+        // Whatever else there is, the question fits in the response.
+        let reserved = question.map(|at| &newest[at]).or(newest_of_user.as_ref()).map_or(0, json_bytes);
+        room.json_bytes = room.json_bytes.saturating_sub(reserved);
         let kept = pinned.iter().take_while(|message| room.take_json(message)).count();
         pinned.truncate(kept);
-        room.json_bytes += Self::MAX_JSON_BYTES - Self::MAX_PINNED_JSON_BYTES;
+        room.json_bytes += reserved;
         for message in &pinned {
             room.take_counted(message);
         }
@@ -82,8 +86,7 @@ impl Context {
             pinned.extend(newest.drain(start..));
             return pinned;
         }
-        let begins_turn = |message: &Message| message.role == Role::User && Tools::of(message).results.is_empty();
-        let (question, answers) = match newest.iter().rposition(begins_turn) {
+        let (question, answers) = match question {
             Some(at) => {
                 let answers = newest.split_off(at + 1);
                 (newest.pop(), answers)
@@ -233,46 +236,31 @@ impl Tools {
     /// Reads `tool_calls` and `tool_call_id` as the Chat Completions API has them, and parts of the types `tool_use` and
     /// `tool_result` as the Messages API of Anthropic has them.
     fn of(message: &Message) -> Self {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Calls {
-            Several(Vec<Call>),
-            One(Call),
-        }
-        #[derive(Deserialize)]
-        struct Call {
-            id: Option<serde_json::Value>,
-        }
-        #[derive(Deserialize)]
-        struct Part {
-            r#type: String,
-            id: Option<String>,
-            tool_use_id: Option<String>,
-        }
-        let id = |call: Call| call.id.and_then(|id| id.as_str().map(str::to_owned));
+        let id = |object, name| serde_json::from_str::<String>(string_member(object, name)?).ok();
         let mut tools = Self::default();
         if let Some(calls) = &message.tool_calls {
-            match serde_json::from_str(calls.get()) {
-                Ok(Calls::Several(calls)) => tools.calls.extend(calls.into_iter().map(id)),
-                Ok(Calls::One(call)) => tools.calls.push(id(call)),
-                // In a form of the caller's own, that says nothing about results.
-                Err(_) => {}
-            }
+            // One call is an object. What is no object is in a form of the caller's own, that says nothing about results.
+            let calls = if calls.get().starts_with('{') { vec![&**calls] } else { elements(calls) };
+            tools.calls.extend(calls.into_iter().filter(|call| call.get().starts_with('{')).map(|call| id(call, "id")));
         }
         if message.role == Role::Tool {
             tools.results.push(message.tool_call_id.as_ref().map(|id| id.as_str().to_owned()));
         }
         if let Some(Content::Parts(parts)) = &message.content {
-            for part in serde_json::from_str::<Vec<Part>>(parts.get()).unwrap_or_default() {
-                match &*part.r#type {
-                    "tool_use" => tools.calls.push(part.id),
-                    "tool_result" => tools.results.push(part.tool_use_id),
+            for part in elements(parts) {
+                match id(part, "type").as_deref() {
+                    Some("tool_use") => tools.calls.push(id(part, "id")),
+                    Some("tool_result") => tools.results.push(id(part, "tool_use_id")),
                     _ => {}
                 }
             }
         }
         tools
     }
+}
+
+fn elements(array: &RawValue) -> Vec<&RawValue> {
+    serde_json::from_str(array.get()).unwrap_or_default()
 }
 
 /// What `max_chars` counts; the column `characters` says the same.

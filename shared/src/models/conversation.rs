@@ -117,7 +117,7 @@ impl Metadata {
         if json::nesting(json.as_str())? > Self::MAX_DEPTH {
             return Err(Invalid::new(Fault::Parameter, "metadata may be nested 100 levels deep at most"));
         }
-        if serde_json::from_str::<serde_json::Value>(json.as_str()).is_err() {
+        if json::has_lone_surrogate(json.as_str()) {
             return Err(json::lone_surrogate());
         }
         Ok(Self(json))

@@ -78,6 +78,23 @@ pub(super) fn nesting(json: &str) -> Result<usize, Invalid> {
     Ok(deepest)
 }
 
+/// Whether a string of this valid JSON is no Unicode: half of a surrogate pair, without the other.
+pub(super) fn has_lone_surrogate(json: &str) -> bool {
+    let code = |at: usize| json.get(at + 2..at + 6).and_then(|code| u32::from_str_radix(code, 16).ok());
+    let mut at = 0;
+    while let Some(found) = json[at..].find('\\') {
+        at += found;
+        let escape = &json[at..];
+        at += match code(at).filter(|_| escape.starts_with("\\u")) {
+            Some(0xd800..0xdc00) if escape[6..].starts_with("\\u") && matches!(code(at + 6), Some(0xdc00..0xe000)) => 12,
+            Some(0xd800..0xe000) => return true,
+            Some(_) => 6,
+            None => 2,
+        };
+    }
+    false
+}
+
 pub(crate) fn lone_surrogate() -> Invalid {
     Invalid::new(Fault::Character, "text is Unicode: a \\ud800 to \\udfff escape needs its other half")
 }
@@ -99,6 +116,17 @@ mod tests {
         assert!(Json::parse(r#"{"\u0000": 1}"#).is_err());
         assert!(Json::parse(r#""\u00001""#).is_err());
         assert!(Json::parse(r#""\u0001 \ud800""#).is_ok());
+    }
+
+    #[test]
+    fn half_a_surrogate_pair_is_found() {
+        for json in [r#""\ud800""#, r#""\udc00""#, r#""\ud800\ud800""#, r#""\ud800x\udc00""#, r#"{"\uDBFF":1}"#, r#""\n\ud83d\n""#]
+        {
+            assert!(has_lone_surrogate(json), "{json}");
+        }
+        for json in [r#""\ud83d\ude00 \u00e9 \\ud800 \\\ud83d\ude00""#, "1e999", r#"{"é": "\"\\"}"#] {
+            assert!(!has_lone_surrogate(json), "{json}");
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! A message, and what is needed to store one.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -51,15 +53,6 @@ impl Role {
     }
 }
 
-/// A content part, as far as it is read.
-#[derive(serde::Deserialize)]
-struct Part<'a> {
-    #[serde(rename = "type", borrow)]
-    kind: &'a RawValue,
-    #[serde(borrow)]
-    text: Option<&'a RawValue>,
-}
-
 /// What a message says: text, or parts, at most 1 MiB of either.
 #[derive(Debug, Clone, Serialize)]
 #[serde(untagged)]
@@ -85,15 +78,15 @@ impl Content {
     /// The JSON is no array of objects with a `type`, or is too large.
     pub fn parts(json: Json) -> Result<Self, Invalid> {
         Self::check_size(json.as_str())?;
-        match serde_json::from_str::<Vec<Part<'_>>>(json.as_str()) {
-            Ok(parts) if json.is_array() && parts.iter().all(|part| part.kind.get().starts_with('"')) => {
-                Ok(Self::Parts(json.into_raw()))
-            }
-            _ => Err(Invalid::new(
-                Fault::Parameter,
-                "content is a string, an array of objects that each have a type, or null beside tool_calls",
-            )),
+        let elements: Option<Vec<&RawValue>> = serde_json::from_str(json.as_str()).ok();
+        let has_type = |part: &&RawValue| string_member(part, "type").is_some();
+        if elements.is_some_and(|elements| elements.iter().all(has_type)) {
+            return Ok(Self::Parts(json.into_raw()));
         }
+        Err(Invalid::new(
+            Fault::Parameter,
+            "content is a string, an array of objects that each have a type, or null beside tool_calls",
+        ))
     }
 
     /// Its string, if it is one.
@@ -114,8 +107,8 @@ impl Content {
 
     /// The texts of its parts, a line each, if there are any: what can be searched.
     pub(crate) fn parts_text(&self) -> Option<String> {
-        let parts: Vec<Part<'_>> = serde_json::from_str(self.as_parts()?).ok()?;
-        let texts: Vec<String> = parts.iter().filter_map(|part| serde_json::from_str(part.text?.get()).ok()).collect();
+        let parts: Vec<&RawValue> = serde_json::from_str(self.as_parts()?).ok()?;
+        let texts: Vec<String> = parts.iter().filter_map(|part| serde_json::from_str(string_member(part, "text")?).ok()).collect();
         (!texts.is_empty()).then(|| texts.join("\n"))
     }
 
@@ -125,6 +118,13 @@ impl Content {
         }
         Ok(())
     }
+}
+
+/// The JSON text of an object's member that is a string. Of a name that is there twice, the last counts; what is nested in other
+/// members is not looked at.
+pub(super) fn string_member<'a>(object: &'a RawValue, name: &str) -> Option<&'a str> {
+    let members: BTreeMap<String, &RawValue> = serde_json::from_str(object.get()).ok()?;
+    members.get(name).map(|value| value.get()).filter(|value| value.starts_with('"'))
 }
 
 /// A message as it is stored; serializes as the contract's `Message`.
@@ -198,6 +198,10 @@ impl ToolCalls {
 #[derive(Debug, Clone)]
 pub struct NewMessage {
     pub(crate) id: Uuid,
+    /// Whether the caller chose the id. One that we have made up can only have been stored by us.
+    pub(crate) id_is_given: bool,
+    /// Its place in the batch that it came in, for an error's path.
+    pub(crate) index: Option<usize>,
     pub(crate) role: Role,
     pub(crate) content: Option<Content>,
     pub(crate) tool_calls: Option<ToolCalls>,
@@ -215,7 +219,17 @@ impl NewMessage {
         if content.is_none() && tool_calls.is_none() {
             return Err(no_content());
         }
-        Ok(Self { id: Uuid::now_v7(), role, content, tool_calls, tool_call_id: None, name: None, metadata: Metadata::default() })
+        Ok(Self {
+            id: Uuid::now_v7(),
+            id_is_given: false,
+            index: None,
+            role,
+            content,
+            tool_calls,
+            tool_call_id: None,
+            name: None,
+            metadata: Metadata::default(),
+        })
     }
 }
 

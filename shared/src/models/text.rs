@@ -15,6 +15,18 @@ impl Text {
         if text.contains('\0') { Err(null_character()) } else { Ok(Self(text)) }
     }
 
+    /// A name or an id of somebody else's: 1 KiB at most.
+    ///
+    /// # Errors
+    /// It is longer, or has U+0000.
+    pub fn parse_short(text: impl Into<String>) -> Result<Self, Invalid> {
+        let text = Self::parse(text)?;
+        if text.0.len() > 1 << 10 {
+            return Err(Invalid::new(Fault::TooLarge, "name and tool_call_id have 1 KiB at most"));
+        }
+        Ok(text)
+    }
+
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -21,7 +21,7 @@ const MAX_ATTEMPTS: usize = 5;
 pub struct Appended {
     /// The messages, in the order given.
     pub messages: Vec<Message>,
-    /// All of them were stored before, and nothing was written.
+    /// All of them were stored before this request.
     pub replayed: bool,
     /// The conversation's version.
     pub version: Version,
@@ -90,19 +90,20 @@ pub async fn add_message(
         let Some(first) = rows.first() else { return Err(Error::NotFound) };
         let same = rows.iter().map(|row| get::<Option<bool>>(row, 2)).collect::<Result<Vec<_>>>()?;
         if let Some(index) = same.iter().position(|same| *same == Some(false)) {
-            let param = if messages.len() == 1 { "id".to_owned() } else { format!("messages[{index}].id") };
+            let param = messages[index].index.map_or_else(|| "id".to_owned(), |index| format!("messages[{index}].id"));
             return Err(Error::Conflict { param });
         }
         let seen = Version(get(first, 0)?);
         let written = get::<Option<i64>>(first, 1)?.map(Version);
-        let replayed = same.iter().all(Option::is_some);
-        if written.is_none() && !replayed {
+        let all_stored = same.iter().all(Option::is_some);
+        if written.is_none() && !all_stored {
             if if_match.is_some_and(|if_match| !if_match.matches(seen)) {
                 return Err(Error::PreconditionFailed);
             }
             // Between the statement's snapshot and its turn to write, the conversation was changed or deleted.
             continue;
         }
+        let replayed = all_stored && messages.iter().any(|message| message.id_is_given);
         let messages = messages
             .into_iter()
             .zip(&rows)

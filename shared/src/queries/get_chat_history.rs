@@ -4,7 +4,7 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::rows::{self, get, message_columns};
-use super::{RESPONSE_BYTES, RESPONSE_ROWS};
+use super::{RESPONSE_BYTES, RESPONSE_ROWS, cut};
 use crate::auth::Caller;
 use crate::db::Database;
 use crate::error::{Error, Result};
@@ -82,14 +82,14 @@ pub async fn get_chat_history(
     range: HistoryRange,
     if_none_match: Option<&ETags>,
 ) -> Result<History> {
-    let (sql, after, before, limit) = match range {
+    let (sql, after, before, wanted) = match range {
         HistoryRange::Last(count) => (LAST, 0, i64::MAX, count),
         HistoryRange::Between { after, before, newest_first, limit } => {
-            let sql = if newest_first { NEWEST_FIRST } else { OLDEST_FIRST };
-            // One more than is wanted tells whether there is more.
-            (sql, after, before, limit.map_or(RESPONSE_ROWS, |limit| limit + 1))
+            (if newest_first { NEWEST_FIRST } else { OLDEST_FIRST }, after, before, limit.unwrap_or(RESPONSE_ROWS))
         }
     };
+    // One more than is wanted tells whether there is more; before the last so many nobody asks.
+    let limit = if matches!(range, HistoryRange::Last(_)) { wanted } else { wanted + 1 };
     let known = if_none_match.and_then(ETags::versions).unwrap_or_default();
     let rows = database
         .query(
@@ -115,11 +115,6 @@ pub async fn get_chat_history(
             messages.push(rows::message(row, 1, conversation_id)?);
         }
     }
-    let mut more = false;
-    if let HistoryRange::Between { limit: Some(limit), .. } = range {
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        more = messages.len() > limit;
-        messages.truncate(limit);
-    }
+    let more = cut(&mut messages, wanted);
     Ok(History { messages: Some(messages), more, version })
 }

@@ -10,7 +10,7 @@ use crate::db::Database;
 use crate::error::{Error, Result};
 use crate::models::{Context, ContextLimits, ETags, Version};
 
-/// Ends in the columns of [`rows::message`], each with its kind: 0 pinned, 1 the newest of the user if it lies before 2, the newest.
+/// Ends in the columns of [`rows::message`], each with its kind: 0 pinned, 1 the newest question, 2 the newest.
 const GET_CONTEXT: &str = include_str!("get_context.sql");
 
 /// Reads what to send to a model: the leading instructions, and the longest newest part of the conversation that is within the

@@ -32,21 +32,29 @@ select c.version, c.message_count, part.kind, part.position, part.id, part.role,
     part.tool_calls::text, part.tool_call_id, part.name, part.metadata::text, part.created_at, part.updated_at
 from conversation c
     left join lateral (
-        select 0 as kind, m.*
-        from messages m
-        where m.conversation_id = c.conversation and m.position < (select position from first_other)
+        select 0 as kind, pinned.*
+        from (
+            select m.*, sum(size) over (order by position rows unbounded preceding) - size as bytes_before, 0 as characters_before
+            from messages m
+            where m.conversation_id = c.conversation and m.position < (select position from first_other)
+        ) pinned
+        where bytes_before <= $5
         union all
         select 1, question.*
         from (
-            select * from messages
+            select *, 0, 0 from messages
             where conversation_id = c.conversation and role = 'user' and num_nonnulls(content, parts_text) > 0
             order by position desc limit 1
         ) question
-        where question.position < (select position from start)
         union all
-        select 2, m.*
-        from messages m
-        where m.conversation_id = c.conversation
-            and m.position >= greatest((select position from start), (select position from first_other))
+        select 2, newest.*
+        from (
+            select m.*, sum(size) over (order by position desc rows unbounded preceding) - size as bytes_before,
+                sum(characters) over (order by position desc rows unbounded preceding) - characters as characters_before
+            from messages m
+            where m.conversation_id = c.conversation
+                and m.position >= greatest((select position from start), (select position from first_other))
+        ) newest
+        where bytes_before <= $5 and characters_before <= $4
     ) part on c.version <> all ($6)
 order by part.kind, part.position

@@ -28,7 +28,7 @@ const MOST_RECENT_OR_NEW: &str = concat!(
     " from made",
 );
 
-/// As above; another user's conversation of this id is neither found nor returned.
+/// As above (`xmax` is 0 where it really inserted); another user's conversation of this id is neither found nor returned.
 const BY_ID: &str = concat!(
     "with found as (
         select * from conversations where id = $1
@@ -36,7 +36,7 @@ const BY_ID: &str = concat!(
         insert into conversations (id, user_id, title, metadata)
         select $1, $2, $3, $4::text::json where not exists (select from found)
         on conflict (id) do update set user_id = excluded.user_id where conversations.user_id = excluded.user_id
-        returning *
+        returning *, xmax = 0 as inserted
     )
     select false, ",
     conversation_columns!(),

@@ -3,7 +3,7 @@
 use tokio_postgres::types::Type;
 
 use super::rows::{self, conversation_columns};
-use super::{RESPONSE_BYTES, RESPONSE_ROWS};
+use super::{RESPONSE_BYTES, RESPONSE_ROWS, cut};
 use crate::db::Database;
 use crate::error::Result;
 use crate::models::{Conversation, Cursor, UserId};
@@ -52,22 +52,20 @@ pub async fn get_user_conversations(
     limit: Option<i64>,
     cursor: Option<Cursor>,
 ) -> Result<(Vec<Conversation>, bool)> {
-    let rows = database
+    let wanted = limit.unwrap_or(RESPONSE_ROWS);
+    let mut rows = database
         .query(
             GET_USER_CONVERSATIONS,
             &[
                 (&user_id.as_str(), Type::TEXT),
                 (&cursor.map(|cursor| cursor.time), Type::TIMESTAMPTZ),
                 (&cursor.map(|cursor| cursor.id), Type::UUID),
-                // One more than is wanted tells whether there is more.
-                (&limit.map_or(RESPONSE_ROWS, |limit| limit + 1), Type::INT8),
+                (&(wanted + 1), Type::INT8),
                 (&RESPONSE_BYTES, Type::INT8),
             ],
         )
         .await?;
-    let mut conversations = rows.iter().map(|row| rows::conversation(row, 0)).collect::<Result<Vec<_>>>()?;
-    let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-    let more = conversations.len() > limit;
-    conversations.truncate(limit);
+    let more = cut(&mut rows, wanted);
+    let conversations = rows.iter().map(|row| rows::conversation(row, 0)).collect::<Result<Vec<_>>>()?;
     Ok((conversations, more))
 }

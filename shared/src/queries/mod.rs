@@ -32,5 +32,13 @@ pub use update_message::update_message;
 
 /// What a statement may send for one response, in bytes of its texts: more never fits in what Lambda can return.
 const RESPONSE_BYTES: i64 = 6_000_000;
-/// More rows than a response of that size can hold: even an empty message or conversation takes over 250 bytes of JSON.
+/// How many rows a statement may send, where the caller sets no limit: about as many of the smallest as fit in a response.
 const RESPONSE_ROWS: i64 = 24_000;
+
+/// Cuts what was read to what was wanted, of which one more was asked for; whether there is more.
+fn cut<T>(rows: &mut Vec<T>, wanted: i64) -> bool {
+    let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
+    let more = rows.len() > wanted;
+    rows.truncate(wanted);
+    more
+}

@@ -3,7 +3,7 @@
 use tokio_postgres::types::Type;
 
 use super::rows::{self, get, message_columns};
-use super::{RESPONSE_BYTES, RESPONSE_ROWS};
+use super::{RESPONSE_BYTES, RESPONSE_ROWS, cut};
 use crate::db::Database;
 use crate::error::Result;
 use crate::models::{Cursor, SearchHit, SearchQuery, UserId};
@@ -59,7 +59,8 @@ pub async fn search_messages(
     cursor: Option<Cursor>,
 ) -> Result<(Vec<SearchHit>, bool)> {
     let (alternatives, patterns, negated) = query.columns();
-    let rows = database
+    let wanted = limit.unwrap_or(RESPONSE_ROWS);
+    let mut rows = database
         .query(
             SEARCH_MESSAGES,
             &[
@@ -70,14 +71,12 @@ pub async fn search_messages(
                 (&alternatives, Type::INT4_ARRAY),
                 (&patterns, Type::TEXT_ARRAY),
                 (&negated, Type::BOOL_ARRAY),
-                // One more than is wanted tells whether there is more.
-                (&limit.map_or(RESPONSE_ROWS, |limit| limit + 1), Type::INT8),
+                (&(wanted + 1), Type::INT8),
                 (&RESPONSE_BYTES, Type::INT8),
             ],
         )
         .await?;
-    let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    let more = cut(&mut rows, wanted);
     let hit = |row| Ok(SearchHit::new(query, rows::message(row, 1, get(row, 0)?)?));
-    let hits = rows.iter().take(limit).map(hit).collect::<Result<Vec<_>>>()?;
-    Ok((hits, rows.len() > limit))
+    Ok((rows.iter().map(hit).collect::<Result<Vec<_>>>()?, more))
 }

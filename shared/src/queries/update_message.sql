@@ -3,7 +3,8 @@ with locked as (
     from conversations where id = $1 and ($2::text is null or user_id = $2)
     for update
 ), message as (
-    select * from messages where conversation_id = (select id from locked) and id = $3
+    -- Locked, so that it is what is there now and not what the statement saw before its wait.
+    select * from messages where conversation_id = (select id from locked) and id = $3 for update
 ), touched as (
     update conversations c
     set version = c.version + 1,

@@ -1,0 +1,129 @@
+//! `template.yaml` deploys what the emulator serves; none of it is open, silent or forgotten by an alarm.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use crate::support::{project, routes};
+
+/// The template. Its short tags (`!Ref` and others) say how a value is found, which is of no interest here: `!Ref Api` reads as `Api`.
+fn template() -> Value {
+    serde_saphyr::from_str(&std::fs::read_to_string(project().join("template.yaml")).unwrap()).unwrap()
+}
+
+/// The resources of one type, by their logical ids.
+fn resources(kind: &str) -> BTreeMap<String, Value> {
+    let template = template();
+    let resources = template["Resources"].as_object().unwrap().iter();
+    let wanted = resources.filter(|(_, resource)| resource["Type"] == kind);
+    wanted.map(|(id, resource)| (id.clone(), resource.clone())).collect()
+}
+
+fn functions() -> BTreeMap<String, Value> {
+    resources("AWS::Serverless::Function")
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_else(|| panic!("no text: {value:?}")).to_owned()
+}
+
+fn binary(function: &Value) -> String {
+    assert_eq!(function["Metadata"]["BuildMethod"], "rust-cargolambda");
+    text(&function["Metadata"]["BuildProperties"]["Binary"])
+}
+
+#[test]
+fn the_template_and_the_emulator_have_the_same_routes() {
+    let mut deployed: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+    for (id, function) in functions() {
+        let events = function["Properties"]["Events"].as_object().unwrap_or_else(|| panic!("{id} has no route"));
+        for event in events.values() {
+            assert_eq!(event["Type"], "HttpApi", "{id}");
+            let (path, method) = (text(&event["Properties"]["Path"]), text(&event["Properties"]["Method"]));
+            let before = deployed.entry(path).or_default().insert(method, binary(&function));
+            assert_eq!(before, None, "{id} has another function's route");
+        }
+    }
+    assert_eq!(&deployed, routes(), "template.yaml and the emulator's routes in Cargo.toml");
+}
+
+#[test]
+fn every_route_is_behind_the_authorizer() {
+    let apis = resources("AWS::Serverless::HttpApi");
+    assert_eq!(apis.keys().collect::<Vec<_>>(), ["Api"]);
+    let auth = &apis["Api"]["Properties"]["Auth"];
+    let jwt = &auth["Authorizers"][text(&auth["DefaultAuthorizer"])]["JwtConfiguration"];
+    assert!(!jwt["issuer"].is_null() && !jwt["audience"].is_null(), "the default authorizer checks no JWT: {auth:?}");
+
+    for (id, function) in functions() {
+        for event in function["Properties"]["Events"].as_object().unwrap().values() {
+            assert_eq!(event["Properties"]["ApiId"], "Api", "{id} is called by another API");
+            assert!(event["Properties"]["Auth"].is_null(), "{id} has an authorization of its own");
+        }
+    }
+
+    // Nor is there another way in.
+    assert!(apis["Api"]["Properties"]["DefinitionBody"].is_null() && apis["Api"]["Properties"]["DefinitionUri"].is_null());
+    assert!(template()["Globals"]["HttpApi"].is_null());
+    let everything = std::fs::read_to_string(project().join("template.yaml")).unwrap();
+    for way in ["FunctionUrlConfig", "AWS::Lambda::Url", "AWS::Lambda::Permission", "AWS::ApiGatewayV2", "AWS::Serverless::Api"] {
+        assert!(!everything.contains(way), "{way}: does the authorizer stand before it?");
+    }
+}
+
+#[test]
+fn no_function_is_told_to_do_without_identity() {
+    let everything = std::fs::read_to_string(project().join("template.yaml")).unwrap();
+    assert!(!everything.contains("AUTH_MODE"));
+}
+
+#[test]
+fn every_folder_in_functions_is_deployed_under_its_name() {
+    let entries = std::fs::read_dir(project().join("functions")).unwrap();
+    let folders: BTreeSet<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    assert_eq!(functions().values().map(binary).collect::<BTreeSet<_>>(), folders);
+    for (id, function) in functions() {
+        assert_eq!(text(&function["Properties"]["FunctionName"]), format!("${{AWS::StackName}}-{}", binary(&function)), "{id}");
+    }
+}
+
+#[test]
+fn every_function_logs_to_a_group_of_its_own_that_is_kept_for_a_stated_time() {
+    let groups = resources("AWS::Logs::LogGroup");
+    let mut taken = BTreeSet::new();
+    for (id, function) in functions() {
+        let group = text(&function["Properties"]["LoggingConfig"]["LogGroup"]);
+        let properties = &groups.get(&group).unwrap_or_else(|| panic!("{id} logs to {group}, which is no resource"))["Properties"];
+        assert!(!properties["RetentionInDays"].is_null(), "{group} is kept for ever");
+        // The functions may write under this prefix and nowhere else.
+        assert_eq!(text(&properties["LogGroupName"]), format!("/aws/lambda/${{AWS::StackName}}-{}", binary(&function)), "{id}");
+        assert!(taken.insert(group), "{id} shares its log group");
+    }
+}
+
+#[test]
+fn every_function_is_watched_for_errors_and_for_throttles() {
+    for metric in ["Errors", "Throttles"] {
+        let mut watched = BTreeSet::new();
+        for (id, alarm) in resources("AWS::CloudWatch::Alarm") {
+            let metrics = alarm["Properties"]["Metrics"].as_array().map(Vec::as_slice).unwrap_or_default();
+            let measured: Vec<&Value> =
+                metrics.iter().map(|query| &query["MetricStat"]["Metric"]).filter(|m| !m.is_null()).collect();
+            assert!(measured.len() <= 10, "{id} has more metrics than CloudWatch allows");
+            for measured in measured.into_iter().filter(|measured| measured["MetricName"] == metric) {
+                let function = text(&measured["Dimensions"][0]["Value"]);
+                assert!(watched.insert(function.clone()), "{function} is watched twice for {metric}");
+            }
+        }
+        assert_eq!(watched, functions().into_keys().collect(), "{metric}");
+    }
+}
+
+#[test]
+fn every_saved_query_asks_every_function() {
+    let groups: BTreeSet<String> = functions().keys().map(|id| format!("{id}Logs")).collect();
+    for (id, query) in resources("AWS::Logs::QueryDefinition") {
+        let asked = query["Properties"]["LogGroupNames"].as_array().unwrap();
+        assert_eq!(asked.iter().map(text).collect::<BTreeSet<_>>(), groups, "{id}");
+    }
+}

@@ -188,7 +188,7 @@ async fn a_silent_database_is_given_up_in_time_and_forgotten() {
     proxy.swallow(false);
     let started = std::time::Instant::now();
     app.post(&path).expect(201).await;
-    assert!(started.elapsed() < Duration::from_secs(2), "nothing queues behind a dead statement: {:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(5), "nothing queues behind a dead statement: {:?}", started.elapsed());
 }
 
 #[tokio::test]

@@ -162,11 +162,8 @@ impl Database {
             }
         };
         // A new connection may have a database to wake up behind it; a used one that is silent is probably dead.
-        let patience = if connection.used.is_none() && !is_over(connection.opened, USED_PATIENCE) {
-            left()
-        } else {
-            left().min(USED_PATIENCE)
-        };
+        let patience =
+            if connection.used.is_none() && !is_over(connection.opened, USED_PATIENCE) { left() } else { used_patience() };
 
         self.usage.statements.fetch_add(1, Ordering::Relaxed);
         let outcome = timeout(patience, connection.client.query_typed(sql, parameters))

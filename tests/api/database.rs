@@ -192,6 +192,37 @@ async fn a_silent_database_is_given_up_in_time_and_forgotten() {
 }
 
 #[tokio::test]
+async fn what_the_caller_has_is_not_read() {
+    let app = App::start().await;
+    let superuser = app.superuser().await;
+    let conversation = app.conversation().await;
+    let fill = format!(
+        "insert into messages (conversation_id, position, id, role, content, created_at, updated_at)
+        select '{conversation}', n, gen_random_uuid(), 'user', 'x', now(), now() from generate_series(1, 5000) n;
+        update conversations set message_count = 5000, next_position = 5001; analyze"
+    );
+    superuser.batch_execute(&fill).await.unwrap();
+    let read = async || {
+        superuser.batch_execute("select pg_stat_clear_snapshot()").await.unwrap();
+        let rows = "select coalesce(idx_tup_fetch, 0) + seq_tup_read from pg_stat_user_tables where relname = 'messages'";
+        superuser.query_typed(rows, &[]).await.unwrap()[0].get::<_, i64>(0)
+    };
+    for (path, header, most) in
+        [("messages", true, 10), ("context", true, 10), ("messages?last=50", false, 60), ("context?max_messages=50", false, 300)]
+    {
+        let call = app.get(&format!("/conversations/{conversation}/{path}"));
+        let call = if header { call.header("if-none-match", "\"1\"") } else { call };
+        let before = read().await;
+        assert_eq!(call.clone().send().await.status, if header { 304 } else { 200 });
+        // A session reports what it has read when it ends, at the latest.
+        let ours = "select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()";
+        superuser.batch_execute(ours).await.unwrap();
+        let rows = read().await - before;
+        assert!(rows <= most, "{path}: {rows} rows were read");
+    }
+}
+
+#[tokio::test]
 async fn a_certificate_of_an_unknown_authority_is_refused() {
     let mut app = App::start().await;
     app.set("SSL_CERT_FILE", "/dev/null");

@@ -127,6 +127,20 @@ async fn tools_of_other_spellings_are_understood() {
     assert_eq!(positions(&app, &path, "").await, [1, 2, 3, 4, 5]);
     assert_eq!(positions(&app, &path, "max_messages=4").await, [4, 5]);
 
+    let empty = [
+        say("user", "1"),
+        json!({"role": "assistant", "content": "2", "tool_calls": {}}),
+        say("user", "3"),
+        json!({"role": "assistant", "content": "4", "tool_calls": [{ }]}),
+    ];
+    let path = conversation_of(&app, &empty).await;
+    assert_eq!(positions(&app, &path, "").await, [1, 2, 3, 4], "no member, no call");
+    for ids in [["", ""], ["a", "a"]] {
+        let path =
+            conversation_of(&app, &[say("user", "1"), call(&ids), result(ids[0]), result(ids[1]), say("assistant", "5")]).await;
+        assert_eq!(positions(&app, &path, "").await, [1, 2, 3, 4, 5], "{ids:?}");
+    }
+
     let anthropic = [
         say("user", "1"),
         json!({"role": "assistant", "content": [{"type": "tool_use", "id": "t", "name": "f", "input": {}}]}),
@@ -151,6 +165,10 @@ async fn when_not_even_the_newest_turn_fits_it_is_thinned() {
     assert_eq!(positions(&app, &path, "max_messages=5").await, [1, 4, 243, 244]);
     assert_eq!(positions(&app, &path, "max_messages=2").await, [1, 4]);
     assert_eq!(positions(&app, &path, "max_chars=1").await, [1, 4]);
+    let picture = json!({"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:,"}}]});
+    let turn = [say("user", "old"), say("assistant", "old"), picture, call(&["a"]), result("a"), call(&["b"]), result("b")];
+    let pictured = conversation_of(&app, &turn).await;
+    assert_eq!(positions(&app, &pictured, "max_messages=3").await, [3, 6, 7], "a question need not have words");
     assert_eq!(positions(&app, &path, "max_messages=242").await, [1].into_iter().chain(4..=244).collect::<Vec<_>>());
     let answer = app.get(&format!("{path}?max_messages=5")).expect(200).await.json();
     assert_eq!(answer["omitted"], 240);

@@ -59,7 +59,7 @@ impl CargoLambda {
         let mut command = supervise::command(&self.0, Stop::Terminate, None);
         command.args(["lambda", "watch", "--invoke-address", "127.0.0.1", "--invoke-port"]).arg(port.to_string());
         // A time-out would end idle functions, so there is none. Each instance serves one request at a time.
-        command.args(["--concurrency", "4"]);
+        command.args(["--concurrency", "2"]);
         // Each instance is a `cargo run`: of what those print, only errors. The emulator's own --quiet would hide these, too.
         command.env("CARGO_TERM_QUIET", "true");
         command

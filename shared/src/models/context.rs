@@ -73,8 +73,8 @@ impl Context {
         let begins_turn = |message: &Message| message.role == Role::User && Tools::of(message).results.is_empty();
         let question = newest.iter().rposition(begins_turn);
         // Whatever else there is, the question fits in the response.
-        let reserved = question.map(|at| &newest[at]).or(newest_of_user.as_ref()).map_or(0, json_bytes);
-        room.json_bytes = room.json_bytes.saturating_sub(reserved);
+        let reserved = question.map(|at| &newest[at]).or(newest_of_user.as_ref()).map_or(0, json_bytes).min(Self::MAX_JSON_BYTES);
+        room.json_bytes -= reserved;
         let kept = pinned.iter().take_while(|message| room.take_json(message)).count();
         pinned.truncate(kept);
         room.json_bytes += reserved;
@@ -190,8 +190,11 @@ struct Unclaimed {
 impl Unclaimed {
     /// Goes on to the message before; false: it has a call without a result, so that no run with it is complete.
     fn add_before(&mut self, message: &Message) -> bool {
-        let tools = Tools::of(message);
-        for call in tools.calls {
+        let mut tools = Tools::of(message);
+        tools.calls.sort_unstable();
+        // Of two calls of one message with the same id, a result is of both.
+        tools.calls.dedup_by(|a, b| a.is_some() && a == b);
+        for call in tools.calls.into_iter().rev() {
             let claimed = match &call {
                 Some(id) => self.ids.remove(id) || self.take_anonymous(),
                 None => self.take_anonymous() || self.take_any(),
@@ -236,15 +239,17 @@ impl Tools {
     /// Reads `tool_calls` and `tool_call_id` as the Chat Completions API has them, and parts of the types `tool_use` and
     /// `tool_result` as the Messages API of Anthropic has them.
     fn of(message: &Message) -> Self {
-        let id = |object, name| serde_json::from_str::<String>(string_member(object, name)?).ok();
+        // Some servers give every call the same empty id, which says as much as none.
+        let id = |object, name| serde_json::from_str(string_member(object, name)?).ok().filter(|id: &String| !id.is_empty());
         let mut tools = Self::default();
         if let Some(calls) = &message.tool_calls {
-            // One call is an object. What is no object is in a form of the caller's own, that says nothing about results.
+            // One call is an object. What is none, or empty, is in a form of the caller's own, that says nothing about results.
             let calls = if calls.get().starts_with('{') { vec![&**calls] } else { elements(calls) };
-            tools.calls.extend(calls.into_iter().filter(|call| call.get().starts_with('{')).map(|call| id(call, "id")));
+            tools.calls.extend(calls.into_iter().filter(|call| is_filled_object(call)).map(|call| id(call, "id")));
         }
         if message.role == Role::Tool {
-            tools.results.push(message.tool_call_id.as_ref().map(|id| id.as_str().to_owned()));
+            let id = message.tool_call_id.as_ref().map(Text::as_str).filter(|id| !id.is_empty());
+            tools.results.push(id.map(str::to_owned));
         }
         if let Some(Content::Parts(parts)) = &message.content {
             for part in elements(parts) {
@@ -257,6 +262,11 @@ impl Tools {
         }
         tools
     }
+}
+
+fn is_filled_object(json: &RawValue) -> bool {
+    let members = json.get().strip_prefix('{').and_then(|json| json.strip_suffix('}'));
+    members.is_some_and(|members| !members.trim().is_empty())
 }
 
 fn elements(array: &RawValue) -> Vec<&RawValue> {
@@ -279,7 +289,7 @@ fn json_bytes(message: &Message) -> usize {
     const IDS_TIMES_AND_NAMES: usize = 400;
     let escaped = |text: &str| {
         let byte = |byte| match byte {
-            b'"' | b'\\' | b'\n' | b'\r' | b'\t' => 2,
+            b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 2,
             0..0x20 => 6,
             _ => 1,
         };

@@ -19,7 +19,8 @@ macro_rules! history {
             message_columns!(),
             "
             from (
-                select id as conversation_id, version from conversations where id = $1 and ($2::text is null or user_id = $2)
+                select id as conversation_id, version, version <> all ($7) as wanted
+                from conversations where id = $1 and ($2::text is null or user_id = $2)
             ) c
             left join lateral (
                 select * from (
@@ -28,14 +29,14 @@ macro_rules! history {
             " rows unbounded preceding) - size as before
                     from (
                         select * from messages m
-                        where m.conversation_id = c.conversation_id and position > $3 and position < $4
+                        where c.wanted and m.conversation_id = c.conversation_id and position > $3 and position < $4
                         order by position ",
             $pick,
             " limit $5
                     ) picked
                 ) sized
                 where before <= $6
-            ) page on c.version <> all ($7)
+            ) page on true
             order by position ",
             $order,
         )

@@ -1,5 +1,7 @@
 with recursive conversation as (
-    select id as conversation, version, message_count from conversations where id = $1 and ($2::text is null or user_id = $2)
+    select id as conversation, version, message_count, version <> all ($6) as wanted
+    from conversations
+    where id = $1 and ($2::text is null or user_id = $2)
 ), first_other as (
     -- Where the leading instructions end.
     select coalesce(min(position), 9223372036854775807) as position
@@ -12,7 +14,7 @@ with recursive conversation as (
     -- Back from the end, a hundred messages at a time, until a limit is passed: what lies before is not read.
     select 9223372036854775807, 0::bigint, 0::bigint, 0::bigint
     from conversation
-    where version <> all ($6)
+    where wanted
     union all
     select chunk.position, suffix.messages + chunk.messages, suffix.characters + chunk.characters, suffix.size + chunk.size
     from suffix
@@ -36,14 +38,16 @@ from conversation c
         from (
             select m.*, sum(size) over (order by position rows unbounded preceding) - size as bytes_before, 0 as characters_before
             from messages m
-            where m.conversation_id = c.conversation and m.position < (select position from first_other)
+            where c.wanted and m.conversation_id = c.conversation and m.position < (select position from first_other)
         ) pinned
         where bytes_before <= $5
         union all
         select 1, question.*
         from (
             select *, 0, 0 from messages
-            where conversation_id = c.conversation and role = 'user' and num_nonnulls(content, parts_text) > 0
+            -- Anthropic's results come as parts of a user's message, which then is no question.
+            where c.wanted and conversation_id = c.conversation and role = 'user'
+                and (content is not null or content_parts::text not like '%"tool_result"%')
             order by position desc limit 1
         ) question
         union all
@@ -52,9 +56,10 @@ from conversation c
             select m.*, sum(size) over (order by position desc rows unbounded preceding) - size as bytes_before,
                 sum(characters) over (order by position desc rows unbounded preceding) - characters as characters_before
             from messages m
-            where m.conversation_id = c.conversation
+            where c.wanted
+                and m.conversation_id = c.conversation
                 and m.position >= greatest((select position from start), (select position from first_other))
         ) newest
         where bytes_before <= $5 and characters_before <= $4
-    ) part on c.version <> all ($6)
+    ) part on true
 order by part.kind, part.position

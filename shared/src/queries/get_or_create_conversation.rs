@@ -42,7 +42,7 @@ const BY_ID: &str = concat!(
     conversation_columns!(),
     " from found where user_id = $2
     union all
-    select true, ",
+    select inserted, ",
     conversation_columns!(),
     " from made",
 );

@@ -127,7 +127,7 @@ impl Database {
     ///
     /// # Errors
     /// [`Error::Database`] and [`Error::DatabaseTimeout`]; a lost connection only if a fresh one was lost, too.
-    pub(crate) async fn query(&self, sql: &str, parameters: &Parameters<'_>) -> Result<Vec<Row>> {
+    pub(crate) async fn fetch(&self, sql: &str, parameters: &Parameters<'_>) -> Result<Vec<Row>> {
         let started = Instant::now();
         let deadline = self.deadline.unwrap_or(started + REQUEST_BUDGET);
         let kept = self.take_fresh();

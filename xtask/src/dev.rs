@@ -278,7 +278,7 @@ fn print_welcome(address: &str, temporary: bool) {
         r#"
 Scrollback serves {address}, and starts functions anew when their code changes. Paste these, one after the other:
 
-  curl {address}/conversations -w '\n' -H 'content-type: application/json' -d '{{"user_id": "ada", "id": "{id}"}}'
+  curl {address}/conversations -w '\n' -H 'content-type: application/json' -d '{{"user_id": "grace", "id": "{id}"}}'
   curl {address}/conversations/{id}/messages -w '\n' -H 'content-type: application/json' -d '{{"role": "user", "content": "Hello!"}}'
   curl {address}/conversations/{id}/messages -w '\n'
 

@@ -51,7 +51,7 @@ impl Event {
     }
 
     /// The query string as it was sent. Events written by hand may have only the decoded form.
-    pub(super) fn query(&self) -> Cow<'_, str> {
+    pub(super) fn query_string(&self) -> Cow<'_, str> {
         match (&self.raw_query_string, &self.query_string_parameters) {
             (None, Some(parameters)) => {
                 let encode = |text| utf8_percent_encode(text, NON_ALPHANUMERIC);

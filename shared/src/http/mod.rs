@@ -395,7 +395,7 @@ impl Request {
     }
 
     fn fields(&self) -> Result<Fields<'_>> {
-        Fields::read(&self.event.query(), self.body.as_deref())
+        Fields::read(&self.event.query_string(), self.body.as_deref())
     }
 }
 

@@ -21,9 +21,6 @@ pub enum HistoryRange {
 }
 
 impl HistoryRange {
-    /// Everything, in chronological order.
-    pub const ALL: Self = Self::Between { after: 0, before: i64::MAX, newest_first: false, limit: None };
-
     pub(crate) fn order(text: &str) -> Result<bool, Invalid> {
         match text {
             "asc" => Ok(false),

@@ -82,7 +82,7 @@ pub async fn add_message(
     ];
 
     for _ in 0..MAX_ATTEMPTS {
-        let rows = match database.query(ADD_MESSAGE, &parameters).await {
+        let rows = match database.fetch(ADD_MESSAGE, &parameters).await {
             // The same ids were being stored at this moment. Now they are there to be seen.
             Err(Error::Database(error)) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => continue,
             outcome => outcome?,

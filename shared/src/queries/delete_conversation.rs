@@ -37,7 +37,7 @@ pub async fn delete_conversation(
         (&caller.owner() as _, Type::TEXT),
         (&if_match.and_then(ETags::versions) as _, Type::INT8_ARRAY),
     ];
-    let rows = database.query(DELETE_CONVERSATION, &parameters).await?;
+    let rows = database.fetch(DELETE_CONVERSATION, &parameters).await?;
     match rows.first() {
         Some(row) if get(row, 0)? => Ok(()),
         Some(_) => Err(Error::PreconditionFailed),

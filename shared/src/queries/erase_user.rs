@@ -30,7 +30,7 @@ pub struct Erased {
 /// # Errors
 /// [`Error::Database`](crate::Error::Database), [`Error::DatabaseTimeout`](crate::Error::DatabaseTimeout).
 pub async fn erase_user(database: &Database, user_id: &UserId) -> Result<Erased> {
-    let rows = database.query(ERASE_USER, &[(&user_id.as_str(), Type::TEXT)]).await?;
+    let rows = database.fetch(ERASE_USER, &[(&user_id.as_str(), Type::TEXT)]).await?;
     // An aggregate without groups is always one row.
     Ok(Erased { conversations: get(&rows[0], 0)?, messages: get(&rows[0], 1)? })
 }

@@ -93,7 +93,7 @@ pub async fn get_chat_history(
     let limit = if matches!(range, HistoryRange::Last(_)) { wanted } else { wanted + 1 };
     let known = if_none_match.and_then(ETags::versions).unwrap_or_default();
     let rows = database
-        .query(
+        .fetch(
             sql,
             &[
                 (&conversation_id, Type::UUID),

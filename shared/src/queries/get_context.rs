@@ -43,7 +43,7 @@ pub async fn get_context(
 ) -> Result<(Option<Context>, Version)> {
     let known = if_none_match.and_then(ETags::versions).unwrap_or_default();
     let rows = database
-        .query(
+        .fetch(
             GET_CONTEXT,
             &[
                 (&conversation_id, Type::UUID),

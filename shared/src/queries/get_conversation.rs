@@ -17,6 +17,6 @@ const GET_CONVERSATION: &str =
 /// # Errors
 /// [`Error::NotFound`]: no such conversation of the caller's. [`Error::Database`], [`Error::DatabaseTimeout`].
 pub async fn get_conversation(database: &Database, caller: &Caller, conversation_id: Uuid) -> Result<Conversation> {
-    let rows = database.query(GET_CONVERSATION, &[(&conversation_id, Type::UUID), (&caller.owner(), Type::TEXT)]).await?;
+    let rows = database.fetch(GET_CONVERSATION, &[(&conversation_id, Type::UUID), (&caller.owner(), Type::TEXT)]).await?;
     rows::conversation(rows.first().ok_or(Error::NotFound)?, 0)
 }

@@ -70,7 +70,7 @@ pub async fn get_or_create_conversation(database: &Database, new: &NewConversati
     let sql = if new.id.is_some() || new.always_new { BY_ID } else { MOST_RECENT_OR_NEW };
     let title = new.title.as_ref().map(crate::models::Title::as_str);
     let rows = database
-        .query(
+        .fetch(
             sql,
             &[(&id, Type::UUID), (&new.user_id.as_str(), Type::TEXT), (&title, Type::TEXT), (&new.metadata.as_str(), Type::TEXT)],
         )

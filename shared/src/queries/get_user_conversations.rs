@@ -54,7 +54,7 @@ pub async fn get_user_conversations(
 ) -> Result<(Vec<Conversation>, bool)> {
     let wanted = limit.unwrap_or(RESPONSE_ROWS);
     let mut rows = database
-        .query(
+        .fetch(
             GET_USER_CONVERSATIONS,
             &[
                 (&user_id.as_str(), Type::TEXT),

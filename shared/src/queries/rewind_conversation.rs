@@ -33,7 +33,7 @@ pub async fn rewind_conversation(
     if_match: Option<&ETags>,
 ) -> Result<(Rewound, Version)> {
     let rows = database
-        .query(
+        .fetch(
             REWIND_CONVERSATION,
             &[
                 (&conversation_id, Type::UUID),

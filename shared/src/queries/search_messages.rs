@@ -61,7 +61,7 @@ pub async fn search_messages(
     let (alternatives, patterns, negated) = query.columns();
     let wanted = limit.unwrap_or(RESPONSE_ROWS);
     let mut rows = database
-        .query(
+        .fetch(
             SEARCH_MESSAGES,
             &[
                 (&user_id.as_str(), Type::TEXT),

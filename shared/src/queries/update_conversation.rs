@@ -43,7 +43,7 @@ pub async fn update_conversation(
     if_match: Option<&ETags>,
 ) -> Result<Conversation> {
     let rows = database
-        .query(
+        .fetch(
             UPDATE_CONVERSATION,
             &[
                 (&conversation_id, Type::UUID),

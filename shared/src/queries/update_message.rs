@@ -30,7 +30,7 @@ pub async fn update_message(
 ) -> Result<(Message, Version)> {
     let content = change.content.value();
     let rows = database
-        .query(
+        .fetch(
             UPDATE_MESSAGE,
             &[
                 (&conversation_id, Type::UUID),

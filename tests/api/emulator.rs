@@ -8,7 +8,7 @@ use reqwest::{Client, Method, Response};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::{App, binary, project, routes, without_cargos_variables};
+use crate::support::{App, ROUTES, binary, project, without_cargos_variables};
 
 /// `cargo dev` on a free port and the app's database.
 struct Dev {
@@ -85,7 +85,7 @@ async fn cargo_dev_serves_the_whole_api_and_leaves_nothing_behind() {
     pages_are_led_through_by_links(&dev).await;
 
     #[cfg(target_os = "linux")]
-    assert!(processes_of(&app.database).len() > routes().len());
+    assert!(processes_of(&app.database).len() > ROUTES.len());
     assert_eq!(tokio::task::block_in_place(|| dev.stop()), Some(0));
     #[cfg(target_os = "linux")]
     assert_eq!(processes_of(&app.database), Vec::<String>::new());
@@ -146,7 +146,7 @@ fn without_chance(mut value: Value) -> Value {
 }
 
 async fn every_route_reaches_its_function(dev: &Dev) {
-    for (path, methods) in routes() {
+    for (path, methods) in ROUTES.iter() {
         let nobody = Uuid::now_v7().to_string();
         let target =
             path.split('/').map(|segment| if segment.starts_with('{') { &nobody } else { segment }).collect::<Vec<_>>().join("/");

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::{Answer, App, Call, routes};
+use crate::support::{Answer, App, Call, ROUTES};
 
 /// What a route's function needs to get as far as the database.
 fn body(function: &str) -> Option<Value> {
@@ -66,7 +66,7 @@ async fn no_route_tells_another_users_things_from_missing_ones_or_touches_them()
     let message = message["id"].as_str().unwrap().to_owned();
     let nobody = [Uuid::now_v7().to_string(), Uuid::now_v7().to_string()];
     let before = everything(&app).await;
-    for (route, methods) in routes() {
+    for (route, methods) in ROUTES.iter() {
         for (method, function) in methods {
             let as_bob = async |user_id: &str, conversation: &str, message: &str, header: Option<(&str, &str)>| {
                 let ids = [("user_id", user_id), ("conversation_id", conversation), ("message_id", message)];
@@ -104,7 +104,7 @@ async fn no_route_answers_without_an_identity() {
     let app = App::start().await;
     let conversation = app.conversation().await.to_string();
     let before = everything(&app).await;
-    for (route, methods) in routes() {
+    for (route, methods) in ROUTES.iter() {
         for (method, function) in methods {
             let id = Uuid::now_v7().to_string();
             let ids = [("user_id", "ada"), ("conversation_id", conversation.as_str()), ("message_id", id.as_str())];

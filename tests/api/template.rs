@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use crate::support::{project, routes};
+use crate::support::{ROUTES, project};
 
 /// The template. Its short tags (`!Ref` and others) say how a value is found, which is of no interest here: `!Ref Api` reads as `Api`.
 fn template() -> Value {
@@ -44,7 +44,7 @@ fn the_template_and_the_emulator_have_the_same_routes() {
             assert_eq!(before, None, "{id} has another function's route");
         }
     }
-    assert_eq!(&deployed, routes(), "template.yaml and the emulator's routes in Cargo.toml");
+    assert_eq!(&deployed, &*ROUTES, "template.yaml and the emulator's routes in Cargo.toml");
 }
 
 #[test]

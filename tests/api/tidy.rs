@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::support::{project, routes};
+use crate::support::{ROUTES, project};
 
 fn folders(path: &str) -> BTreeSet<String> {
     let entries = std::fs::read_dir(project().join(path)).unwrap();
@@ -12,10 +12,10 @@ fn folders(path: &str) -> BTreeSet<String> {
 #[test]
 fn every_function_has_a_folder_a_route_and_a_place_in_the_readme() {
     let functions = folders("functions");
-    let routed: BTreeSet<String> = routes().values().flat_map(|methods| methods.values().cloned()).collect();
+    let routed = xtask::routes::functions().into_iter().map(str::to_owned).collect();
     assert_eq!(functions, routed, "functions/ and the emulator's routes in Cargo.toml");
     let readme = std::fs::read_to_string(project().join("README.md")).unwrap();
-    for (path, methods) in routes() {
+    for (path, methods) in ROUTES.iter() {
         for (method, function) in methods {
             let row = readme.lines().find(|line| line.starts_with('|') && line.contains(&format!("`{method} {path}`")));
             assert!(

@@ -3,17 +3,16 @@
 
 use std::io::ErrorKind;
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use serde::Deserialize;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use crate::emulator::{CargoLambda, cargo};
 use crate::postgres::{self, Server};
+use crate::routes::{self, ROUTES, project};
 use crate::supervise::{self, Stop, Supervised};
 use crate::{directories, migrations};
 
@@ -55,17 +54,12 @@ pub async fn run(options: Options) -> Result<()> {
 /// Dropping this at any moment ends everything that it has started, the emulator before the database.
 async fn serve(options: Options) -> Result<()> {
     let port = free_port(options.port)?;
-    let workspace = Workspace::read().await?;
     let mut database = Database::open(&options).await?;
     let emulator = CargoLambda::find().await?;
-    build(&workspace).await?;
+    build().await?;
 
     let mut command = emulator.watch(port);
-    command
-        .current_dir(&workspace.root)
-        .env("DATABASE_URL", database.url())
-        .env("AUTH_MODE", "off")
-        .env_remove("AWS_LAMBDA_LOG_FORMAT");
+    command.current_dir(project()).env("DATABASE_URL", database.url()).env("AUTH_MODE", "off").env_remove("AWS_LAMBDA_LOG_FORMAT");
     if std::env::var_os("RUST_LOG").is_none() {
         // For the functions, which inherit it, and for the emulator: the first are what matters here, and the second complains about every
         // process that it ends itself.
@@ -84,7 +78,7 @@ async fn serve(options: Options) -> Result<()> {
 
     let address = format!("http://127.0.0.1:{port}");
     let ready = async {
-        wait_until_ready(&address, &workspace).await?;
+        wait_until_ready(&address).await?;
         print_welcome(&address, options.temporary);
         std::future::pending::<Result<()>>().await
     };
@@ -163,69 +157,12 @@ fn free_port(port: u16) -> Result<u16> {
     }
 }
 
-/// What cargo knows about the workspace.
-#[derive(Deserialize)]
-struct Workspace {
-    #[serde(rename = "workspace_root")]
-    root: PathBuf,
-    packages: Vec<Package>,
-    metadata: Metadata,
-}
-
-#[derive(Deserialize)]
-struct Package {
-    name: String,
-    manifest_path: PathBuf,
-}
-
-#[derive(Deserialize)]
-struct Metadata {
-    lambda: Lambda,
-}
-
-#[derive(Deserialize)]
-struct Lambda {
-    watch: Watch,
-}
-
-#[derive(Deserialize)]
-struct Watch {
-    router: std::collections::BTreeMap<String, Vec<Route>>,
-}
-
-#[derive(Clone, Deserialize)]
-struct Route {
-    method: String,
-    function: String,
-}
-
-impl Workspace {
-    async fn read() -> Result<Self> {
-        let output = tokio::process::Command::new(cargo())
-            .args(["metadata", "--format-version", "1", "--no-deps"])
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .output()
-            .await
-            .context("cannot run cargo")?;
-        ensure!(output.status.success(), "cargo metadata failed: {}", String::from_utf8_lossy(&output.stderr).trim());
-        serde_json::from_slice(&output.stdout)
-            .context("the workspace's manifest has no routes ([workspace.metadata.lambda.watch.router])")
-    }
-
-    /// The names of the folders in `functions/`, which are the names of their binaries.
-    fn functions(&self) -> impl Iterator<Item = &str> {
-        let folder = self.root.join("functions");
-        let in_folder = move |package: &&Package| package.manifest_path.parent().and_then(Path::parent) == Some(&folder);
-        self.packages.iter().filter(in_folder).map(|package| package.name.as_str())
-    }
-}
-
 /// Builds the functions as the emulator will, so that it finds them built: by binary and not by package, because cargo then unites the
 /// features of the whole workspace.
-async fn build(workspace: &Workspace) -> Result<()> {
+async fn build() -> Result<()> {
     let mut command = supervise::command(cargo(), Stop::Terminate, None);
-    command.arg("build").current_dir(&workspace.root);
-    for function in workspace.functions() {
+    command.arg("build").current_dir(project());
+    for function in routes::functions() {
         command.args(["--bin", function]);
     }
     let status = Supervised::start(command).context("cannot run cargo")?.wait().await?;
@@ -234,13 +171,13 @@ async fn build(workspace: &Workspace) -> Result<()> {
 }
 
 /// Waits until every function has answered a request: a first one takes longer, and a function that crashed never answers.
-async fn wait_until_ready(address: &str, workspace: &Workspace) -> Result<()> {
+async fn wait_until_ready(address: &str) -> Result<()> {
     let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build()?;
     let mut probes = JoinSet::new();
-    for (path, routes) in &workspace.metadata.lambda.watch.router {
-        for route in routes.clone() {
-            let method = reqwest::Method::from_bytes(route.method.as_bytes())?;
-            probes.spawn(probe(client.clone(), method, format!("{address}{}", harmless(path)), route.function));
+    for (path, methods) in &*ROUTES {
+        for (method, function) in methods {
+            let method = reqwest::Method::from_bytes(method.as_bytes())?;
+            probes.spawn(probe(client.clone(), method, format!("{address}{}", harmless(path)), function));
         }
     }
     while let Some(probed) = probes.join_next().await {
@@ -249,7 +186,7 @@ async fn wait_until_ready(address: &str, workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-async fn probe(client: reqwest::Client, method: reqwest::Method, url: String, function: String) -> Result<()> {
+async fn probe(client: reqwest::Client, method: reqwest::Method, url: String, function: &'static str) -> Result<()> {
     let start = tokio::time::Instant::now();
     loop {
         match client.request(method.clone(), &url).send().await {

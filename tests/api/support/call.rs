@@ -4,22 +4,16 @@ use std::collections::BTreeMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use percent_encoding::percent_decode_str;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+use xtask::http_api::HttpRequest;
 
-use super::{App, routes};
+use super::App;
 
 /// A request; by ada, unless it says otherwise.
 #[derive(Clone)]
 pub struct Call<'a> {
     app: &'a App,
-    method: &'static str,
-    path: String,
-    query: String,
-    headers: BTreeMap<String, String>,
-    body: Option<String>,
-    base64: bool,
-    claims: Option<Value>,
+    request: HttpRequest,
 }
 
 /// What the caller gets.
@@ -32,22 +26,14 @@ pub struct Answer {
 
 impl<'a> Call<'a> {
     /// `target` is path and query as they stand in a request line.
-    pub fn new(app: &'a App, method: &'static str, target: &str) -> Self {
+    pub fn new(app: &'a App, method: &str, target: &str) -> Self {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        Self {
-            app,
-            method,
-            path: path.to_owned(),
-            query: query.to_owned(),
-            headers: BTreeMap::new(),
-            body: None,
-            base64: false,
-            claims: Some(json!({"sub": "ada"})),
-        }
+        let (method, path, query) = (method.to_owned(), path.to_owned(), query.to_owned());
+        Self { app, request: HttpRequest { method, path, query, claims: Some(claims("ada")), ..HttpRequest::default() } }
     }
 
     pub fn header(mut self, name: &str, value: impl Into<String>) -> Self {
-        self.headers.insert(name.to_owned(), value.into());
+        self.request.headers.insert(name.to_lowercase(), value.into());
         self
     }
 
@@ -58,38 +44,40 @@ impl<'a> Call<'a> {
 
     /// A JSON body, letter by letter.
     pub fn body(mut self, body: impl Into<String>) -> Self {
-        self.body = Some(body.into());
-        if self.headers.contains_key("content-type") { self } else { self.header("content-type", "application/json") }
+        self.request.body = Some(body.into());
+        if self.request.headers.contains_key("content-type") { self } else { self.header("content-type", "application/json") }
     }
 
     /// Sends the body as API Gateway sends one that it takes for binary.
     pub fn base64(mut self) -> Self {
-        self.base64 = true;
+        self.request.base64 = true;
         self
     }
 
     /// With the token of this user.
     pub fn by(mut self, user_id: &str) -> Self {
-        self.claims = Some(json!({"sub": user_id}));
+        self.request.claims = Some(claims(user_id));
         self
     }
 
     /// With the token of a back end.
     pub fn by_service(mut self) -> Self {
-        self.claims = Some(json!({"sub": "back-end", "scope": "openid scrollback/service"}));
+        let mut claims = claims("back-end");
+        claims.insert("scope".to_owned(), json!("openid scrollback/service"));
+        self.request.claims = Some(claims);
         self
     }
 
     /// Without a token.
     pub fn by_nobody(mut self) -> Self {
-        self.claims = None;
+        self.request.claims = None;
         self
     }
 
     /// Sends it through the function that its route names.
     pub async fn send(self) -> Answer {
         let (function, event) = self.event();
-        match self.app.function(&function).invoke(event.to_string()).await {
+        match self.app.function(function).invoke(event.to_string()).await {
             Ok(response) => Answer::read(&response),
             Err(error) => panic!("{function} reported {error}"),
         }
@@ -97,7 +85,7 @@ impl<'a> Call<'a> {
 
     /// Sends it, and wants this status.
     pub async fn expect(self, status: u16) -> Answer {
-        let what = format!("{} {}", self.method, self.path);
+        let what = format!("{} {}", self.request.method, self.request.path);
         let answer = self.send().await;
         assert_eq!(answer.status, status, "{what}: {}", answer.body);
         answer
@@ -117,74 +105,21 @@ impl<'a> Call<'a> {
     }
 
     /// The function's name and its event.
-    pub fn event(&self) -> (String, Value) {
-        let (route, parameters) = self.route();
-        let function = routes()[&route].get(self.method).unwrap_or_else(|| panic!("no {} {route}", self.method)).clone();
-        let mut event: Value = serde_json::from_str(include_str!("http-api.json")).unwrap();
-        let decoded = percent_decode_str(&self.path).decode_utf8().unwrap();
-        event["routeKey"] = json!(format!("{} {route}", self.method));
-        event["rawPath"] = json!(decoded);
-        event["rawQueryString"] = json!(self.query);
-        let context = &mut event["requestContext"];
-        context["routeKey"] = json!(format!("{} {route}", self.method));
-        context["http"]["method"] = json!(self.method);
-        context["http"]["path"] = json!(decoded);
-        if let Some(claims) = &self.claims {
-            context["authorizer"]["jwt"]["claims"].as_object_mut().unwrap().extend(claims.as_object().unwrap().clone());
-        } else {
-            context.as_object_mut().unwrap().remove("authorizer");
-        }
-        for (name, value) in &self.headers {
-            event["headers"][name.to_lowercase()] = json!(value);
-        }
-        if !parameters.is_empty() {
-            event["pathParameters"] = json!(parameters);
-        }
-        if !self.query.is_empty() {
-            event["queryStringParameters"] = json!(comma_joined(&self.query));
-        }
-        if let Some(body) = &self.body {
-            event["isBase64Encoded"] = json!(self.base64);
-            event["body"] = json!(if self.base64 { STANDARD.encode(body) } else { body.clone() });
-            event["headers"]["content-length"] = json!(body.len().to_string());
-        }
-        (function, event)
-    }
-
-    /// The route that matches, and its parameters, decoded as an HTTP API does.
-    fn route(&self) -> (String, BTreeMap<String, String>) {
-        let segments: Vec<&str> = self.path.split('/').collect();
-        let matches = |route: &str| {
-            let parts: Vec<&str> = route.split('/').collect();
-            let mut parameters = BTreeMap::new();
-            if parts.len() != segments.len() {
-                return None;
-            }
-            for (part, segment) in parts.iter().zip(&segments) {
-                match part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) {
-                    Some(name) => {
-                        let value = percent_decode_str(segment).decode_utf8().unwrap();
-                        parameters.insert(name.to_owned(), value.into_owned());
-                    }
-                    None if part == segment => {}
-                    None => return None,
-                }
-            }
-            Some((route.to_owned(), parameters))
-        };
-        routes().keys().find_map(|route| matches(route)).unwrap_or_else(|| panic!("no route for {}", self.path))
+    pub fn event(&self) -> (&'static str, Value) {
+        self.request.event().unwrap_or_else(|| panic!("no route for {:?}", self.request))
     }
 }
 
-/// The decoded query, the values of one name joined by commas: what an HTTP API calls `queryStringParameters`.
-fn comma_joined(query: &str) -> BTreeMap<String, String> {
-    let mut joined = BTreeMap::<String, String>::new();
-    for pair in query.split('&') {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let [name, value] = [name, value].map(|text| percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned());
-        joined.entry(name).and_modify(|values| *values = format!("{values},{value}")).or_insert(value);
-    }
-    joined
+/// What the authorizer of an HTTP API passes on of this user's token.
+fn claims(sub: &str) -> Map<String, Value> {
+    let claims = json!({
+        "aud": "scrollback",
+        "exp": "1795000000",
+        "iat": "1794996400",
+        "iss": "https://issuer.example.com/",
+        "sub": sub,
+    });
+    claims.as_object().unwrap().clone()
 }
 
 impl Answer {

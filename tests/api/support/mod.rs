@@ -2,7 +2,6 @@
 
 mod call;
 pub mod proxy;
-mod runtime_api;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,7 +13,8 @@ use uuid::Uuid;
 use xtask::postgres::Server;
 
 pub use self::call::{Answer, Call};
-pub use self::runtime_api::Function;
+pub use xtask::routes::{ROUTES, project};
+pub use xtask::runtime_api::Function;
 
 const TEMPLATE: &str = "template_scrollback";
 
@@ -55,11 +55,6 @@ pub fn without_cargos_variables(command: &mut Command) {
     }
 }
 
-/// The project's root.
-pub fn project() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
-}
-
 /// A built binary, by its name.
 pub fn binary(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
@@ -67,19 +62,10 @@ pub fn binary(name: &str) -> PathBuf {
     test.ancestors().nth(2).unwrap().join(name)
 }
 
-/// The emulator's route table: path → method → function.
-pub fn routes() -> &'static BTreeMap<String, BTreeMap<String, String>> {
-    static ROUTES: OnceLock<BTreeMap<String, BTreeMap<String, String>>> = OnceLock::new();
-    ROUTES.get_or_init(|| {
-        let manifest: toml::Table = std::fs::read_to_string(project().join("Cargo.toml")).unwrap().parse().unwrap();
-        let router = &manifest["workspace"]["metadata"]["lambda"]["watch"]["router"];
-        let text = |value: &toml::Value| value.as_str().unwrap().to_owned();
-        let entries = |value: &toml::Value| {
-            let entries = value.as_array().unwrap().iter();
-            entries.map(|entry| (text(&entry["method"]), text(&entry["function"]))).collect()
-        };
-        router.as_table().unwrap().iter().map(|(path, functions)| (path.clone(), entries(functions))).collect()
-    })
+/// Starts a function, with a log of its own.
+pub fn start_function(name: &str, instances: usize, environment: &[(String, String)]) -> Function {
+    let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}.log", Uuid::now_v7()));
+    Function::start(&binary(name), instances, environment, log).unwrap_or_else(|error| panic!("{name} does not start: {error}"))
 }
 
 /// The API on a fresh database.
@@ -163,7 +149,7 @@ impl App {
     /// The running function of this name.
     pub fn function(&self, name: &str) -> Function {
         let mut functions = self.functions.lock().unwrap();
-        functions.entry(name.to_owned()).or_insert_with(|| Function::start(name, self.instances, &self.environment)).clone()
+        functions.entry(name.to_owned()).or_insert_with(|| start_function(name, self.instances, &self.environment)).clone()
     }
 
     /// A connection of the superuser's, who may look at everything.

@@ -12,7 +12,6 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use lambda_http::tracing::warn;
 use postgres_native_tls::MakeTlsConnector;
 use tokio::sync::OnceCell;
 use tokio::task::JoinHandle;
@@ -21,6 +20,7 @@ use tokio_postgres::config::SslNegotiation;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
+use tracing::warn;
 
 use crate::error::{Error, Result};
 

@@ -23,6 +23,7 @@ pub mod config;
 mod db;
 pub mod error;
 pub mod http;
+mod log;
 pub mod models;
 pub mod queries;
 

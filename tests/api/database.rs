@@ -103,7 +103,9 @@ async fn a_failing_database_is_a_problem_that_shows_nothing_of_it() {
         app.superuser().await.batch_execute("alter table gone rename to conversations").await.unwrap();
         let (function, _) = call.event();
         let log = app.function(function).log();
-        assert!(log.contains("42P01") && log.contains("ERROR"), "the cause is in the log: {log}");
+        let line: serde_json::Value = serde_json::from_str(log.lines().next_back().unwrap()).unwrap();
+        assert_eq!((&line["level"], &line["sqlstate"]), (&"ERROR".into(), &"42P01".into()), "{line}");
+        assert!(line["cause"].as_str().unwrap().contains("does not exist"), "the cause is in the log: {line}");
         assert!(call.send().await.status < 500, "and the next request works");
     }
 }

@@ -92,7 +92,7 @@ async fn no_route_tells_another_users_things_from_missing_ones_or_touches_them()
             // Their effort is the same, too: none, or one statement.
             let log = app.function(function).log();
             let statements =
-                log.lines().filter_map(|line| serde_json::from_str::<Value>(line).unwrap()["fields"]["db.statements"].as_u64());
+                log.lines().filter_map(|line| serde_json::from_str::<Value>(line).unwrap()["db"]["statements"].as_u64());
             assert!(statements.collect::<Vec<_>>().windows(2).all(|pair| pair[0] == pair[1]), "{method} {route}: {log}");
         }
     }

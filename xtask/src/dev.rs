@@ -61,9 +61,8 @@ async fn serve(options: Options) -> Result<()> {
     let mut command = emulator.watch(port);
     command.current_dir(project()).env("DATABASE_URL", database.url()).env("AUTH_MODE", "off").env_remove("AWS_LAMBDA_LOG_FORMAT");
     if std::env::var_os("RUST_LOG").is_none() {
-        // For the functions, which inherit it, and for the emulator: the first are what matters here, and the second complains about every
-        // process that it ends itself.
-        command.env("RUST_LOG", "error,shared=info,watchexec=off,watchexec_supervisor=off");
+        // For the emulator, which complains about every process that it ends itself.
+        command.env("RUST_LOG", "error,watchexec=off,watchexec_supervisor=off");
     }
     if let Database::Local(server) = &database {
         // The emulator runs cargo, which may have to fetch a dependency: it goes on trusting what it trusts now.

@@ -11,10 +11,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use futures_util::FutureExt;
-use lambda_http::tracing::{error, info, init_default_subscriber};
 use lambda_runtime::{LambdaEvent, service_fn};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::time::Instant;
+use tracing::{error, info};
 use uuid::Uuid;
 
 use self::event::Event;
@@ -24,6 +24,7 @@ use crate::auth::Caller;
 use crate::config::{AuthMode, Config};
 use crate::db::{Database, REQUEST_BUDGET};
 use crate::error::{Error, Fault, Invalid, Result};
+use crate::log;
 use crate::models::{
     ContextFormat, ContextLimits, ConversationChange, Cursor, ETags, HistoryRange, MessageChange, NewConversation, NewMessage,
     SearchQuery, Title, UserId,
@@ -44,7 +45,7 @@ where
     H: Fn(Request, Database) -> F,
     F: Future<Output = Result<Reply>>,
 {
-    init_default_subscriber();
+    log::start();
     let config = match Config::from_env() {
         Ok(config) => config,
         Err(error) => {
@@ -60,32 +61,49 @@ where
     let served = lambda_runtime::run(service_fn(async |event: LambdaEvent<Event>| {
         let started = Instant::now();
         let (event, context) = event.into_parts();
+        let route = event.route().is_some().then(|| event.route_key.clone()).flatten();
         let database = database.until(started + budget(context.deadline));
         let answer = AssertUnwindSafe(answer(&handler, event, &config.auth, database.clone()));
         let (outcome, caller, conversation_id) = answer.catch_unwind().await.unwrap_or_else(|_panic| {
-            // The panic's own message is on standard error already.
+            // Where, the log has been told already.
             (Err(Error::Internal("the handler panicked".into())), "unknown", None)
         });
-        let reply = outcome.unwrap_or_else(|error| {
-            let reply = Reply::problem(&error, &context.request_id);
-            if error.status().is_server_error() {
-                error!(cause = error.cause(), code = error.code(), sqlstate = error.sqlstate(), "request failed");
-            }
-            reply
-        });
         let usage = database.usage();
-        info!(
-            function,
-            status = reply.status().as_u16(),
-            duration.ms = milliseconds(started.elapsed()),
-            db.ms = milliseconds(usage.time()),
-            db.statements = usage.statements(),
-            db.connects = usage.connects(),
-            cold_start = cold.swap(false, Ordering::Relaxed),
-            caller,
-            conversation.id = conversation_id.map(tracing::field::display),
-            "request"
-        );
+        let cold_start = cold.swap(false, Ordering::Relaxed);
+        // A macro, because an event's level is part of its static description.
+        macro_rules! log {
+            ($level:ident, $reply:expr, $($problem:tt)*) => {
+                $level!(
+                    function,
+                    route,
+                    status = $reply.status().as_u16(),
+                    duration.ms = milliseconds(started.elapsed()),
+                    db.ms = milliseconds(usage.time()),
+                    db.statements = usage.statements(),
+                    db.connects = usage.connects(),
+                    cold_start,
+                    caller,
+                    conversation.id = conversation_id.map(tracing::field::display),
+                    $($problem)*
+                    "request"
+                )
+            };
+        }
+        let reply = match outcome {
+            Ok(reply) => {
+                log!(info, reply,);
+                reply
+            }
+            Err(error) => {
+                let reply = Reply::problem(&error, &context.request_id);
+                if error.status().is_server_error() {
+                    log!(error, reply, code = error.code(), cause = error.cause(), sqlstate = error.sqlstate(),);
+                } else {
+                    log!(info, reply, code = error.code(),);
+                }
+                reply
+            }
+        };
         Ok::<_, lambda_runtime::Error>(reply.into_response())
     }));
     match served.await {

@@ -1,10 +1,11 @@
 //! Responses: JSON, problems, and lists that fit in what Lambda can return.
 
+use lambda_http::Body;
 use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use lambda_http::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, LINK, LOCATION};
 use lambda_http::http::{HeaderValue, StatusCode};
-use lambda_http::{Body, tracing::error};
 use serde::Serialize;
+use tracing::error;
 
 use crate::error::{Error, Result};
 use crate::models::Version;

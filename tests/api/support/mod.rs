@@ -3,15 +3,19 @@
 mod call;
 pub mod proxy;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, OnceLock};
 
+use percent_encoding::percent_decode_str;
+use serde_json::Value;
 use tokio_postgres::Client;
 use uuid::Uuid;
+use xtask::http_api::HttpRequest;
 use xtask::postgres::Server;
 
+use self::call::TOKEN;
 pub use self::call::{Answer, Call};
 pub use xtask::routes::{ROUTES, project};
 pub use xtask::runtime_api::Function;
@@ -74,6 +78,8 @@ pub struct App {
     environment: Vec<(String, String)>,
     instances: usize,
     functions: Mutex<BTreeMap<String, Function>>,
+    /// What was said: no log may.
+    said: Mutex<BTreeSet<String>>,
 }
 
 impl App {
@@ -85,7 +91,7 @@ impl App {
     /// So many processes a function, which take turns in taking events.
     pub async fn with_instances(instances: usize) -> Self {
         let database = fresh_database().await;
-        let mut app = Self { database, environment: Vec::new(), instances, functions: Mutex::default() };
+        let mut app = Self { database, environment: Vec::new(), instances, functions: Mutex::default(), said: Mutex::default() };
         app.set("DATABASE_URL", &server().functions_url(&app.database));
         app.set("SSL_CERT_FILE", server().ca_file().to_str().unwrap());
         app.set("SSL_CERT_DIR", "");
@@ -152,6 +158,25 @@ impl App {
         functions.entry(name.to_owned()).or_insert_with(|| start_function(name, self.instances, &self.environment)).clone()
     }
 
+    /// Remembers what this request says, to look for it in the logs.
+    fn remember(&self, request: &HttpRequest) {
+        let body = request.body.as_deref().and_then(|body| serde_json::from_str(body).ok());
+        let mut said = self.said.lock().unwrap();
+        let mut left = vec![body.unwrap_or_default()];
+        left.extend(query_values(&request.query));
+        while let Some(value) = left.pop() {
+            match value {
+                // Shorter ones may be words of ours, and ids of conversations are what a log is searched for.
+                Value::String(text) if text.len() >= 12 && Uuid::parse_str(&text).is_err() && said.len() < 10_000 => {
+                    said.insert(text);
+                }
+                Value::Array(values) => left.extend(values),
+                Value::Object(members) => left.extend(members.into_iter().map(|(_, value)| value)),
+                _ => {}
+            }
+        }
+    }
+
     /// A connection of the superuser's, who may look at everything.
     pub async fn superuser(&self) -> Client {
         connect(&server().superuser_url(&self.database)).await
@@ -161,6 +186,39 @@ impl App {
     pub async fn functions_role(&self) -> Client {
         connect(&server().functions_url(&self.database)).await
     }
+}
+
+/// Whatever a test is about, its functions' logs are lines of JSON without content, tokens and passwords.
+impl Drop for App {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        let password = self.url().split([':', '@']).nth(2).unwrap().to_owned();
+        for (name, function) in self.functions.get_mut().unwrap() {
+            let log = function.log();
+            assert!(!log.is_empty(), "{name} logs nothing");
+            for line in log.lines() {
+                let line: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("{name} logs no JSON: {line}"));
+                assert!(
+                    line["timestamp"].is_string() && line["level"].is_string() && line["message"].is_string(),
+                    "{name}: {line}"
+                );
+            }
+            let said = self.said.get_mut().unwrap().iter().map(String::as_str);
+            for secret in said.chain([TOKEN, &password]) {
+                // As it is, and as a string of JSON has it.
+                let quoted = Value::from(secret).to_string();
+                assert!(!log.contains(secret) && !log.contains(quoted.trim_matches('"')), "{name} logs {secret}: {log}");
+            }
+        }
+    }
+}
+
+/// The values of a query string.
+fn query_values(query: &str) -> impl Iterator<Item = Value> {
+    let decode = |text: &str| percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned();
+    query.split('&').filter_map(|pair| pair.split_once('=')).map(move |(_, value)| Value::from(decode(value)))
 }
 
 /// Where the database's server listens on 127.0.0.1.

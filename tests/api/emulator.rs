@@ -7,6 +7,7 @@ use std::time::Duration;
 use reqwest::{Client, Method, Response};
 use serde_json::{Value, json};
 use uuid::Uuid;
+use xtask::tokens::Key;
 
 use crate::support::{App, ROUTES, binary, project, without_cargos_variables};
 
@@ -19,11 +20,11 @@ struct Dev {
 }
 
 impl Dev {
-    fn start(app: &App) -> Self {
+    fn start(app: &App, options: &[&str]) -> Self {
         let mut command = Command::new(binary("xtask"));
         without_cargos_variables(&mut command);
-        command.args(["dev", "--port", "0"]).envs(app.environment().iter().map(|(name, value)| (name, value)));
-        let log = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("cargo-dev.log");
+        command.args(["dev", "--port", "0"]).args(options).envs(app.environment().iter().map(|(name, value)| (name, value)));
+        let log = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("cargo-dev{}.log", options.concat()));
         let mut process = command.stdout(Stdio::piped()).stderr(std::fs::File::create(&log).unwrap()).spawn().unwrap();
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines().map(Result::unwrap);
         let welcome: Vec<String> = lines.by_ref().take_while(|line| !line.starts_with("Ctrl-C")).collect();
@@ -76,7 +77,7 @@ fn processes_of(database: &str) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn cargo_dev_serves_the_whole_api_and_leaves_nothing_behind() {
     let app = App::start().await;
-    let dev = tokio::task::block_in_place(|| Dev::start(&app));
+    let dev = tokio::task::block_in_place(|| Dev::start(&app, &[]));
 
     the_curls_that_it_prints_work(&dev).await;
     the_readme_is_true(&dev).await;
@@ -91,15 +92,52 @@ async fn cargo_dev_serves_the_whole_api_and_leaves_nothing_behind() {
     assert_eq!(processes_of(&app.database), Vec::<String>::new());
 }
 
-async fn the_curls_that_it_prints_work(dev: &Dev) {
-    let curls: Vec<&String> = dev.welcome.iter().filter(|line| line.trim_start().starts_with("curl ")).collect();
-    assert_eq!(curls.len(), 3);
-    let mut printed = Vec::new();
-    for curl in curls {
-        let curl = curl.clone();
-        let output = tokio::task::spawn_blocking(move || Command::new("sh").args(["-c", &curl]).output().unwrap()).await.unwrap();
-        printed.push(serde_json::from_slice::<Value>(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}")));
+#[tokio::test(flavor = "multi_thread")]
+async fn cargo_dev_with_tokens_serves_each_user_their_own() {
+    let app = App::start().await;
+    let dev = tokio::task::block_in_place(|| Dev::start(&app, &["--jwt"]));
+    the_curls_that_it_prints_work(&dev).await;
+
+    let key = Key::of_this_machine().unwrap();
+    let send = async |method: &str, target: &str, token: Option<&str>, body: Option<&Value>| {
+        let request = dev.client.request(Method::from_bytes(method.as_bytes()).unwrap(), format!("{}{target}", dev.address));
+        let request = if let Some(token) = token { request.bearer_auth(token) } else { request };
+        let response = if let Some(body) = body { request.json(body) } else { request }.send().await.unwrap();
+        let (status, text) = (response.status().as_u16(), response.text().await.unwrap());
+        (status, serde_json::from_str::<Value>(&text).unwrap_or_default())
+    };
+    let sub = "auth0|ada 50%/ü";
+    let [ada, grace, service] = [(sub, false), ("grace", false), ("back-end", true)].map(|(sub, service)| key.sign(sub, service));
+    let (status, conversation) = send("POST", "/conversations", Some(&ada), None).await;
+    assert_eq!((status, &conversation["user_id"]), (201, &json!(sub)), "{conversation}");
+    let path = format!("/conversations/{}", conversation["id"].as_str().unwrap());
+    for (token, expected) in [(Some(&*ada), 200), (Some(&*grace), 404), (Some(&*service), 200), (Some("forged"), 401), (None, 401)]
+    {
+        assert_eq!(send("GET", &path, token, None).await.0, expected, "{token:?}");
     }
+    assert_eq!(send("GET", "/users/auth0%7Cada%2050%25%2F%C3%BC/conversations", Some(&ada), None).await.1[0], conversation);
+    assert_eq!(send("GET", "/users/grace/conversations", Some(&ada), None).await.0, 403);
+    assert_eq!(send("GET", "/nothing/here", Some(&ada), None).await, (404, json!({"message": "Not Found"})));
+    let message = json!({"role": "user", "content": "ü".repeat(100_000)});
+    assert_eq!(send("POST", &format!("{path}/messages"), Some(&ada), Some(&message)).await.0, 201);
+    assert_eq!(send("GET", &format!("{path}/messages"), Some(&ada), None).await.1[0]["content"], message["content"]);
+    let bytes = dev.client.post(format!("{}{path}/messages", dev.address)).bearer_auth(&ada);
+    let refused = bytes.header("content-type", "application/json").body(vec![b'"', 0xff, b'"']).send().await.unwrap();
+    let refused = (refused.status().as_u16(), refused.text().await.unwrap());
+    assert!(refused.0 == 400 && refused.1.contains("invalid_body"), "{refused:?}");
+    assert_eq!(tokio::task::block_in_place(|| dev.stop()), Some(0));
+}
+
+/// In one shell, as they are pasted.
+async fn the_curls_that_it_prints_work(dev: &Dev) {
+    let script = dev.welcome.iter().filter(|line| line.starts_with("  ")).cloned().collect::<Vec<_>>().join("\n");
+    let mut shell = Command::new("sh");
+    without_cargos_variables(&mut shell);
+    shell.current_dir(project()).args(["-c", &script]);
+    let output = tokio::task::spawn_blocking(move || shell.output().unwrap()).await.unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let printed: Vec<Value> = printed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(printed.len(), 3, "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!((&printed[0]["user_id"], &printed[1]["content"], &printed[2][0]), (&json!("grace"), &json!("Hello!"), &printed[1]));
 }
 

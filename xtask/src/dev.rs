@@ -11,9 +11,11 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use crate::emulator::{CargoLambda, cargo};
+use crate::gateway;
 use crate::postgres::{self, Server};
 use crate::routes::{self, ROUTES, project};
 use crate::supervise::{self, Stop, Supervised};
+use crate::tokens::{Key, SERVICE_SCOPE};
 use crate::{directories, migrations};
 
 const DATABASE: &str = "scrollback";
@@ -33,6 +35,9 @@ pub struct Options {
     /// Serves from a new, empty database, which is deleted at the end.
     #[arg(long, conflicts_with = "fresh")]
     temporary: bool,
+    /// Wants a token with every request, as on AWS: `cargo xtask token USER_ID` prints one.
+    #[arg(long)]
+    jwt: bool,
 }
 
 /// Serves the API until Ctrl-C, SIGTERM or SIGHUP. Whatever happens, what it started ends with it.
@@ -54,12 +59,18 @@ pub async fn run(options: Options) -> Result<()> {
 /// Dropping this at any moment ends everything that it has started, the emulator before the database.
 async fn serve(options: Options) -> Result<()> {
     let port = free_port(options.port)?;
+    let emulator_port = if options.jwt { free_port(0)? } else { port };
     let mut database = Database::open(&options).await?;
     let emulator = CargoLambda::find().await?;
     build().await?;
 
-    let mut command = emulator.watch(port);
-    command.current_dir(project()).env("DATABASE_URL", database.url()).env("AUTH_MODE", "off").env_remove("AWS_LAMBDA_LOG_FORMAT");
+    let mut command = emulator.watch(emulator_port);
+    command.current_dir(project()).env("DATABASE_URL", database.url()).env_remove("AWS_LAMBDA_LOG_FORMAT");
+    if options.jwt {
+        command.env("AUTH_MODE", "claims").env("SERVICE_SCOPE", SERVICE_SCOPE);
+    } else {
+        command.env("AUTH_MODE", "off");
+    }
     if std::env::var_os("RUST_LOG").is_none() {
         // For the emulator, which complains about every process that it ends itself.
         command.env("RUST_LOG", "error,watchexec=off,watchexec_supervisor=off");
@@ -76,13 +87,22 @@ async fn serve(options: Options) -> Result<()> {
     let mut functions = Supervised::start(command).context("cannot start cargo-lambda")?;
 
     let address = format!("http://127.0.0.1:{port}");
+    let key = options.jwt.then(Key::of_this_machine).transpose()?;
+    let token = key.as_ref().map(|key| key.sign("cargo-dev", true));
+    let gateway = async {
+        match key {
+            Some(key) => gateway::serve(port, emulator_port, key).await,
+            None => std::future::pending().await,
+        }
+    };
     let ready = async {
-        wait_until_ready(&address).await?;
-        print_welcome(&address, options.temporary);
+        wait_until_ready(&address, token).await?;
+        print_welcome(&address, &options);
         std::future::pending::<Result<()>>().await
     };
     tokio::select! {
         result = ready => result,
+        result = gateway => result.context("the gateway failed"),
         status = functions.wait() => bail!("cargo-lambda ended by itself ({}); its log is above", status?),
         error = database.failure() => Err(error),
     }
@@ -170,8 +190,10 @@ async fn build() -> Result<()> {
 }
 
 /// Waits until every function has answered a request: a first one takes longer, and a function that crashed never answers.
-async fn wait_until_ready(address: &str) -> Result<()> {
-    let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build()?;
+async fn wait_until_ready(address: &str, token: Option<String>) -> Result<()> {
+    let bearer = token.map(|token| format!("Bearer {token}").parse()).transpose()?;
+    let headers = bearer.map(|bearer| (reqwest::header::AUTHORIZATION, bearer)).into_iter().collect();
+    let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).default_headers(headers).build()?;
     let mut probes = JoinSet::new();
     for (path, methods) in &*ROUTES {
         for (method, function) in methods {
@@ -207,16 +229,22 @@ fn harmless(path: &str) -> String {
     path.split('/').map(segment).collect::<Vec<_>>().join("/")
 }
 
-fn print_welcome(address: &str, temporary: bool) {
+fn print_welcome(address: &str, options: &Options) {
     let id = Uuid::now_v7();
-    let fate = if temporary { "the conversations go with it" } else { "the conversations stay" };
+    let fate = if options.temporary { "the conversations go with it" } else { "the conversations stay" };
+    let (body, token, bearer) = if options.jwt {
+        // Whose it is, the token says.
+        (format!(r#"{{"id": "{id}"}}"#), "  token=$(cargo xtask token grace)\n", r#" -H "authorization: Bearer $token""#)
+    } else {
+        (format!(r#"{{"user_id": "grace", "id": "{id}"}}"#), "", "")
+    };
     println!(
         r#"
 Scrollback serves {address}, and starts functions anew when their code changes. Paste these, one after the other:
 
-  curl {address}/conversations -w '\n' -H 'content-type: application/json' -d '{{"user_id": "grace", "id": "{id}"}}'
-  curl {address}/conversations/{id}/messages -w '\n' -H 'content-type: application/json' -d '{{"role": "user", "content": "Hello!"}}'
-  curl {address}/conversations/{id}/messages -w '\n'
+{token}  curl {address}/conversations{bearer} -w '\n' -H 'content-type: application/json' -d '{body}'
+  curl {address}/conversations/{id}/messages{bearer} -w '\n' -H 'content-type: application/json' -d '{{"role": "user", "content": "Hello!"}}'
+  curl {address}/conversations/{id}/messages{bearer} -w '\n'
 
 Ctrl-C ends it; {fate}.
 "#

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use xtask::{dev, migrations, transcripts};
+use xtask::{dev, migrations, tokens, transcripts};
 
 /// Scrollback's developer tool.
 #[derive(Parser)]
@@ -13,6 +13,8 @@ enum Command {
     Dev(dev::Options),
     /// Brings a database's schema up to date, and sets the password of the functions' role where `FUNCTIONS_PASSWORD` is set.
     Migrate(migrations::Options),
+    /// Prints a token for `cargo dev --jwt`.
+    Token(tokens::Options),
     /// Puts recorded conversations into a running API, and checks that what comes back equals what went in.
     LoadTranscripts(transcripts::Options),
 }
@@ -22,6 +24,7 @@ async fn main() -> ExitCode {
     let result = match Command::parse() {
         Command::Dev(options) => dev::run(options).await,
         Command::Migrate(options) => migrations::run(options).await,
+        Command::Token(options) => tokens::run(&options),
         Command::LoadTranscripts(options) => transcripts::run(options).await,
     };
     match result {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use crate::support::{ROUTES, project};
+use crate::support::{App, ROUTES, project};
 
 /// The template. Its short tags (`!Ref` and others) say how a value is found, which is of no interest here: `!Ref Api` reads as `Api`.
 fn template() -> Value {
@@ -117,6 +117,46 @@ fn every_function_is_watched_for_errors_and_for_throttles() {
         }
         assert_eq!(watched, functions().into_keys().collect(), "{metric}");
     }
+}
+
+/// The names in a query of Logs Insights that a log line has to have: words that are neither called, nor given, nor text, nor the language's.
+fn fields_asked_for(query: &str) -> BTreeSet<String> {
+    let unquoted: String = query.split(['"', '\'']).step_by(2).collect::<Vec<_>>().join(" text ");
+    let spaced = unquoted.replace('(', " ( ").replace(['|', ',', ')', '='], " , ");
+    let words: Vec<&str> = spaced.split_whitespace().collect();
+    let given: BTreeSet<&str> = words.windows(2).filter(|pair| pair[0] == "as").map(|pair| pair[1]).collect();
+    let language = ["and", "as", "by", "desc", "fields", "filter", "or", "sort", "stats", "text"];
+    let name = |word: &&str| word.starts_with(|first: char| first.is_ascii_lowercase());
+    let called = |index: usize| words.get(index + 1) == Some(&"(");
+    let asked = words.iter().enumerate().filter(|(index, word)| name(word) && !called(*index)).map(|(_, word)| *word);
+    asked.filter(|word| !given.contains(word) && !language.contains(word)).map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn what_the_saved_queries_ask_for_is_in_the_log() {
+    let app = App::start().await;
+    let conversations = app.get("/users/ada/conversations");
+    conversations.clone().expect(200).await;
+    app.superuser().await.batch_execute("alter table conversations rename to gone").await.unwrap();
+    conversations.expect(500).await;
+    let log = app.function("get-user-conversations").log();
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let mut asked = 0;
+    for (id, query) in resources("AWS::Logs::QueryDefinition") {
+        let query = text(&query["Properties"]["QueryString"]);
+        // Lines of Lambda's own are as Lambda writes them.
+        for field in fields_asked_for(&query).iter().filter(|_| !query.contains("platform.")) {
+            let pointer = format!("/{}", field.replace('.', "/"));
+            assert!(
+                lines.iter().any(|line| line.pointer(&pointer).is_some_and(|value| !value.is_object())),
+                "{id}: {field}: {log}"
+            );
+            asked += 1;
+        }
+        let quoted = query.split('\'').nth(1).unwrap_or_default();
+        assert!(log.contains(quoted), "{id}: {quoted}: {log}");
+    }
+    assert!(asked >= 10, "{asked}");
 }
 
 #[test]

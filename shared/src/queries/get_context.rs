@@ -70,6 +70,9 @@ pub async fn get_context(
             None::<i32> => {}
         }
     }
+    // They come in order, or in the opposite one, which is quickly seen; in the statement it would be a sort of everything.
+    pinned.sort_unstable_by_key(|message| message.position);
+    newest.sort_unstable_by_key(|message| message.position);
     let messages = Context::choose(pinned, newest_of_user, newest, limits);
     let omitted = stored - i64::try_from(messages.len()).unwrap_or(i64::MAX);
     Ok((Some(Context { messages, omitted }), version))

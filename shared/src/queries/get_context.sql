@@ -37,8 +37,12 @@ from conversation c
         select 0 as kind, pinned.*
         from (
             select m.*, sum(size) over (order by position rows unbounded preceding) - size as bytes_before, 0 as characters_before
-            from messages m
-            where c.wanted and m.conversation_id = c.conversation and m.position < (select position from first_other)
+            from (
+                select * from messages
+                where c.wanted and conversation_id = c.conversation and position < (select position from first_other)
+                -- Neither this limit nor the one below cuts anything. They make the planner read in order, as in get_chat_history.
+                order by position limit (select $5)
+            ) m
         ) pinned
         where bytes_before <= $5
         union all
@@ -55,11 +59,13 @@ from conversation c
         from (
             select m.*, sum(size) over (order by position desc rows unbounded preceding) - size as bytes_before,
                 sum(characters) over (order by position desc rows unbounded preceding) - characters as characters_before
-            from messages m
-            where c.wanted
-                and m.conversation_id = c.conversation
-                and m.position >= greatest((select position from start), (select position from first_other))
+            from (
+                select * from messages
+                where c.wanted
+                    and conversation_id = c.conversation
+                    and position >= greatest((select position from start), (select position from first_other))
+                order by position desc limit (select $3)
+            ) m
         ) newest
         where bytes_before <= $5 and characters_before <= $4
     ) part on true
-order by part.kind, part.position

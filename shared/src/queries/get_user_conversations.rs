@@ -8,6 +8,7 @@ use crate::db::Database;
 use crate::error::Result;
 use crate::models::{Conversation, Cursor, UserId};
 
+/// The limit is a sub-select as in `get_chat_history`, for users who have many more than others.
 const GET_USER_CONVERSATIONS: &str = concat!(
     "select ",
     conversation_columns!(),
@@ -19,7 +20,7 @@ const GET_USER_CONVERSATIONS: &str = concat!(
             select * from conversations
             where user_id = $1
                 and (updated_at, id) < (coalesce($2, 'infinity'), coalesce($3, 'ffffffff-ffff-ffff-ffff-ffffffffffff'))
-            order by updated_at desc, id desc limit $4
+            order by updated_at desc, id desc limit (select $4)
         ) picked
     ) sized
     where before <= $5

@@ -18,6 +18,7 @@ mod get_or_create_conversation;
 mod get_user_conversations;
 mod identity;
 mod openapi;
+mod plans;
 mod properties;
 mod rewind_conversation;
 mod search_messages;

@@ -1,0 +1,311 @@
+//! How the database runs every statement, on tables large enough to tell a good plan from a bad one.
+//!
+//! The plans are those of the real requests: the server's own `auto_explain` logs what it has run, triggers included. Their shape is
+//! kept in `tests/plans`, one file a function; `WRITE_PLANS=1 cargo test` writes them anew. A changed shape may be as good as the old
+//! one, which is for a reader to judge; what no plan may do is tested here.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+use tokio_postgres::Client;
+use uuid::Uuid;
+
+use crate::support::{App, Call, database_log, project};
+
+/// The messages of an ordinary conversation.
+const ORDINARY: u32 = 20;
+/// The messages of ada's longest.
+const LONG: u32 = 20_000;
+/// The conversations of ada; an ordinary user has ten.
+const BUSY: u32 = 1000;
+/// The number of ada's longest conversation, which the others of hers follow.
+const LONGEST: u32 = 20_001;
+/// What may be read beyond what is asked for: the ends of ranges.
+const FEW: u32 = 5;
+/// The longest page that can be asked for, and the row that tells that there is more.
+const PAGE: u32 = 1001;
+
+/// 10,000 conversations of 1000 users, which are what the statistics know. Then, behind their back, a user with a hundred times as many
+/// conversations and a conversation with a thousand times as many messages: to the planner these are like all others, as they are on
+/// tables where nobody is a noticeable part of the whole. Fewer rows, and it would rightly read all of a table for 500 of its ids.
+///
+/// Messages lie in the order of their arrival, and so far from those of their conversation, as where many people write at once.
+const FILL: &str = "
+    create function test_id(p bigint, n bigint) returns uuid language sql immutable
+        return ('01936b2e-' || lpad(to_hex(p), 4, '0') || '-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid;
+    create procedure fill(user_id text, first bigint, last bigint, longest bigint) language sql as $$
+        insert into conversations (id, user_id, message_count, next_position, created_at, updated_at)
+        select test_id(0, n), coalesce(user_id, 'user-' || n % 1000), longest, longest + 1, at, at
+        from generate_series(first, last) n, lateral (select timestamptz '2026-01-01' + n * interval '1 minute' as at) made;
+        insert into messages (conversation_id, position, id, role, content, created_at, updated_at)
+        select test_id(0, n), p, test_id(p, n), case when p = 1 then 'system' when p % 2 = 0 then 'user' else 'assistant' end,
+            'Is it raining in Oslo?', at, at
+        from generate_series(1, longest) p, generate_series(first, case when p <= 20 then last else first end) n,
+            lateral (select timestamptz '2026-02-01' + p * interval '1 hour' + n * interval '1 second' as at) sent
+    $$;
+    alter table conversations set (autovacuum_enabled = off);
+    alter table messages set (autovacuum_enabled = off);
+    -- Without the triggers that check foreign keys: they would take longer than everything else.
+    set session_replication_role = replica;
+    call fill(null, 1, 10000, 20);
+";
+
+/// A request that is planned in a way of its own.
+struct Case<'a> {
+    what: &'static str,
+    call: Call<'a>,
+    /// How many rows it may read from tables and indexes, those that it reads and drops included.
+    reads: u32,
+    /// How many rows may wait in one sort, hash or intermediate result.
+    holds: u32,
+}
+
+/// A statement that the server has run: its text, and its plan with what became of it.
+struct Run {
+    text: String,
+    plan: Value,
+    compiled: bool,
+}
+
+/// The id of the fill's conversation of this number, or of its message at a position.
+fn id(position: u32, conversation: u32) -> Uuid {
+    format!("01936b2e-{position:04x}-7000-8000-{conversation:012x}").parse().unwrap()
+}
+
+/// Every function's requests, in an order in which each finds what it is about.
+async fn cases(app: &App) -> Vec<Case<'_>> {
+    let case = |what, call, reads| Case { what, call, reads: reads + FEW, holds: PAGE };
+    let (path, other) = (format!("/conversations/{}", id(0, LONGEST)), format!("/conversations/{}", id(0, LONGEST + 1)));
+    let messages = format!("{path}/messages");
+    let batch: Vec<Value> =
+        (0..500).map(|n| json!({"id": id(LONG + 1, n), "role": "user", "content": "Is it raining in Oslo?"})).collect();
+    let batch = app.post(&messages).json(&json!({"messages": batch}));
+    let page = app.get("/users/ada/conversations?limit=900").expect(200).await;
+    let hits = app.get("/users/ada/search?q=oslo&limit=1000").expect(200).await;
+    let everything = BUSY * ORDINARY + LONG;
+    vec![
+        case("the user's most recent conversation", app.post("/conversations"), 1),
+        case("a new user's first conversation", app.post("/conversations").by("new"), 0),
+        case("one more conversation", app.post("/conversations?new=true"), 0),
+        case("the conversation of an id", app.post(&format!("/conversations?id={}", id(0, LONGEST))), 1),
+        case("a conversation", app.get(&path), 1),
+        case("a user's conversations", app.get("/users/ada/conversations?limit=50"), 51),
+        case("a user's conversations, far behind", app.get(page.next().unwrap()), BUSY - 900),
+        case("a user's conversations, all of them", app.get("/users/ada/conversations"), BUSY),
+        case("the last messages", app.get(&format!("{messages}?last=50")), 51),
+        case("messages from the middle", app.get(&format!("{messages}?after=10000&limit=50")), 52),
+        case("messages from the middle, backwards", app.get(&format!("{messages}?before=10000&limit=50&order=desc")), 52),
+        case("messages that the caller has", app.get(&messages).header("if-none-match", "\"1\""), 1),
+        case("all messages", app.get(&messages), LONG + 1),
+        case("all messages, backwards", app.get(&format!("{messages}?order=desc")), LONG + 1),
+        case("a context of few messages", app.get(&format!("{path}/context?max_messages=50")), 2 * 50 + 5),
+        case("a context of few characters", app.get(&format!("{path}/context?max_chars=2000")), 2 * 100 + 5),
+        case("a context as long as can be", app.get(&format!("{path}/context")), 2 * LONG + 105),
+        case("the newest hits of a search", app.get("/users/ada/search?q=raining%20-snow&limit=20"), everything + 2 * BUSY),
+        case("the hits behind", app.get(hits.next().unwrap()), everything + 2 * BUSY),
+        case("another title and metadata", app.patch(&other).json(&json!({"title": "Oslo", "metadata": {"x": 1}})), 3),
+        case("another content", app.patch(&format!("{messages}/{}", id(LONG, LONGEST))).json(&json!({"content": "Bergen?"})), 4),
+        case("a message", app.post(&messages).json(&json!({"role": "user", "content": "Is it raining in Oslo?"})), 4),
+        case("500 messages", batch.clone(), 503),
+        case("500 messages again", batch, 501),
+        case("the last message taken back", app.delete(&format!("{messages}?from={}", LONG + 501)), 3),
+        Case { holds: LONG + 500, ..case("all messages taken back", app.delete(&format!("{messages}?from=1")), LONG + 500 + 2) },
+        case("a conversation and its messages", app.delete(&other), ORDINARY + 2),
+        case("an ordinary user's everything", app.delete("/users/user-1").by("user-1"), 10 * (ORDINARY + 1)),
+    ]
+}
+
+#[tokio::test]
+async fn every_statement_has_the_plan_that_is_meant_for_it() {
+    let app = App::start().await;
+    let superuser = app.superuser().await;
+    fill(&superuser).await;
+    explain_everything(&app, &superuser).await;
+
+    let mut files = BTreeMap::<&str, String>::new();
+    let mut faults = Vec::new();
+    for Case { what, call, reads, holds } in cases(&app).await {
+        let (function, _) = call.event();
+        let before = database_log().len();
+        let answer = call.send().await;
+        let runs = runs(&database_log()[before..]);
+        if answer.status >= 400 || runs.is_empty() {
+            faults.push(format!("{function}, {what}: {} plans, and {}", runs.len(), answer.body));
+            continue;
+        }
+        let file = files.entry(function).or_default();
+        let separator = if file.is_empty() { "" } else { "\n" };
+        write!(file, "{separator}{what}\n{}", shapes(&runs).concat()).unwrap();
+        faults.extend(judge(&runs, reads, holds).into_iter().map(|fault| format!("{function}, {what}: {fault}")));
+    }
+
+    let explained: BTreeSet<&str> = files.keys().copied().collect();
+    assert_eq!(explained, xtask::routes::functions(), "every function has a case");
+    for (function, plans) in files {
+        let file = project().join(format!("tests/plans/{function}.txt"));
+        if std::env::var_os("WRITE_PLANS").is_some() {
+            std::fs::write(&file, &plans).unwrap();
+        }
+        let stored = std::fs::read_to_string(&file).unwrap_or_default();
+        if stored != plans {
+            faults.push(format!("{}: is no longer so; WRITE_PLANS=1 cargo test writes it anew:\n{plans}", file.display()));
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+async fn fill(superuser: &Client) {
+    superuser.batch_execute(FILL).await.unwrap();
+    // Not in a transaction, as several statements at once would be.
+    superuser.batch_execute("vacuum analyze").await.unwrap();
+    superuser.batch_execute(&format!("call fill('ada', {LONGEST}, {LONGEST} + {BUSY} - 1, {LONG})")).await.unwrap();
+}
+
+/// Makes the server log the plan of whatever runs on this database from now on. Nobody else's: the log tells plans of databases apart
+/// by nothing.
+async fn explain_everything(app: &App, superuser: &Client) {
+    superuser.batch_execute("load 'auto_explain'").await.expect(
+        "this Postgres has no auto_explain, which tells how it runs statements: it is one of the contrib modules, in Debian's package \
+         postgresql, in Homebrew's, and in what cargo xtask fetches",
+    );
+    let settings = [
+        ("session_preload_libraries", "auto_explain"),
+        ("auto_explain.log_min_duration", "0"),
+        ("auto_explain.log_nested_statements", "on"),
+        ("auto_explain.log_analyze", "on"),
+        ("auto_explain.log_timing", "off"),
+        ("auto_explain.log_format", "json"),
+    ];
+    for (name, value) in settings {
+        superuser.batch_execute(&format!("alter database {} set {name} = '{value}'", app.database)).await.unwrap();
+    }
+}
+
+/// What `auto_explain` has logged: statements in triggers and functions before those that they belong to.
+fn runs(log: &str) -> Vec<Run> {
+    let mut runs = Vec::new();
+    let mut lines = log.lines().peekable();
+    while let Some(line) = lines.next() {
+        if !(line.contains("LOG:  duration: ") && line.ends_with("plan:")) {
+            continue;
+        }
+        let mut entry = String::new();
+        // The lines that belong to the one before are indented.
+        while let Some(line) = lines.next_if(|line| line.starts_with('\t')) {
+            entry.push_str(line);
+        }
+        let mut entry: Value = serde_json::from_str(&entry).unwrap();
+        let text = entry["Query Text"].as_str().unwrap().to_owned();
+        runs.push(Run { text, compiled: entry.get("JIT").is_some(), plan: entry["Plan"].take() });
+    }
+    runs
+}
+
+/// Plans in words: the statement's first, then those of what its triggers and functions run on tables, each once.
+fn shapes(runs: &[Run]) -> Vec<String> {
+    let (statement, nested) = runs.split_last().unwrap();
+    let mut shapes = vec![describe(&statement.plan, 1)];
+    for run in nested {
+        let text: Vec<_> = run.text.split_whitespace().collect();
+        let shape = format!("  and {}\n{}", text.join(" "), describe(&run.plan, 2));
+        let mut on_tables = false;
+        visit(&run.plan, &mut |node| on_tables |= node.get("Relation Name").is_some());
+        if on_tables && !shapes.contains(&shape) {
+            shapes.push(shape);
+        }
+    }
+    shapes
+}
+
+/// A node and those below it, in what all versions of Postgres call it: no costs, no counts, no conditions.
+fn describe(node: &Value, depth: usize) -> String {
+    let text = |key: &str| node[key].as_str().unwrap_or_default();
+    let below = || node["Plans"].as_array().into_iter().flatten();
+    // A bitmap of one index reads the same rows in another order, at nearly the same cost, so that it is chance which of them is chosen.
+    // Where the order matters, a Sort tells them apart.
+    let bitmap = below().find(|below| below["Node Type"] == "Bitmap Index Scan");
+    let mut line = match text("Node Type") {
+        "Bitmap Heap Scan" if bitmap.is_some() => "Index Scan".to_owned(),
+        "ModifyTable" => text("Operation").to_owned(),
+        "Aggregate" => format!("{} Aggregate", text("Strategy")),
+        kind => kind.to_owned(),
+    };
+    if !matches!(text("Join Type"), "" | "Inner") {
+        write!(line, " ({})", text("Join Type")).unwrap();
+    }
+    if text("Scan Direction") == "Backward" {
+        line.push_str(" backwards");
+    }
+    let index = bitmap.unwrap_or(node)["Index Name"].as_str().unwrap_or_default();
+    for name in [index, text("Relation Name"), text("CTE Name"), text("Function Name")] {
+        if !name.is_empty() {
+            write!(line, " {name}").unwrap();
+        }
+    }
+    // "InitPlan 1 (returns $0)" was shortened and is numbered differently from version to version.
+    let part = match text("Subplan Name").split_once(' ') {
+        Some(("CTE", name)) => format!("{name}: "),
+        Some((kind, _)) => format!("{kind}: "),
+        None => String::new(),
+    };
+    let mut shape = format!("{}{part}{line}\n", "  ".repeat(depth));
+    shape.extend(below().filter(|child| Some(*child) != bitmap).map(|child| describe(child, depth + 1)));
+    shape
+}
+
+/// What is wrong with what has been run for a request.
+fn judge(runs: &[Run], reads: u32, holds: u32) -> Vec<String> {
+    let mut faults = Vec::new();
+    // An unnamed statement is planned with its parameters, and so for them.
+    if runs.last().is_none_or(|statement| !statement.plan.to_string().contains(" = '")) {
+        faults.push("planned for any parameters".to_owned());
+    }
+    let mut read = 0.0;
+    for run in runs {
+        if run.compiled {
+            faults.push(format!("compiled, which takes longer than to run it: {}", run.text));
+        }
+        visit(&run.plan, &mut |node| {
+            let kind = node["Node Type"].as_str().unwrap();
+            let table = node["Relation Name"].as_str();
+            if kind == "Seq Scan" {
+                faults.push(format!("reads all of {}", table.unwrap_or_default()));
+            }
+            if table.is_some() && kind.ends_with("Scan") {
+                read +=
+                    rows(node, "Actual Rows") + rows(node, "Rows Removed by Filter") + rows(node, "Rows Removed by Index Recheck");
+            }
+            let held = match kind {
+                // Of what it sorts, it keeps what it returns.
+                "Sort" if node["Sort Method"] == "top-N heapsort" => rows(node, "Actual Rows"),
+                "Sort" | "Incremental Sort" => {
+                    let sorted = node["Plans"].as_array().unwrap().iter().find(|below| below["Parent Relationship"] == "Outer");
+                    rows(sorted.unwrap(), "Actual Rows")
+                }
+                "Hash" | "Materialize" | "Memoize" => rows(node, "Actual Rows"),
+                _ if node["Subplan Name"].as_str().is_some_and(|name| name.starts_with("CTE ")) => rows(node, "Actual Rows"),
+                _ => 0.0,
+            };
+            if held > f64::from(holds) {
+                faults.push(format!("{kind} of {held} rows, not {holds} at most"));
+            }
+        });
+    }
+    if read > f64::from(reads) {
+        faults.push(format!("reads {read} rows, not {reads} at most"));
+    }
+    faults
+}
+
+/// How many there were, in all rounds of a loop; before version 18 an average round's are a whole number, rounded.
+fn rows(node: &Value, which: &str) -> f64 {
+    node[which].as_f64().unwrap_or_default() * node["Actual Loops"].as_f64().unwrap()
+}
+
+fn visit(node: &Value, see: &mut impl FnMut(&Value)) {
+    see(node);
+    for child in node["Plans"].as_array().into_iter().flatten() {
+        visit(child, see);
+    }
+}

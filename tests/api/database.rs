@@ -85,8 +85,10 @@ async fn the_role_reads_and_writes_rows_and_can_do_nothing_else() {
         let error = role.batch_execute(statement).await.expect_err(statement);
         assert_eq!(error.code(), Some(&SqlState::INSUFFICIENT_PRIVILEGE), "{statement}: {error:?}");
     }
-    let timeout = role.query_typed("show statement_timeout", &[]).await.unwrap();
-    assert_eq!(timeout[0].get::<_, String>(0), "12s");
+    for (setting, expected) in [("statement_timeout", "12s"), ("jit", "off")] {
+        let shown = role.query_typed(&format!("show {setting}"), &[]).await.unwrap();
+        assert_eq!(shown[0].get::<_, &str>(0), expected, "{setting}");
+    }
     role.batch_execute("delete from messages; delete from conversations").await.unwrap();
 }
 

@@ -263,6 +263,8 @@ fn is_lost(error: &Error) -> bool {
                     SqlState::TOO_MANY_CONNECTIONS,
                     SqlState::T_R_DEADLOCK_DETECTED,
                     SqlState::T_R_SERIALIZATION_FAILURE,
+                    // Where the connection leads may be a replica by now, and a session stays as read-only as it began.
+                    SqlState::READ_ONLY_SQL_TRANSACTION,
                 ]
                 .contains(code)
         }),

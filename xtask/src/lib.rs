@@ -7,6 +7,7 @@ pub mod emulator;
 pub mod gateway;
 pub mod http_api;
 pub mod migrations;
+pub mod pgbouncer;
 pub mod postgres;
 pub mod progress;
 pub mod routes;

@@ -2,8 +2,8 @@
 //! `cargo dev` keeps one from run to run; a test run makes one and throws it away.
 
 mod binaries;
-mod certificates;
-mod user;
+pub(crate) mod certificates;
+pub(crate) mod user;
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::net::TcpListener;
@@ -50,6 +50,8 @@ pub struct Server {
     ca_file: PathBuf,
     superuser_password: String,
     functions_password: String,
+    lifetime: Lifetime,
+    binaries: Binaries,
     process: Supervised,
 }
 
@@ -106,6 +108,32 @@ impl Server {
     #[must_use]
     pub fn functions_url(&self, database: &str) -> String {
         self.url(FUNCTIONS_ROLE, &self.functions_password, database)
+    }
+
+    /// The password of the role that the functions run as.
+    pub(crate) fn functions_password(&self) -> &str {
+        &self.functions_password
+    }
+
+    pub(crate) fn directory(&self) -> &Path {
+        self.ca_file.parent().unwrap_or(Path::new("/"))
+    }
+
+    /// Shuts it down, until [`Server::start_again`]. A temporary one is gone for good.
+    pub fn stop(&mut self) {
+        self.process.stop();
+    }
+
+    /// Starts it again after [`Server::stop`], with the same port, certificates and passwords.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub async fn start_again(&mut self) -> Result<()> {
+        let log = OpenOptions::new().append(true).open(self.log_file())?;
+        self.process =
+            Supervised::start(server_command(&self.binaries, &ServerUser::choose()?, self.directory(), self.lifetime, self.port, log))?;
+        ensure!(self.answers().await?.is_some(), "another process has taken port {}", self.port);
+        Ok(())
     }
 
     fn url(&self, role: &str, password: &str, database: &str) -> String {
@@ -182,17 +210,22 @@ impl Server {
         let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
         let process = Supervised::start(server_command(&binaries, &user, directory, lifetime, port, log))
             .with_context(|| format!("cannot run Postgres as the user {}", user.name()))?;
-        let mut server = Self { port, ca_file, superuser_password, functions_password: secret(), process };
+        let functions_password = secret();
+        let mut server = Self { port, ca_file, superuser_password, functions_password, lifetime, binaries, process };
+        let Some(client) = server.answers().await? else { return Ok(None) };
+        database::set_functions_password(&client, &server.functions_password).await?;
+        Ok(Some(server))
+    }
+
+    /// Waits until it does. `None` when the port was taken.
+    async fn answers(&mut self) -> Result<Option<tokio_postgres::Client>> {
         let start = Instant::now();
         loop {
-            let ended = server.process.try_wait()?;
-            match server.administer().await {
-                Ok(client) => {
-                    database::set_functions_password(&client, &server.functions_password).await?;
-                    return Ok(Some(server));
-                }
+            let ended = self.process.try_wait()?;
+            match self.administer().await {
+                Ok(client) => return Ok(Some(client)),
                 Err(_) if ended.is_some() => {
-                    let log = std::fs::read_to_string(server.log_file()).unwrap_or_default();
+                    let log = std::fs::read_to_string(self.log_file()).unwrap_or_default();
                     if log.contains("could not bind") {
                         return Ok(None);
                     }
@@ -201,7 +234,7 @@ impl Server {
                 Err(error) => ensure!(
                     start.elapsed() < PATIENCE,
                     "Postgres does not answer ({error:#}); its log is {}",
-                    server.log_file().display()
+                    self.log_file().display()
                 ),
             }
             sleep(Duration::from_millis(20)).await;

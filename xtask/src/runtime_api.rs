@@ -18,7 +18,7 @@ use serde_json::Value;
 use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot};
 use uuid::Uuid;
 
-/// How long the function has for one event: the deadline that it is told.
+/// How long the function has for one event, unless [`Function::invoke_within`] says otherwise: the deadline that it is told.
 pub const TIMEOUT: Duration = Duration::from_secs(15);
 /// What Lambda takes as a response.
 const MAX_RESPONSE_BYTES: usize = 6 << 20;
@@ -37,6 +37,7 @@ struct Inner {
 #[derive(Debug)]
 struct Invocation {
     event: String,
+    timeout: Duration,
     answer: oneshot::Sender<Result<Value, Value>>,
 }
 
@@ -97,10 +98,21 @@ impl Function {
     /// # Panics
     /// No answer in time: Lambda would have ended the function.
     pub async fn invoke(&self, event: String) -> Result<Value, Value> {
+        self.invoke_within(TIMEOUT, event).await
+    }
+
+    /// The same for a function whose time-out this is.
+    ///
+    /// # Errors
+    /// What the function reports.
+    ///
+    /// # Panics
+    /// No answer in time.
+    pub async fn invoke_within(&self, timeout: Duration, event: String) -> Result<Value, Value> {
         let (answer, answered) = oneshot::channel();
-        self.0.events.send(Invocation { event, answer }).expect("the Runtime API is there as long as the function");
-        let answer = tokio::time::timeout(TIMEOUT, answered).await;
-        answer.unwrap_or_else(|_| panic!("no answer in {TIMEOUT:?}; log:\n{}", self.log())).expect("an answer")
+        self.0.events.send(Invocation { event, timeout, answer }).expect("the Runtime API is there as long as the function");
+        let answer = tokio::time::timeout(timeout, answered).await;
+        answer.unwrap_or_else(|_| panic!("no answer in {timeout:?}; log:\n{}", self.log())).expect("an answer")
     }
 
     /// What its processes have written so far.
@@ -129,9 +141,9 @@ impl Drop for Inner {
 }
 
 async fn next(State(queue): State<Arc<Queue>>) -> (HeaderMap, String) {
-    let Some(Invocation { event, answer }) = queue.events.lock().await.recv().await else { std::future::pending().await };
+    let Some(Invocation { event, timeout, answer }) = queue.events.lock().await.recv().await else { std::future::pending().await };
     let id = Uuid::now_v7().to_string();
-    let deadline = (SystemTime::now() + TIMEOUT).duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    let deadline = (SystemTime::now() + timeout).duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     let headers = [
         ("lambda-runtime-aws-request-id", id.clone()),
         ("lambda-runtime-deadline-ms", deadline.to_string()),

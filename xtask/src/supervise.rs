@@ -94,14 +94,19 @@ impl Supervised {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
-}
 
-impl Drop for Supervised {
-    fn drop(&mut self) {
+    /// Ends the program, and waits until it and its watcher are gone.
+    pub fn stop(&mut self) {
         self.lifeline.take();
         // Nothing can be done about an error here, and the watcher does its work without us.
         let _ = self.child.wait();
         let _ = self.watcher.read(&mut [0]);
+    }
+}
+
+impl Drop for Supervised {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 

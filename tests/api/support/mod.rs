@@ -13,10 +13,12 @@ use serde_json::Value;
 use tokio_postgres::Client;
 use uuid::Uuid;
 use xtask::http_api::HttpRequest;
+use xtask::pgbouncer::PgBouncer;
 use xtask::postgres::Server;
 
 use self::call::TOKEN;
 pub use self::call::{Answer, Call};
+use self::proxy::Proxy;
 pub use xtask::routes::{ROUTES, project};
 pub use xtask::runtime_api::Function;
 
@@ -36,6 +38,22 @@ fn server() -> &'static Server {
     })
 }
 
+/// With `POOLER=pgbouncer`, every function and every proxy of the run is behind a PgBouncer with two connections a database.
+fn pooler() -> Option<&'static PgBouncer> {
+    static POOLER: OnceLock<Option<PgBouncer>> = OnceLock::new();
+    let start = |kind: String| {
+        assert_eq!(kind, "pgbouncer", "POOLER names a pooler that is not known here");
+        let server = server();
+        on_a_thread_of_its_own(async { PgBouncer::start(server, 2).await.expect("a PgBouncer to test through") })
+    };
+    POOLER.get_or_init(|| std::env::var("POOLER").ok().map(start)).as_ref()
+}
+
+/// Whether functions reach the database through a pooler.
+pub fn pooled() -> bool {
+    pooler().is_some()
+}
+
 /// Runs something that outlives the test, and its runtime, that happens to need it first.
 fn on_a_thread_of_its_own<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> T {
     let run = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future);
@@ -46,8 +64,11 @@ fn on_a_thread_of_its_own<T: Send + 'static>(future: impl Future<Output = T> + S
 fn build_functions() {
     let mut command = Command::new(env!("CARGO"));
     without_cargos_variables(&mut command);
-    let status = command.args(["build", "--quiet", "--workspace", "--bins"]).current_dir(project()).status().unwrap();
-    assert!(status.success(), "the functions do not build");
+    command.args(["build", "--quiet", "--workspace", "--bins", "--example", "panics"]);
+    if !cfg!(debug_assertions) {
+        command.arg("--release");
+    }
+    assert!(command.current_dir(project()).status().unwrap().success(), "the functions do not build");
 }
 
 /// What cargo says about this package makes some build scripts run again.
@@ -92,7 +113,7 @@ impl App {
     pub async fn with_instances(instances: usize) -> Self {
         let database = fresh_database().await;
         let mut app = Self { database, environment: Vec::new(), instances, functions: Mutex::default(), said: Mutex::default() };
-        app.set("DATABASE_URL", &server().functions_url(&app.database));
+        app.set("DATABASE_URL", &app.url());
         app.set("SSL_CERT_FILE", server().ca_file().to_str().unwrap());
         app.set("SSL_CERT_DIR", "");
         app.set("SERVICE_SCOPE", "scrollback/service");
@@ -107,7 +128,7 @@ impl App {
 
     /// The database's URL for the functions' role.
     pub fn url(&self) -> String {
-        server().functions_url(&self.database)
+        at_port(&server().functions_url(&self.database), database_port())
     }
 
     /// The functions' environment.
@@ -221,9 +242,79 @@ fn query_values(query: &str) -> impl Iterator<Item = Value> {
     query.split('&').filter_map(|pair| pair.split_once('=')).map(move |(_, value)| Value::from(decode(value)))
 }
 
-/// Where the database's server listens on 127.0.0.1.
+/// A server of a test's own, that may stop and crash: what it has acknowledged is on the disk.
+pub struct OwnServer {
+    pub server: Server,
+    pooler: Option<PgBouncer>,
+    database: String,
+}
+
+impl OwnServer {
+    /// With the app's database on it, and nothing in it; the app's functions that start from now on use it, through the proxy.
+    pub async fn start(app: &mut App, proxy: &Proxy) -> Self {
+        let directory = std::env::temp_dir().join(format!("scrollback-own-{}", Uuid::now_v7().simple()));
+        let server = Server::start(&directory).await.unwrap();
+        let database = app.database.clone();
+        server.create_database(&database, None).await.unwrap();
+        xtask::migrations::apply(&server.superuser_url(&database), Some(server.ca_file())).await.unwrap();
+        let pooler = if pooled() { Some(PgBouncer::start(&server, 2).await.unwrap()) } else { None };
+        proxy.retarget(pooler.as_ref().map_or_else(|| server.port(), PgBouncer::port));
+        app.set("DATABASE_URL", &at_port(&server.functions_url(&database), proxy.port()));
+        app.set("SSL_CERT_FILE", server.ca_file().to_str().unwrap());
+        Self { server, pooler, database }
+    }
+
+    pub async fn superuser(&self) -> Client {
+        self.connect().await.unwrap()
+    }
+
+    /// The same, after a crash.
+    pub async fn superuser_when_it_is_back(&self) -> Client {
+        loop {
+            if let Ok(client) = self.connect().await {
+                return client;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    }
+
+    async fn connect(&self) -> Result<Client, impl std::fmt::Debug> {
+        xtask::database::connect(&self.server.superuser_url(&self.database), Some(self.server.ca_file())).await
+    }
+}
+
+impl Drop for OwnServer {
+    fn drop(&mut self) {
+        self.pooler.take();
+        self.server.stop();
+        let _ = std::fs::remove_dir_all(self.server.ca_file().parent().unwrap());
+    }
+}
+
+/// A PgBouncer of a test's own, before the run's server.
+pub async fn own_pooler(pool_size: usize) -> PgBouncer {
+    PgBouncer::start(server(), pool_size).await.unwrap()
+}
+
+/// Ends the sessions of everybody else in the database; or some of them.
+pub async fn terminate_sessions(superuser: &Client, some: &str) {
+    let statement = format!(
+        "select pg_terminate_backend(pid, 5000) from pg_stat_activity
+        where datname = current_database() and usename = '{}' {some}",
+        xtask::database::FUNCTIONS_ROLE
+    );
+    superuser.batch_execute(&statement).await.unwrap();
+}
+
+/// Where the database's server, or its pooler, listens on 127.0.0.1.
 pub fn database_port() -> u16 {
-    server().port()
+    pooler().map_or_else(|| server().port(), PgBouncer::port)
+}
+
+/// The same URL, through another port.
+pub fn at_port(url: &str, port: u16) -> String {
+    let (before, after) = url.split_once("@localhost:").unwrap();
+    format!("{before}@localhost:{port}/{}", after.split_once('/').unwrap().1)
 }
 
 /// What the database's server has logged so far.
@@ -234,7 +325,8 @@ pub fn database_log() -> String {
 /// A new database with nothing but the schema.
 pub async fn fresh_database() -> String {
     let name = format!("test_{}", Uuid::now_v7().simple());
-    tokio::task::spawn_blocking(server).await.unwrap().create_database(&name, Some(TEMPLATE)).await.unwrap();
+    let (server, _) = tokio::task::spawn_blocking(|| (server(), pooler())).await.unwrap();
+    server.create_database(&name, Some(TEMPLATE)).await.unwrap();
     name
 }
 

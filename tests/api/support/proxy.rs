@@ -1,34 +1,68 @@
-//! A TCP proxy between functions and database, that counts flights, can fall silent, and can cut a connection.
+//! A TCP proxy between functions and database. It counts flights, and does to connections what networks, poolers and servers do to
+//! them: each at a byte that is chosen beforehand, so that what was tried can be tried again.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 
-use super::{App, database_port};
+use super::{App, at_port, database_port};
 
-/// Which way bytes went last.
-const TO_SERVER: usize = 1;
-const TO_CLIENT: usize = 2;
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Way {
+    ToServer,
+    ToClient,
+}
+
+/// What happens to a connection.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Fault {
+    /// RST to both sides.
+    Reset,
+    /// FIN to the side that the bytes were for. The other way stays open.
+    HalfClose,
+    /// Nothing arrives any more, either way, and nobody is told.
+    BlackHole,
+    /// What follows comes so much later.
+    Delay(Duration),
+}
+
+/// A fault, once so many more bytes have gone one way.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    pub way: Way,
+    pub after: usize,
+    pub fault: Fault,
+}
 
 /// Listens until the test ends.
 pub struct Proxy {
     port: u16,
-    state: Arc<Flights>,
+    state: Arc<State>,
 }
 
+type Planner = dyn FnMut(usize) -> Option<Plan> + Send;
+
 #[derive(Default)]
-struct Flights {
-    count: AtomicUsize,
-    direction: AtomicUsize,
+struct State {
+    server: AtomicU16,
+    flights: AtomicUsize,
+    client_spoke_last: AtomicBool,
     silent: AtomicBool,
-    cut: AtomicBool,
+    reset: Notify,
+    /// For whichever connection gets there first.
+    armed: Mutex<Option<Plan>>,
+    planner: Mutex<Option<Box<Planner>>>,
+    faults: Mutex<BTreeMap<&'static str, usize>>,
 }
 
 impl Proxy {
-    /// In front of the database's server.
+    /// In front of the database's server, or its pooler.
     pub async fn start() -> Self {
         Self::start_on("127.0.0.1").await
     }
@@ -37,15 +71,13 @@ impl Proxy {
     pub async fn start_on(address: &str) -> Self {
         let listener = TcpListener::bind((address, 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let state = Arc::new(Flights::default());
-        let server = database_port();
+        let state = Arc::new(State { server: database_port().into(), ..State::default() });
         let shared = Arc::clone(&state);
         tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
-                let (from_client, to_client) = client.into_split();
-                let (from_server, to_server) = TcpStream::connect(("127.0.0.1", server)).await.unwrap().into_split();
-                tokio::spawn(forward(from_client, to_server, TO_SERVER, Arc::clone(&shared)));
-                tokio::spawn(forward(from_server, to_client, TO_CLIENT, Arc::clone(&shared)));
+            for number in 0.. {
+                let (client, _) = listener.accept().await.unwrap();
+                let plan = shared.planner.lock().unwrap().as_mut().and_then(|planner| planner(number));
+                tokio::spawn(carry(client, plan, Arc::clone(&shared)));
             }
         });
         Self { port, state }
@@ -53,17 +85,56 @@ impl Proxy {
 
     /// The app's database, through here.
     pub fn url(&self, app: &App) -> String {
-        app.url().replace(&format!(":{}/", database_port()), &format!(":{}/", self.port))
+        at_port(&app.url(), self.port)
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// From now on, new connections go to this port of 127.0.0.1.
+    pub fn retarget(&self, port: u16) {
+        self.state.server.store(port, Ordering::SeqCst);
     }
 
     /// How many times the client has spoken and then waited for the server: round trips.
     pub fn flights(&self) -> usize {
-        self.state.count.load(Ordering::SeqCst)
+        self.state.flights.load(Ordering::SeqCst)
+    }
+
+    /// The faults that have happened so far, by kind.
+    pub fn faults(&self) -> BTreeMap<&'static str, usize> {
+        self.state.faults.lock().unwrap().clone()
     }
 
     /// Cuts the connection on which the server answers next, before the answer: the statement has run, and nobody knows.
     pub fn cut_next_answer(&self) {
-        self.state.cut.store(true, Ordering::SeqCst);
+        self.arm(Plan { way: Way::ToClient, after: 0, fault: Fault::HalfClose });
+    }
+
+    /// One fault, counted from now, over all connections.
+    pub fn arm(&self, plan: Plan) {
+        *self.state.armed.lock().unwrap() = Some(plan);
+    }
+
+    /// Takes the armed fault back; whether it had not happened.
+    pub fn disarm(&self) -> bool {
+        self.state.armed.lock().unwrap().take().is_some()
+    }
+
+    /// A fault for each new connection, by its number, counted from its first byte.
+    pub fn plan(&self, planner: impl FnMut(usize) -> Option<Plan> + Send + 'static) {
+        *self.state.planner.lock().unwrap() = Some(Box::new(planner));
+    }
+
+    /// From now on, new connections are reset at their first byte; or no longer.
+    pub fn refuse(&self, refuse: bool) {
+        self.plan(move |_| refuse.then_some(Plan { way: Way::ToServer, after: 0, fault: Fault::Reset }));
+    }
+
+    /// Resets all connections that there are.
+    pub fn reset_all(&self) {
+        self.state.reset.notify_waiters();
     }
 
     /// From now on, swallows everything, without closing anything; or no longer.
@@ -72,17 +143,84 @@ impl Proxy {
     }
 }
 
-async fn forward(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, direction: usize, state: Arc<Flights>) {
+async fn carry(mut client: TcpStream, plan: Option<Plan>, state: Arc<State>) {
+    let Ok(mut server) = TcpStream::connect(("127.0.0.1", state.server.load(Ordering::SeqCst))).await else { return };
+    let fault = {
+        let (from_client, mut to_client) = client.split();
+        let (from_server, mut to_server) = server.split();
+        let (plan, silent) = (Mutex::new(plan), AtomicBool::new(false));
+        let mut up = Box::pin(forward(Way::ToServer, from_client, &mut to_server, &plan, &silent, &state));
+        let mut down = Box::pin(forward(Way::ToClient, from_server, &mut to_client, &plan, &silent, &state));
+        tokio::select! {
+            end = &mut up => if end == Some(Fault::HalfClose) { down.await } else { end },
+            end = &mut down => if end == Some(Fault::HalfClose) { up.await } else { end },
+            () = state.reset.notified() => Some(Fault::Reset),
+        }
+    };
+    if fault == Some(Fault::Reset) {
+        client.set_zero_linger().unwrap();
+        server.set_zero_linger().unwrap();
+    }
+}
+
+/// Until one side closes, or a fault ends the connection or this way of it.
+async fn forward(
+    way: Way,
+    mut from: ReadHalf<'_>,
+    to: &mut WriteHalf<'_>,
+    plan: &Mutex<Option<Plan>>,
+    silent: &AtomicBool,
+    state: &State,
+) -> Option<Fault> {
     let mut buffer = vec![0; 64 << 10];
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
-        if state.direction.swap(direction, Ordering::SeqCst) != direction && direction == TO_SERVER {
-            state.count.fetch_add(1, Ordering::SeqCst);
+        if !state.client_spoke_last.swap(way == Way::ToServer, Ordering::SeqCst) && way == Way::ToServer {
+            state.flights.fetch_add(1, Ordering::SeqCst);
         }
-        if direction == TO_CLIENT && state.cut.swap(false, Ordering::SeqCst) {
-            break;
+        let due = due(&state.armed, way, read).or_else(|| due(plan, way, read));
+        let (now, later) = buffer[..read].split_at(due.map_or(read, |(passes, _)| passes));
+        let mut pass = async |bytes: &[u8]| {
+            silent.load(Ordering::SeqCst) || state.silent.load(Ordering::SeqCst) || to.write_all(bytes).await.is_ok()
+        };
+        if !pass(now).await {
+            return None;
         }
-        if !state.silent.load(Ordering::SeqCst) && to.write_all(&buffer[..read]).await.is_err() {
-            break;
+        let Some((_, fault)) = due else { continue };
+        let kind = match fault {
+            Fault::Reset => "resets",
+            Fault::HalfClose => "half-closes",
+            Fault::BlackHole => "black holes",
+            Fault::Delay(_) => "delays",
+        };
+        *state.faults.lock().unwrap().entry(kind).or_default() += 1;
+        match fault {
+            Fault::Reset => return Some(fault),
+            Fault::HalfClose => {
+                let _ = to.shutdown().await;
+                return Some(fault);
+            }
+            Fault::BlackHole => silent.store(true, Ordering::SeqCst),
+            Fault::Delay(time) => {
+                tokio::time::sleep(time).await;
+                if !pass(later).await {
+                    return None;
+                }
+            }
         }
     }
+    if way == Way::ToClient && silent.load(Ordering::SeqCst) {
+        std::future::pending::<()>().await;
+    }
+    None
+}
+
+/// How many bytes of a chunk pass before the fault, if it is due.
+fn due(plan: &Mutex<Option<Plan>>, way: Way, length: usize) -> Option<(usize, Fault)> {
+    let mut plan = plan.lock().unwrap();
+    let next = plan.as_mut().filter(|plan| plan.way == way)?;
+    if next.after > length {
+        next.after -= length;
+        return None;
+    }
+    plan.take().map(|plan| (plan.after, plan.fault))
 }

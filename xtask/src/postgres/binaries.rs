@@ -25,6 +25,7 @@ const INSTALLATIONS: [(&str, &str, &str); 6] = [
 ];
 
 /// A directory with `postgres` and `initdb` in it.
+#[derive(Debug)]
 pub(super) struct Binaries(PathBuf);
 
 impl Binaries {

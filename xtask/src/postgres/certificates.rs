@@ -9,8 +9,8 @@ use time::{Duration, OffsetDateTime};
 
 use super::user::ServerUser;
 
-pub(super) const SERVER_CERTIFICATE: &str = "server.pem";
-pub(super) const SERVER_KEY: &str = "server.key";
+pub(crate) const SERVER_CERTIFICATE: &str = "server.pem";
+pub(crate) const SERVER_KEY: &str = "server.key";
 
 /// Writes them into `directory`; the path is the authority's certificate.
 pub(super) fn write(directory: &Path, user: &ServerUser) -> Result<PathBuf> {

@@ -10,14 +10,14 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use nix::unistd::{Uid, User};
 
-pub(super) struct ServerUser {
+pub(crate) struct ServerUser {
     user: User,
     /// We are root, and they are not.
     other: bool,
 }
 
 impl ServerUser {
-    pub(super) fn choose() -> Result<Self> {
+    pub(crate) fn choose() -> Result<Self> {
         let me = Uid::effective();
         if !me.is_root() {
             let user = User::from_uid(me)?.with_context(|| format!("the user {me} is not in the user database"))?;
@@ -31,19 +31,19 @@ impl ServerUser {
         anyhow::bail!("Postgres does not run as root, and there is neither a user postgres nor a user nobody to run it as");
     }
 
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.user.name
     }
 
     /// Makes the command run as this user.
-    pub(super) fn run(&self, command: &mut Command) {
+    pub(crate) fn run(&self, command: &mut Command) {
         if self.other {
             command.uid(self.user.uid.as_raw()).gid(self.user.gid.as_raw());
         }
     }
 
     /// Makes a directory that only this user (and root) can look into, unless it is there.
-    pub(super) fn create_directory(&self, path: &Path) -> Result<()> {
+    pub(crate) fn create_directory(&self, path: &Path) -> Result<()> {
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent).with_context(|| format!("cannot make the directory {}", parent.display()))?;
         }
@@ -54,7 +54,7 @@ impl ServerUser {
     }
 
     /// Writes a file that only this user (and root) can read.
-    pub(super) fn write_private(&self, path: &Path, content: &str) -> Result<()> {
+    pub(crate) fn write_private(&self, path: &Path, content: &str) -> Result<()> {
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true).mode(0o600);
         options

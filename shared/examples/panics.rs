@@ -1,0 +1,18 @@
+//! A function whose handler panics when it is asked for the nil id: what a panic costs is tested with it, in the profile that ships
+//! (`tests/api/panics.rs`).
+
+use std::process::ExitCode;
+
+use shared::http::{self, Reply, Request};
+use shared::{Database, Error};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    http::run(panics).await
+}
+
+async fn panics(request: Request, _database: Database) -> Result<Reply, Error> {
+    let id = request.conversation_id()?;
+    assert!(!id.is_nil(), "asked to");
+    Reply::ok(&id)
+}

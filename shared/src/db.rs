@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 use postgres_native_tls::MakeTlsConnector;
 use tokio::sync::OnceCell;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_postgres::config::SslNegotiation;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
@@ -31,6 +31,9 @@ const MAX_AGE: Duration = Duration::from_mins(10);
 /// How long an answer on a used connection is waited for, but at most a third of the time that is left, before the connection is
 /// taken for dead, and a fresh one tried. A statement that was only slow then runs twice.
 const USED_PATIENCE: Duration = Duration::from_secs(3);
+/// What lies between two attempts of which neither had a used connection. PgBouncer, for one, connects to a server that was away only
+/// when somebody has asked, and refuses the one who asks.
+const PAUSE: Duration = Duration::from_millis(200);
 /// How long one request may take, unless [`Database::until`] says less.
 pub(crate) const REQUEST_BUDGET: Duration = Duration::from_secs(10);
 
@@ -131,12 +134,16 @@ impl Database {
         let started = Instant::now();
         let deadline = self.deadline.unwrap_or(started + REQUEST_BUDGET);
         let kept = self.take_fresh();
+        let was_used = matches!(kept, Some(Kept::Open(_)));
         let mut outcome = self.attempt(kept, sql, parameters, deadline).await;
         if let Err(error) = &outcome
             && is_lost(error)
             && Instant::now() < deadline
         {
             warn!(cause = error.cause(), sqlstate = error.sqlstate(), "database connection lost, trying a fresh one");
+            if !was_used {
+                sleep_until(deadline.min(Instant::now() + PAUSE)).await;
+            }
             outcome = self.attempt(None, sql, parameters, deadline).await;
         }
         let spent = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);

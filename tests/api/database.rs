@@ -8,7 +8,7 @@ use tokio_postgres::error::SqlState;
 use crate::support::{App, Call, binary, database_log, pooled, proxy::Proxy};
 
 /// One request to each endpoint, on things that exist.
-async fn one_of_each(app: &App) -> Vec<Call<'_>> {
+pub async fn one_of_each(app: &App) -> Vec<Call<'_>> {
     let (other, conversation) = (app.conversation().await, app.conversation().await);
     let message = app.post(&format!("/conversations/{conversation}/messages?role=user&content=x")).expect(201).await;
     let message = message.json()["id"].as_str().unwrap().to_owned();

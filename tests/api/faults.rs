@@ -12,16 +12,16 @@ use crate::support::proxy::{Fault, Plan, Proxy, Way};
 use crate::support::{Answer, App, Call, OwnServer, pooled, terminate_sessions};
 
 /// As good as at once, on a machine that is busy with other tests.
-const AT_ONCE: Duration = Duration::from_secs(2);
+pub const AT_ONCE: Duration = Duration::from_secs(2);
 /// What a used connection is waited for, and as good as at once after that.
 const AFTER_SILENCE: Duration = Duration::from_secs(5);
 /// What a request may take, and as good as at once after that.
-const IN_TIME: Duration = Duration::from_secs(12);
+pub const IN_TIME: Duration = Duration::from_secs(12);
 
 /// An app behind a proxy, with a warm connection, and a conversation in which all is stored that was acknowledged.
-struct Scene {
-    app: App,
-    proxy: Proxy,
+pub struct Scene {
+    pub app: App,
+    pub proxy: Proxy,
     path: String,
     own: Option<OwnServer>,
     stored: std::cell::Cell<u64>,
@@ -29,14 +29,26 @@ struct Scene {
 
 impl Scene {
     async fn set() -> Self {
-        Self::with(false).await
+        Self::behind(None).await
     }
 
-    async fn with(own_server: bool) -> Self {
-        let mut app = App::start().await;
-        let proxy = Proxy::start().await;
+    async fn with_a_server_of_its_own() -> Self {
+        let (mut app, proxy) = (App::start().await, Proxy::start().await);
+        let own = OwnServer::start(&mut app, &proxy).await;
+        Self::of(app, proxy, Some(own)).await
+    }
+
+    /// With a pooler on this port.
+    pub async fn behind(pooler: Option<u16>) -> Self {
+        let (mut app, proxy) = (App::start().await, Proxy::start().await);
         app.set("DATABASE_URL", &proxy.url(&app));
-        let own = if own_server { Some(OwnServer::start(&mut app, &proxy).await) } else { None };
+        if let Some(port) = pooler {
+            proxy.retarget(port);
+        }
+        Self::of(app, proxy, None).await
+    }
+
+    async fn of(app: App, proxy: Proxy, own: Option<OwnServer>) -> Self {
         let path = format!("/conversations/{}/messages", app.conversation().await);
         let scene = Self { app, proxy, path, own, stored: 0.into() };
         scene.stores(AT_ONCE * 2).await;
@@ -52,7 +64,7 @@ impl Scene {
     }
 
     /// A message is stored, in this time.
-    async fn stores(&self, within: Duration) {
+    pub async fn stores(&self, within: Duration) {
         let (answer, took) = timed(self.append()).await;
         assert!([200, 201].contains(&answer.status), "{}", answer.body);
         assert!(took < within, "{took:?}");
@@ -62,7 +74,7 @@ impl Scene {
     }
 
     /// A message is refused as the contract says, in this time.
-    async fn refuses(&self, within: Duration) {
+    pub async fn refuses(&self, within: Duration) {
         let started = Instant::now();
         let answer = self.append().refused(500, "database_error", None).await;
         assert!(started.elapsed() < within, "{:?}", started.elapsed());
@@ -141,7 +153,7 @@ async fn a_function_that_was_frozen_while_it_connected_does_not_wait_for_what_wa
 
 #[tokio::test]
 async fn a_server_that_restarts_or_crashes_loses_nothing_and_is_used_again_at_once() {
-    let mut scene = Scene::with(true).await;
+    let mut scene = Scene::with_a_server_of_its_own().await;
     scene.own.as_mut().unwrap().server.stop();
     scene.refuses(IN_TIME).await;
     scene.own.as_mut().unwrap().server.start_again().await.unwrap();

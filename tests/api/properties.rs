@@ -11,7 +11,7 @@ use crate::support::App;
 const CASES: usize = 300;
 
 /// Any text: control characters, U+0000, noncharacters, all planes.
-fn any_text() -> impl Strategy<Value = String> {
+pub fn any_text() -> impl Strategy<Value = String> {
     let character = prop_oneof![4 => any::<char>(), 1 => prop::sample::select(vec!['\0', '"', '\\', '\n', '\u{7f}', '\u{ffff}', '\u{feff}', '😀'])];
     prop::collection::vec(character, 0..40).prop_map(String::from_iter)
 }
@@ -31,7 +31,7 @@ fn any_json_string() -> impl Strategy<Value = String> {
 }
 
 /// Any JSON, with the spellings of numbers, the duplicate keys and the white space that JSON allows.
-fn any_json() -> impl Strategy<Value = String> {
+pub fn any_json() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
         any_json_string(),
         prop::sample::select(vec![

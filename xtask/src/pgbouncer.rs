@@ -33,7 +33,8 @@ impl PgBouncer {
     /// # Errors
     /// There is no PgBouncer on this machine, or it does not start.
     pub async fn start(server: &Server, pool_size: usize) -> Result<Self> {
-        let binary = find().context("there is no PgBouncer here: install it (apt-get install pgbouncer), or name it in PGBOUNCER_BIN")?;
+        let binary =
+            find().context("there is no PgBouncer here: install it (apt-get install pgbouncer), or name it in PGBOUNCER_BIN")?;
         // PgBouncer refuses root, too.
         let user = ServerUser::choose()?;
         let directory = std::env::temp_dir().join(format!("scrollback-pgbouncer-{}", Uuid::new_v4().simple()));

@@ -130,8 +130,14 @@ impl Server {
     /// It does not start.
     pub async fn start_again(&mut self) -> Result<()> {
         let log = OpenOptions::new().append(true).open(self.log_file())?;
-        self.process =
-            Supervised::start(server_command(&self.binaries, &ServerUser::choose()?, self.directory(), self.lifetime, self.port, log))?;
+        self.process = Supervised::start(server_command(
+            &self.binaries,
+            &ServerUser::choose()?,
+            self.directory(),
+            self.lifetime,
+            self.port,
+            log,
+        ))?;
         ensure!(self.answers().await?.is_some(), "another process has taken port {}", self.port);
         Ok(())
     }

@@ -109,6 +109,11 @@ impl<'a> Call<'a> {
         answer
     }
 
+    /// The request as it stands.
+    pub fn request(&self) -> HttpRequest {
+        self.request.clone()
+    }
+
     /// The function's name and its event.
     pub fn event(&self) -> (&'static str, Value) {
         self.request.event().unwrap_or_else(|| panic!("no route for {:?}", self.request))

@@ -89,8 +89,14 @@ pub fn binary(name: &str) -> PathBuf {
 
 /// Starts a function, with a log of its own.
 pub fn start_function(name: &str, instances: usize, environment: &[(String, String)]) -> Function {
+    start_binary(&binary(name), instances, environment)
+}
+
+/// The same for any binary that is one.
+pub fn start_binary(binary: &Path, instances: usize, environment: &[(String, String)]) -> Function {
+    let name = binary.file_name().unwrap().to_str().unwrap();
     let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}.log", Uuid::now_v7()));
-    Function::start(&binary(name), instances, environment, log).unwrap_or_else(|error| panic!("{name} does not start: {error}"))
+    Function::start(binary, instances, environment, log).unwrap_or_else(|error| panic!("{name} does not start: {error}"))
 }
 
 /// The API on a fresh database.
@@ -200,12 +206,12 @@ impl App {
 
     /// A connection of the superuser's, who may look at everything.
     pub async fn superuser(&self) -> Client {
-        connect(&server().superuser_url(&self.database)).await
+        connect_to(&server().superuser_url(&self.database)).await
     }
 
     /// A connection of the functions' role.
     pub async fn functions_role(&self) -> Client {
-        connect(&server().functions_url(&self.database)).await
+        connect_to(&server().functions_url(&self.database)).await
     }
 }
 
@@ -330,6 +336,7 @@ pub async fn fresh_database() -> String {
     name
 }
 
-async fn connect(url: &str) -> Client {
+/// A connection to this URL of the run's server, or of a pooler before it.
+pub async fn connect_to(url: &str) -> Client {
     xtask::database::connect(url, Some(server().ca_file())).await.unwrap()
 }

@@ -1,0 +1,45 @@
+//! A panic in a handler is one 500, and the process serves on. (`shared/examples/panics.rs` is the handler.)
+
+use std::path::Path;
+use std::process::Command;
+
+use uuid::Uuid;
+
+use crate::support::{Answer, App, binary, project, start_binary, without_cargos_variables};
+
+async fn costs_one_request(binary: &Path) {
+    let app = App::start().await;
+    let function = start_binary(binary, 1, app.environment());
+    let send = async |id: Uuid| {
+        let (_, event) = app.get(&format!("/conversations/{id}")).event();
+        Answer::read(&function.invoke(event.to_string()).await.unwrap())
+    };
+    for _ in 0..3 {
+        assert_eq!(send(Uuid::max()).await.status, 200);
+        let answer = send(Uuid::nil()).await;
+        assert_eq!((answer.status, answer.json()["code"].as_str()), (500, Some("internal_error")), "{answer:?}");
+        assert!(!answer.body.contains("asked to"), "{answer:?}");
+    }
+    // There is no second process that could answer.
+    assert_eq!((send(Uuid::max()).await.status, function.process_ids().len()), (200, 1));
+    assert!(function.log().contains("asked to"), "the cause is in the log");
+}
+
+#[tokio::test]
+async fn a_panic_costs_one_request() {
+    // Built with the functions.
+    let app = App::start().await;
+    costs_one_request(&binary("examples/panics")).await;
+    drop(app);
+}
+
+#[tokio::test]
+#[ignore = "builds for minutes: cargo test -p tests panics -- --ignored"]
+async fn a_panic_costs_one_request_in_the_profile_that_ships() {
+    let mut command = Command::new(env!("CARGO"));
+    without_cargos_variables(&mut command);
+    let build = ["build", "--quiet", "--workspace", "--release", "--example", "panics"];
+    assert!(command.args(build).current_dir(project()).status().unwrap().success());
+    let target = binary("").parent().unwrap().to_owned();
+    costs_one_request(&target.join("release/examples/panics")).await;
+}

@@ -25,8 +25,8 @@ use crate::support::proxy::{Fault, Plan, Proxy, Way};
 use crate::support::{Answer, App, Function, OwnServer, start_function, terminate_sessions};
 
 const PROCESSES: usize = 8;
-const CLIENTS: usize = 8;
-const SHARED: usize = 3;
+const CLIENTS: usize = 16;
+const SHARED: usize = 2;
 /// Ada's: the shared conversations'.
 const OWNER: &str = "ada";
 
@@ -44,6 +44,8 @@ async fn the_long_run() {
 
 /// One process, of which a request may never come back.
 struct Lane {
+    /// Held by the client that it serves: nobody's patience runs out behind another's request.
+    free: tokio::sync::Mutex<()>,
     function: Mutex<Function>,
     killed: Notify,
 }
@@ -90,7 +92,10 @@ async fn run(seed: u64, batches: usize, crashes: bool) {
         conversations.push((user, made["id"].as_str().unwrap().parse().unwrap()));
     }
     proxy.plan(move |connection| fault(seed, connection));
-    let lane = |_| Lane { function: Mutex::new(start_function("add-message", 1, app.environment())), killed: Notify::new() };
+    let lane = |_| {
+        let function = start_function("add-message", 1, app.environment());
+        Lane { free: tokio::sync::Mutex::default(), function: Mutex::new(function), killed: Notify::new() }
+    };
     let lanes = (0..PROCESSES).map(lane).collect();
     let run = Arc::new(Run { app, seed, lanes, conversations, acknowledged: Mutex::default(), counts: Counts::default() });
 
@@ -150,7 +155,7 @@ impl Run {
     async fn client(self: Arc<Self>, client: usize, share: usize) {
         let mut rng = Rng::with_seed(self.seed.wrapping_add(1000 + client as u64));
         for batch in 0..share {
-            let shared = rng.bool();
+            let shared = rng.u8(..4) > 0;
             let (user, conversation) = &self.conversations[if shared { rng.usize(..SHARED) } else { SHARED + client }];
             let size = if rng.u8(..20) == 0 { rng.usize(10..60) } else { rng.usize(1..5) };
             let filler = "x".repeat(rng.usize(..if size < 5 { 3000 } else { 100 }));
@@ -171,7 +176,9 @@ impl Run {
             let told = told.iter().map(|message| (message["position"].as_i64().unwrap(), text(&message["created_at"]))).collect();
             let version = (answer.status == 201).then(|| answer.headers["etag"].trim_matches('"').parse().unwrap());
             self.acknowledged.lock().unwrap().push(Acknowledged { conversation: *conversation, sent, told, version });
-            self.counts.batches.fetch_add(1, Ordering::SeqCst);
+            if self.counts.batches.fetch_add(1, Ordering::SeqCst) % 10_000 == 9999 {
+                println!("10,000 more");
+            }
         }
     }
 
@@ -179,6 +186,7 @@ impl Run {
     async fn acknowledged(&self, event: &str, rng: &mut Rng) -> Answer {
         for _ in 0..300 {
             let lane = &self.lanes[rng.usize(..self.lanes.len())];
+            let _ours = lane.free.lock().await;
             let function = lane.function.lock().unwrap().clone();
             self.counts.requests.fetch_add(1, Ordering::SeqCst);
             let answer = tokio::select! {
@@ -208,7 +216,7 @@ impl Run {
         let mut rng = Rng::with_seed(self.seed.wrapping_add(999));
         let mut next = 0;
         loop {
-            next += rng.usize(20..60);
+            next += if own.is_some() { rng.usize(50..200) } else { rng.usize(20..60) };
             while self.counts.batches.load(Ordering::SeqCst) < next {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }

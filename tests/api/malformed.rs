@@ -126,6 +126,8 @@ struct Mistakes {
     body: Option<Option<String>>,
     members: Vec<(String, String)>,
     base64: bool,
+    /// What is sent instead of the body, which need not be text.
+    bytes: Option<Vec<u8>>,
     parameter: Option<String>,
 }
 
@@ -137,14 +139,24 @@ fn any_mistakes() -> impl Strategy<Value = Mistakes> {
     let body = prop_oneof![3 => Just(None), 2 => any_body().prop_map(Some)];
     let member = (any_of(&FIELDS, false), any_json());
     let members = prop_oneof![1 => Just(Vec::new()), 1 => prop::collection::vec(member, 1..3)];
+    let bytes = prop_oneof![9 => Just(None), 1 => prop::collection::vec(any::<u8>(), 0..20).prop_map(Some)];
     let parameter = prop_oneof![4 => Just(None), 1 => any_of(&VALUES, true).prop_map(Some)];
-    (query, headers, body, members, any::<bool>(), parameter).prop_map(|(query, headers, body, members, base64, parameter)| {
-        Mistakes { query, headers, body, members, base64, parameter }
-    })
+    (query, headers, body, members, any::<bool>(), bytes, parameter).prop_map(
+        |(query, headers, body, members, base64, bytes, parameter)| Mistakes {
+            query,
+            headers,
+            body,
+            members,
+            base64,
+            bytes,
+            parameter,
+        },
+    )
 }
 
 impl Mistakes {
-    fn make(self, request: &mut HttpRequest) {
+    /// In a request that was right; what API Gateway makes of it, if it has a route.
+    fn make(self, mut request: HttpRequest) -> Option<(&'static str, Value)> {
         for (name, value) in self.query {
             let and = if request.query.is_empty() { "" } else { "&" };
             request.query += &format!("{and}{name}={value}");
@@ -168,6 +180,13 @@ impl Mistakes {
             }
             request.path = segments.join("/");
         }
+        let (function, mut event) = request.event()?;
+        if let Some(bytes) = self.bytes {
+            event["headers"]["content-type"] = json!("application/json");
+            event["isBase64Encoded"] = json!(true);
+            event["body"] = json!(STANDARD.encode(bytes));
+        }
+        Some((function, event))
     }
 }
 
@@ -187,9 +206,8 @@ async fn nothing_that_a_client_sends_is_a_5xx() {
     let mut statuses = BTreeMap::<u16, usize>::new();
     for _ in 0..cases() {
         for call in one_of_each(&app).await {
-            let mut request = call.request();
-            any_mistakes().new_tree(&mut runner).unwrap().current().make(&mut request);
-            let Some((function, event)) = request.event() else { continue };
+            let mistakes = any_mistakes().new_tree(&mut runner).unwrap().current();
+            let Some((function, event)) = mistakes.make(call.request()) else { continue };
             let answer = Answer::read(&app.function(function).invoke(event.to_string()).await.unwrap());
             is_no_fault_of_ours(&answer, &event);
             *statuses.entry(answer.status).or_default() += 1;

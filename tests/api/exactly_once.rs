@@ -91,7 +91,7 @@ async fn run(seed: u64, batches: usize, crashes: bool) {
         let made = app.post("/conversations?new=true").by(&user).expect(201).await.json();
         conversations.push((user, made["id"].as_str().unwrap().parse().unwrap()));
     }
-    proxy.plan(move |connection| fault(seed, connection));
+    proxy.plan(move |connection| Some(fault(seed, connection)));
     let lane = |_| {
         let function = start_function("add-message", 1, app.environment());
         Lane { free: tokio::sync::Mutex::default(), function: Mutex::new(function), killed: Notify::new() }
@@ -135,7 +135,7 @@ async fn run(seed: u64, batches: usize, crashes: bool) {
 }
 
 /// What meets a connection, and at which byte: connecting takes about 2 kB up and 5 kB down, an append about 5 and 1.
-fn fault(seed: u64, connection: usize) -> Option<Plan> {
+fn fault(seed: u64, connection: usize) -> Plan {
     let mut rng = Rng::with_seed(seed ^ (connection as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let way = if rng.bool() { Way::ToServer } else { Way::ToClient };
     let fault = match rng.u32(0..100) {
@@ -147,7 +147,7 @@ fn fault(seed: u64, connection: usize) -> Option<Plan> {
     let after = if way == Way::ToServer { rng.usize(0..40_000) } else { rng.usize(0..12_000) };
     // Black holes in the handshake cost the client its whole patience, and show nothing that the others don't.
     let after = if fault == Fault::BlackHole { after + 8000 } else { after };
-    Some(Plan { way, after, fault })
+    Plan { way, after, fault }
 }
 
 impl Run {
@@ -264,7 +264,7 @@ impl Run {
     /// Reads everything, and compares. How many messages there are.
     async fn check(&self, superuser: &Client) -> usize {
         let seed = self.seed;
-        let mut acknowledged = self.acknowledged.lock().unwrap();
+        let mut acknowledged = std::mem::take(&mut *self.acknowledged.lock().unwrap());
         let mut expected: BTreeMap<Uuid, &str> = BTreeMap::new();
         for (id, content) in acknowledged.iter().flat_map(|batch| &batch.sent) {
             assert!(expected.insert(*id, content).is_none());

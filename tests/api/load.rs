@@ -33,8 +33,12 @@ const USERS: usize = 200;
 const GROWTH_KIB: u64 = 2048;
 const SAMPLE: Duration = Duration::from_secs(5);
 
-#[derive(Default)]
-struct Figures {
+struct Load {
+    app: App,
+    /// One of each user.
+    conversations: Vec<String>,
+    started: Instant,
+    duration: Duration,
     failed: AtomicU64,
     /// By function: how long each request took, in microseconds.
     took: Mutex<BTreeMap<&'static str, Vec<u32>>>,
@@ -43,7 +47,7 @@ struct Figures {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "half an hour: MINUTES=30 cargo test --release -p tests load -- --ignored --nocapture"]
 async fn half_an_hour_of_load_costs_no_memory_no_connection_and_no_error() {
-    let minutes = std::env::var("MINUTES").map_or(30.0, |text| text.parse().unwrap());
+    let minutes: f64 = std::env::var("MINUTES").map_or(30.0, |text| text.parse().unwrap());
     let duration = Duration::from_secs_f64(minutes * 60.0);
     let app = App::start().await;
     let mut conversations = Vec::new();
@@ -63,29 +67,12 @@ async fn half_an_hour_of_load_costs_no_memory_no_connection_and_no_error() {
     let processes: Vec<(u32, &str)> =
         functions.iter().flat_map(|(name, _, function, _)| function.process_ids().into_iter().map(|id| (id, *name))).collect();
 
-    let (app, conversations, figures) = (Arc::new(app), Arc::new(conversations), Arc::new(Figures::default()));
     let started = Instant::now();
-    let mut clients = JoinSet::new();
+    let load = Load { app, conversations, started, duration, failed: AtomicU64::new(0), took: Mutex::default() };
+    let (load, mut clients) = (Arc::new(load), JoinSet::new());
     for (name, count, function, _) in &functions {
         for client in 0..*count {
-            let (app, conversations, figures, function) =
-                (Arc::clone(&app), Arc::clone(&conversations), Arc::clone(&figures), function.clone());
-            let name = *name;
-            clients.spawn(async move {
-                let mut rng = Rng::with_seed(client as u64);
-                let mut took = Vec::new();
-                while started.elapsed() < duration {
-                    let event = event(&app, name, &conversations, &mut rng);
-                    let sent = Instant::now();
-                    let answer = Answer::read(&function.invoke(event).await.unwrap());
-                    took.push(u32::try_from(sent.elapsed().as_micros()).unwrap());
-                    if answer.status >= 300 {
-                        println!("{name}: {answer:?}");
-                        figures.failed.fetch_add(1, Ordering::SeqCst);
-                    }
-                }
-                figures.took.lock().unwrap().entry(name).or_default().extend(took);
-            });
+            clients.spawn(Arc::clone(&load).client(name, function.clone(), client as u64));
         }
     }
 
@@ -93,13 +80,14 @@ async fn half_an_hour_of_load_costs_no_memory_no_connection_and_no_error() {
         format!("select count(*) from pg_stat_activity where datname = current_database() and usename = '{FUNCTIONS_ROLE}'");
     let count = async || superuser.query_typed(&connections, &[]).await.unwrap()[0].get::<_, i64>(0);
     let memory = || processes.iter().map(|(id, _)| resident(*id)).collect::<Vec<_>>();
+    let few = i64::try_from(processes.len()).unwrap();
     let (mut first, mut most_connections, mut samples) = (None, 0, 0);
     // The first minute, or a tenth of less.
     let warm = Duration::from_mins(1).min(duration / 10);
     while started.elapsed() < duration {
         tokio::time::sleep(SAMPLE.min(duration / 20)).await;
         let mut now = count().await;
-        if now > i64::try_from(processes.len()).unwrap() {
+        if now > few {
             // One that a process has just closed may still be saying goodbye.
             tokio::time::sleep(Duration::from_millis(200)).await;
             now = count().await;
@@ -114,25 +102,11 @@ async fn half_an_hour_of_load_costs_no_memory_no_connection_and_no_error() {
             File::options().write(true).open(log).unwrap().set_len(0).unwrap();
         }
     }
-    let last = memory();
+    let (first, last) = (first.unwrap(), memory());
     clients.join_all().await;
-    let seconds = started.elapsed().as_secs_f64();
-
-    let first = first.unwrap();
-    let took = figures.took.lock().unwrap().clone();
-    let requests: usize = took.values().map(Vec::len).sum();
-    let opened: i64 =
-        superuser.query_typed("select sessions from pg_stat_database where datname = current_database()", &[]).await.unwrap()[0]
-            .get(0);
-    let failed = figures.failed.load(Ordering::SeqCst);
-    #[expect(clippy::cast_precision_loss, reason = "a rate")]
-    let rate = requests as f64 / seconds;
-    println!("{requests} requests in {seconds:.0} s, {rate:.0} a second, by {} processes; {failed} failed", processes.len());
-    for (name, mut took) in took {
-        took.sort_unstable();
-        let at = |percent: usize| f64::from(took[(took.len() - 1) * percent / 100]) / 1000.0;
-        println!("{name:>28}: {:>8} requests, p50 {:>6.2} ms, p99 {:>6.2} ms", took.len(), at(50), at(99));
-    }
+    load.report(processes.len());
+    let sessions = "select sessions from pg_stat_database where datname = current_database()";
+    let opened: i64 = superuser.query_typed(sessions, &[]).await.unwrap()[0].get(0);
     let sum = |memory: &[u64]| memory.iter().sum::<u64>() / 1024;
     println!(
         "memory: {} MiB after {:.0} s, {} MiB at the end, {} KiB the most that a process grew; \
@@ -142,11 +116,10 @@ async fn half_an_hour_of_load_costs_no_memory_no_connection_and_no_error() {
         sum(&last),
         first.iter().zip(&last).map(|(first, last)| last.saturating_sub(*first)).max().unwrap(),
     );
-    assert_eq!(failed, 0);
+    assert_eq!(load.failed.load(Ordering::SeqCst), 0);
     for (((id, name), first), last) in processes.iter().zip(&first).zip(&last) {
         assert!(*last <= first + GROWTH_KIB, "{name} ({id}) grew from {first} to {last} KiB");
     }
-    let few = i64::try_from(processes.len()).unwrap();
     assert!(most_connections <= few, "{most_connections} connections at a time");
     // One at the start and one every ten minutes; the rest is what this test has opened, and what made its conversations.
     #[expect(clippy::cast_possible_truncation, reason = "minutes")]
@@ -154,26 +127,58 @@ async fn half_an_hour_of_load_costs_no_memory_no_connection_and_no_error() {
     assert!(pooled() || opened <= expected, "{opened} connections were opened: they are not used again");
 }
 
-/// One request to a function.
-fn event(app: &App, name: &str, conversations: &[String], rng: &mut Rng) -> String {
-    let user = rng.usize(..USERS);
-    let path = &conversations[user];
-    let call = match name {
-        "add-message" => {
-            let text = "x".repeat(rng.usize(1..2000));
-            let message = |role| json!({"id": Uuid::now_v7(), "role": role, "content": text});
-            app.post(&format!("{path}/messages")).json(&json!({"messages": [message("user"), message("assistant")]}))
+impl Load {
+    async fn client(self: Arc<Self>, name: &'static str, function: Function, seed: u64) {
+        let mut rng = Rng::with_seed(seed);
+        let mut took = Vec::new();
+        while self.started.elapsed() < self.duration {
+            let event = self.event(name, &mut rng);
+            let sent = Instant::now();
+            let answer = Answer::read(&function.invoke(event).await.unwrap());
+            took.push(u32::try_from(sent.elapsed().as_micros()).unwrap());
+            if answer.status >= 300 {
+                println!("{name}: {answer:?}");
+                self.failed.fetch_add(1, Ordering::SeqCst);
+            }
         }
-        "get-chat-history" => app.get(&format!("{path}/messages?last={}", rng.usize(1..50))),
-        "get-context" => app.get(&format!("{path}/context?max_messages=50&max_chars=20000")),
-        "get-or-create-conversation" => app.post("/conversations"),
-        "get-user-conversations" => app.get(&format!("/users/user%20{user}/conversations?limit=20")),
-        "get-conversation" => app.get(path),
-        "update-conversation" => app.patch(path).json(&json!({"title": rng.u32(..).to_string()})),
-        // Mostly behind the end, so that the conversations grow.
-        _ => app.delete(&format!("{path}/messages?from={}", rng.usize(1..100_000))),
-    };
-    call.by(&format!("user {user}")).event().1.to_string()
+        self.took.lock().unwrap().entry(name).or_default().extend(took);
+    }
+
+    fn report(&self, processes: usize) {
+        let (seconds, mut took) = (self.started.elapsed().as_secs_f64(), self.took.lock().unwrap());
+        let requests: usize = took.values().map(Vec::len).sum();
+        let failed = self.failed.load(Ordering::SeqCst);
+        #[expect(clippy::cast_precision_loss, reason = "a rate")]
+        let rate = requests as f64 / seconds;
+        println!("{requests} requests in {seconds:.0} s, {rate:.0} a second, by {processes} processes; {failed} failed");
+        for (name, took) in took.iter_mut() {
+            took.sort_unstable();
+            let at = |percent: usize| f64::from(took[(took.len() - 1) * percent / 100]) / 1000.0;
+            println!("{name:>28}: {:>8} requests, p50 {:>6.2} ms, p99 {:>6.2} ms", took.len(), at(50), at(99));
+        }
+    }
+
+    /// One request to a function.
+    fn event(&self, name: &str, rng: &mut Rng) -> String {
+        let user = rng.usize(..USERS);
+        let (app, path) = (&self.app, &self.conversations[user]);
+        let call = match name {
+            "add-message" => {
+                let text = "x".repeat(rng.usize(1..2000));
+                let message = |role| json!({"id": Uuid::now_v7(), "role": role, "content": text});
+                app.post(&format!("{path}/messages")).json(&json!({"messages": [message("user"), message("assistant")]}))
+            }
+            "get-chat-history" => app.get(&format!("{path}/messages?last={}", rng.usize(1..50))),
+            "get-context" => app.get(&format!("{path}/context?max_messages=50&max_chars=20000")),
+            "get-or-create-conversation" => app.post("/conversations"),
+            "get-user-conversations" => app.get(&format!("/users/user%20{user}/conversations?limit=20")),
+            "get-conversation" => app.get(path),
+            "update-conversation" => app.patch(path).json(&json!({"title": rng.u32(..).to_string()})),
+            // Mostly behind the end, so that the conversations grow.
+            _ => app.delete(&format!("{path}/messages?from={}", rng.usize(1..100_000))),
+        };
+        call.by(&format!("user {user}")).event().1.to_string()
+    }
 }
 
 /// The memory of a process that is in use, in KiB.

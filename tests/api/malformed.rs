@@ -118,12 +118,19 @@ fn any_body() -> impl Strategy<Value = Option<String>> {
     prop_oneof![1 => Just(None), 6 => prop_oneof![3 => object(), 2 => batch, 1 => cut, 1 => any_json(), 1 => any_text()].prop_map(Some)]
 }
 
+#[derive(Clone, Debug)]
+enum Body {
+    Kept,
+    /// By another one, or none.
+    Replaced(Option<String>),
+}
+
 /// What becomes of a request that was right; of some, nothing.
 #[derive(Clone, Debug)]
 struct Mistakes {
     query: Vec<(String, String)>,
     headers: Vec<(String, String)>,
-    body: Option<Option<String>>,
+    body: Body,
     members: Vec<(String, String)>,
     base64: bool,
     /// What is sent instead of the body, which need not be text.
@@ -136,7 +143,7 @@ fn any_mistakes() -> impl Strategy<Value = Mistakes> {
     let query = prop_oneof![2 => Just(Vec::new()), 1 => prop::collection::vec(pair, 1..4)];
     let header = (select(vec!["if-match", "if-none-match", "content-type"]).prop_map(str::to_owned), any_of(&HEADERS, false));
     let headers = prop_oneof![2 => Just(Vec::new()), 1 => prop::collection::vec(header, 1..3)];
-    let body = prop_oneof![3 => Just(None), 2 => any_body().prop_map(Some)];
+    let body = prop_oneof![3 => Just(Body::Kept), 2 => any_body().prop_map(Body::Replaced)];
     let member = (any_of(&FIELDS, false), any_json());
     let members = prop_oneof![1 => Just(Vec::new()), 1 => prop::collection::vec(member, 1..3)];
     let bytes = prop_oneof![9 => Just(None), 1 => prop::collection::vec(any::<u8>(), 0..20).prop_map(Some)];
@@ -159,9 +166,9 @@ impl Mistakes {
     fn make(self, mut request: HttpRequest) -> Option<(&'static str, Value)> {
         for (name, value) in self.query {
             let and = if request.query.is_empty() { "" } else { "&" };
-            request.query += &format!("{and}{name}={value}");
+            request.query.extend([and, &name, "=", &value]);
         }
-        if let Some(body) = self.body {
+        if let Body::Replaced(body) = self.body {
             request.body = body;
         } else if let Some(object) = request.body.as_deref().and_then(|body| body.strip_suffix('}')) {
             let members = self.members.iter().map(|(name, value)| format!(",{}:{value}", json!(name)));

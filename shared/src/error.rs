@@ -174,18 +174,7 @@ impl Error {
 
     /// What the log is told: the chain of causes. Of what the server said only the message, never its details, which may quote a row.
     pub(crate) fn cause(&self) -> String {
-        let mut cause = self.to_string();
-        let mut source = std::error::Error::source(self);
-        while let Some(error) = source {
-            cause += ": ";
-            if let Some(error) = error.downcast_ref::<DbError>() {
-                cause += error.message();
-                break;
-            }
-            cause += &error.to_string();
-            source = error.source();
-        }
-        cause
+        chain(self)
     }
 
     /// The SQLSTATE, where the server has spoken.
@@ -195,4 +184,20 @@ impl Error {
             _ => None,
         }
     }
+}
+
+/// An error and its sources, each behind the one that it caused.
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut chain = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        chain += ": ";
+        if let Some(error) = error.downcast_ref::<DbError>() {
+            chain += error.message();
+            break;
+        }
+        chain += &error.to_string();
+        source = error.source();
+    }
+    chain
 }

@@ -2,11 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Answer, App};
-
-async fn send(app: &App, function: &str, event: &Value) -> Answer {
-    Answer::read(&app.function(function).invoke(event.to_string()).await.unwrap())
-}
+use crate::support::App;
 
 #[tokio::test]
 async fn a_function_url_hands_over_an_encoded_path_and_no_parameters() {
@@ -16,14 +12,14 @@ async fn a_function_url_hands_over_an_encoded_path_and_no_parameters() {
     event["routeKey"] = json!("$default");
     event["rawPath"] = json!("/users/a%252F%20b/conversations");
     event.as_object_mut().unwrap().remove("pathParameters");
-    let answer = send(&app, function, &event).await;
+    let answer = app.invoke(function, &event).await;
     assert_eq!((answer.status, &answer.array()[0]["user_id"]), (200, &json!("a%2F b")));
 
     let conversation = app.conversation().await;
     let (function, mut event) = app.get(&format!("/conversations/{conversation}/messages")).event();
     event["routeKey"] = json!("$default");
     event.as_object_mut().unwrap().remove("pathParameters");
-    assert_eq!(send(&app, function, &event).await.status, 200);
+    assert_eq!(app.invoke(function, &event).await.status, 200);
 }
 
 #[tokio::test]
@@ -34,10 +30,10 @@ async fn the_emulator_hands_over_encoded_parameters() {
     event["routeKey"] = json!("$default");
     event["rawPath"] = json!("/users/100%25%20%C3%A9/conversations");
     event["pathParameters"] = json!({"user_id": "100%25%20%C3%A9"});
-    let answer = send(&app, function, &event).await;
+    let answer = app.invoke(function, &event).await;
     assert_eq!((answer.status, &answer.array()[0]["user_id"]), (200, &json!("100% é")));
     event["pathParameters"] = json!({"user_id": "%ff"});
-    assert_eq!(send(&app, function, &event).await.json()["param"], "user_id");
+    assert_eq!(app.invoke(function, &event).await.json()["param"], "user_id");
 }
 
 #[tokio::test]
@@ -45,12 +41,12 @@ async fn links_and_locations_keep_the_stage() {
     let app = App::start().await;
     let (function, mut event) = app.post("/conversations?new=true").event();
     event["rawPath"] = json!("/prod/conversations");
-    let made = send(&app, function, &event).await;
+    let made = app.invoke(function, &event).await;
     assert!(made.headers["location"].starts_with("/prod/conversations/"), "{made:?}");
     app.conversation().await;
     let (function, mut event) = app.get("/users/ada/conversations?limit=1").event();
     event["rawPath"] = json!("/prod/users/ada/conversations");
-    assert!(send(&app, function, &event).await.next().unwrap().starts_with("/prod/users/ada/conversations?limit=1&cursor="));
+    assert!(app.invoke(function, &event).await.next().unwrap().starts_with("/prod/users/ada/conversations?limit=1&cursor="));
 }
 
 #[tokio::test]
@@ -59,7 +55,7 @@ async fn a_hand_written_event_may_have_only_decoded_parameters() {
     let (function, mut event) = app.post("/conversations").event();
     event.as_object_mut().unwrap().remove("rawQueryString");
     event["queryStringParameters"] = json!({"title": "a & b = 100%", "new": "true"});
-    let made = send(&app, function, &event).await;
+    let made = app.invoke(function, &event).await;
     assert_eq!((made.status, &made.json()["title"]), (201, &json!("a & b = 100%")));
 }
 
@@ -68,9 +64,9 @@ async fn bodies_that_are_no_text_are_refused() {
     let app = App::start().await;
     let (function, mut event) = app.post("/conversations").body("{}").base64().event();
     event["body"] = json!("!!!");
-    assert_eq!(send(&app, function, &event).await.json()["code"], "invalid_body");
+    assert_eq!(app.invoke(function, &event).await.json()["code"], "invalid_body");
     event["body"] = json!("/w==");
-    assert_eq!(send(&app, function, &event).await.json()["code"], "invalid_body");
+    assert_eq!(app.invoke(function, &event).await.json()["code"], "invalid_body");
 }
 
 #[tokio::test]
@@ -91,12 +87,24 @@ async fn media_types_are_compared_as_http_says() {
 async fn a_malformed_event_is_an_error_and_the_process_lives() {
     let app = App::start().await;
     let function = app.function("get-or-create-conversation");
-    for event in ["7", "\"x\"", r#"{"headers": 7}"#, r#"{"body": {"a": 1}}"#, r#"{"requestContext": 1}"#, "{", ""] {
+    let secret = json!("a secret in the wrong place");
+    for event in [
+        json!(7),
+        secret.clone(),
+        json!({"headers": secret}),
+        json!({"body": {"a": secret}}),
+        json!({"requestContext": {"authorizer": {"jwt": {"claims": secret}}}}),
+    ] {
+        let answer = app.invoke("get-or-create-conversation", &event).await;
+        assert_eq!((answer.status, &answer.json()["code"]), (400, &json!("invalid_body")), "{event}");
+    }
+    // What is no JSON, the runtime reports itself.
+    for event in ["{", "", r#"{"headers": "a secret in the"#] {
         assert!(function.invoke(event.to_owned()).await.is_err(), "{event}");
     }
-    let empty = Answer::read(&function.invoke("{}".to_owned()).await.unwrap());
-    assert_eq!(empty.status, 401);
+    assert_eq!(app.invoke("get-or-create-conversation", &json!({})).await.status, 401);
     app.post("/conversations").expect(201).await;
+    assert_eq!(function.log().matches("\"message\":\"request\"").count(), 7);
 }
 
 #[tokio::test]
@@ -105,7 +113,7 @@ async fn a_claim_of_another_type_is_no_identity() {
     let (function, mut event) = app.post("/conversations").event();
     for sub in [json!(7), json!(""), json!("a\nb"), json!(null)] {
         event["requestContext"]["authorizer"]["jwt"]["claims"]["sub"] = sub;
-        assert_eq!(send(&app, function, &event).await.status, 401);
+        assert_eq!(app.invoke(function, &event).await.status, 401);
     }
 }
 

@@ -58,6 +58,8 @@ async fn everything(app: &App) -> Vec<String> {
     rows
 }
 
+/// But for one thing, which the contract wants: who brings an id of his own, and another has it, is told that it is taken (409). Ids are
+/// UUIDs, which nobody guesses.
 #[tokio::test]
 async fn no_route_tells_another_users_things_from_missing_ones_or_touches_them() {
     let app = App::start().await;
@@ -76,12 +78,12 @@ async fn no_route_tells_another_users_things_from_missing_ones_or_touches_them()
                     None => call.send().await,
                 }
             };
-            let expected = if route.contains("{conversation_id}") {
-                404
-            } else if route.contains("{user_id}") {
-                403
-            } else {
-                continue;
+            let expected = match &**route {
+                route if route.contains("{conversation_id}") => 404,
+                route if route.contains("{user_id}") => 403,
+                // There is nothing in the path; what its body may name is below.
+                "/conversations" => continue,
+                route => panic!("what does the wrong user see at {route}?"),
             };
             for header in [None, Some(("if-match", "*")), Some(("if-match", "\"99\"")), Some(("if-none-match", "*"))] {
                 let others = as_bob("ada", &conversation, &message, header).await;
@@ -96,6 +98,22 @@ async fn no_route_tells_another_users_things_from_missing_ones_or_touches_them()
             assert!(statements.collect::<Vec<_>>().windows(2).all(|pair| pair[0] == pair[1]), "{method} {route}: {log}");
         }
     }
+    assert_eq!(everything(&app).await, before, "nothing was touched");
+
+    // For another user, who has one or who has none.
+    let [others, missing] = ["ada", "eve"].map(|user| app.post("/conversations").json(&json!({"user_id": user})).by("bob"));
+    let (others, missing) = (others.expect(403).await, missing.expect(403).await);
+    assert_eq!(visible(&others), visible(&missing));
+    assert_eq!(everything(&app).await, before, "nothing was touched");
+
+    // Another's message, under a conversation of one's own.
+    let own = app.post("/conversations").by("bob").expect(201).await.json()["id"].as_str().unwrap().to_owned();
+    let before = everything(&app).await;
+    let edit = async |message: &str| {
+        let path = format!("/conversations/{own}/messages/{message}");
+        app.patch(&path).json(&json!({"content": "mine?"})).by("bob").expect(404).await
+    };
+    assert_eq!(visible(&edit(&message).await), visible(&edit(&nobody[0]).await));
     assert_eq!(everything(&app).await, before, "nothing was touched");
 }
 

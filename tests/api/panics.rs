@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::support::{Answer, App, binary, project, start_binary, without_cargos_variables};
@@ -22,7 +23,11 @@ async fn costs_one_request(binary: &Path) {
     }
     // There is no second process that could answer.
     assert_eq!((send(Uuid::max()).await.status, function.process_ids().len()), (200, 1));
-    assert!(function.log().contains("asked to"), "the cause is in the log");
+    let log = function.log();
+    assert!(log.contains("examples/panics.rs:") && !log.contains("asked to"), "its place is in the log, its words are not: {log}");
+    let failed = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).find(|line| line["status"] == 500).unwrap();
+    assert_eq!((&failed["level"], &failed["caller"]), (&json!("ERROR"), &json!("user")), "{failed}");
+    assert_eq!(failed["conversation"]["id"], json!(Uuid::nil()), "{failed}");
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! `cargo dev --jwt`: what stands before the functions on AWS, an HTTP API with a JWT authorizer. It checks tokens of this machine's
-//! key, makes each request into the event that API Gateway makes of it, and hands that to the emulator.
+//! key, makes each request into the event that API Gateway makes of it, and hands that to the emulator. It is there to try identity
+//! with, and protects from nobody: any program on this machine may call the emulator itself, on a port of its own.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,6 +23,8 @@ use crate::tokens::Key;
 
 /// What API Gateway takes.
 const MAX_REQUEST_BYTES: usize = 10 << 20;
+/// How long it waits for a function.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 struct Gateway {
     key: Key,
@@ -38,7 +41,7 @@ pub async fn serve(port: u16, emulator_port: u16, key: Key) -> Result<()> {
         sleep(Duration::from_millis(20)).await;
     }
     let functions = format!("http://127.0.0.1:{emulator_port}/2015-03-31/functions");
-    let gateway = Gateway { key, functions, client: reqwest::Client::builder().no_proxy().build()? };
+    let gateway = Gateway { key, functions, client: reqwest::Client::builder().no_proxy().timeout(PATIENCE).build()? };
     let router = Router::new().fallback(answer).layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES)).with_state(Arc::new(gateway));
     Ok(axum::serve(TcpListener::bind(("127.0.0.1", port)).await?, router).await?)
 }
@@ -69,7 +72,7 @@ async fn answer(State(gateway): State<Arc<Gateway>>, method: Method, uri: Uri, h
     }
     gateway.invoke(function, &event).await.unwrap_or_else(|error| {
         eprintln!("{function} can't be invoked: {error:#}");
-        message(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error")
+        message(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable")
     })
 }
 

@@ -12,6 +12,6 @@ async fn main() -> ExitCode {
 
 async fn get_or_create_conversation(request: Request, database: Database) -> Result<Reply, Error> {
     let (conversation, created) = queries::get_or_create_conversation(&database, &request.new_conversation()?).await?;
-    let reply = Reply::created(created, &conversation)?.version(conversation.version);
+    let reply = Reply::created(created, &conversation)?.version(conversation.version).about(conversation.id);
     Ok(if created { reply.location(format!("{}/{}", request.own_path(), conversation.id)) } else { reply })
 }

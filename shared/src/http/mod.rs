@@ -13,6 +13,7 @@ use base64::Engine;
 use futures_util::FutureExt;
 use lambda_runtime::{LambdaEvent, service_fn};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::value::RawValue;
 use tokio::time::Instant;
 use tracing::{error, info};
 use uuid::Uuid;
@@ -23,7 +24,7 @@ pub use self::reply::Reply;
 use crate::auth::Caller;
 use crate::config::{AuthMode, Config};
 use crate::db::{Database, REQUEST_BUDGET};
-use crate::error::{Error, Fault, Invalid, Result};
+use crate::error::{Error, Fault, Invalid, Result, chain};
 use crate::log;
 use crate::models::{
     ContextFormat, ContextLimits, ConversationChange, Cursor, ETags, HistoryRange, MessageChange, NewConversation, NewMessage,
@@ -49,7 +50,7 @@ where
     let config = match Config::from_env() {
         Ok(config) => config,
         Err(error) => {
-            error!("{error}");
+            error!(cause = %error, "the function can't start");
             return ExitCode::FAILURE;
         }
     };
@@ -58,18 +59,22 @@ where
     let cold = AtomicBool::new(true);
     let function = std::env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default();
 
-    let served = lambda_runtime::run(service_fn(async |event: LambdaEvent<Event>| {
+    // Raw: what is no event is a request that is refused here, and not one that the runtime quotes in the log.
+    let served = lambda_runtime::run(service_fn(async |event: LambdaEvent<Box<RawValue>>| {
         let started = Instant::now();
-        let (event, context) = event.into_parts();
-        let route = event.route().is_some().then(|| event.route_key.clone()).flatten();
-        let database = database.until(started + budget(context.deadline));
-        let answer = AssertUnwindSafe(answer(&handler, event, &config.auth, database.clone()));
-        let (outcome, caller, conversation_id) = answer.catch_unwind().await.unwrap_or_else(|_panic| {
-            // Where, the log has been told already.
-            (Err(Error::Internal("the handler panicked".into())), "unknown", None)
-        });
-        let usage = database.usage();
         let cold_start = cold.swap(false, Ordering::Relaxed);
+        if cold_start {
+            // From now on there is something that it could quote.
+            log::hide_the_words_of_panics();
+        }
+        let (event, context) = event.into_parts();
+        let database = database.until(started + budget(context.deadline));
+        let mut subject = Subject::default();
+        let answer = AssertUnwindSafe(answer(&handler, &event, &config.auth, database.clone(), &mut subject));
+        // Where it panicked, the log has been told already.
+        let outcome = answer.catch_unwind().await.unwrap_or_else(|_panic| Err(Error::Internal("the handler panicked".into())));
+        let usage = database.usage();
+        let Subject { route, caller, conversation_id } = subject;
         // A macro, because an event's level is part of its static description.
         macro_rules! log {
             ($level:ident, $reply:expr, $($problem:tt)*) => {
@@ -83,7 +88,7 @@ where
                     db.connects = usage.connects(),
                     cold_start,
                     caller,
-                    conversation.id = conversation_id.map(tracing::field::display),
+                    conversation.id = $reply.conversation_id().or(conversation_id).map(tracing::field::display),
                     $($problem)*
                     "request"
                 )
@@ -109,30 +114,38 @@ where
     match served.await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            error!(error = &*error as &dyn std::error::Error, "the Lambda runtime failed");
+            error!(cause = chain(&*error), "the Lambda runtime failed");
             ExitCode::FAILURE
         }
     }
 }
 
-/// The handler's answer, and what the log says of who asked for what.
-async fn answer<H, F>(handler: &H, event: Event, auth: &AuthMode, database: Database) -> (Result<Reply>, &'static str, Option<Uuid>)
+/// What the log says of who asked for what, as far as it was found out.
+struct Subject {
+    route: Option<String>,
+    caller: &'static str,
+    conversation_id: Option<Uuid>,
+}
+
+impl Default for Subject {
+    fn default() -> Self {
+        Self { route: None, caller: "nobody", conversation_id: None }
+    }
+}
+
+async fn answer<H, F>(handler: &H, event: &RawValue, auth: &AuthMode, database: Database, subject: &mut Subject) -> Result<Reply>
 where
     H: Fn(Request, Database) -> F,
     F: Future<Output = Result<Reply>>,
 {
-    let caller = match Caller::identify(event.claims(), auth) {
-        Ok(caller) => caller,
-        Err(error) => return (Err(error), "nobody", None),
-    };
-    let kind = caller.kind();
-    match Request::new(event, caller) {
-        Ok(request) => {
-            let conversation_id = request.conversation_id().ok();
-            (handler(request, database).await, kind, conversation_id)
-        }
-        Err(error) => (Err(error), kind, None),
-    }
+    let event: Event = serde_json::from_str(event.get())
+        .map_err(|_| Invalid::new(Fault::Body, "the event is not one of an HTTP API with payload format 2.0"))?;
+    subject.route = event.route().is_some().then(|| event.route_key.clone()).flatten();
+    let caller = Caller::identify(event.claims(), auth)?;
+    subject.caller = caller.kind();
+    let request = Request::new(event, caller)?;
+    subject.conversation_id = request.conversation_id().ok();
+    handler(request, database).await
 }
 
 /// For the log: milliseconds, to the microsecond.

@@ -6,6 +6,7 @@ use lambda_http::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, L
 use lambda_http::http::{HeaderValue, StatusCode};
 use serde::Serialize;
 use tracing::error;
+use uuid::Uuid;
 
 use crate::error::{Error, Result};
 use crate::models::Version;
@@ -19,11 +20,12 @@ pub struct Reply {
     status: StatusCode,
     headers: Vec<(HeaderName, String)>,
     body: Vec<u8>,
+    conversation_id: Option<Uuid>,
 }
 
 impl Reply {
     fn new(status: StatusCode, body: Vec<u8>) -> Self {
-        Self { status, headers: Vec::new(), body }
+        Self { status, headers: Vec::new(), body, conversation_id: None }
     }
 
     /// A value as JSON.
@@ -102,6 +104,17 @@ impl Reply {
     #[must_use]
     pub fn location(self, path: impl Into<String>) -> Self {
         self.with(LOCATION, path)
+    }
+
+    /// The conversation that this is about, for the log, where the path does not say it.
+    #[must_use]
+    pub fn about(mut self, conversation_id: Uuid) -> Self {
+        self.conversation_id = Some(conversation_id);
+        self
+    }
+
+    pub(super) fn conversation_id(&self) -> Option<Uuid> {
+        self.conversation_id
     }
 
     /// Says that everything was stored already, if it was.

@@ -81,11 +81,7 @@ impl<'a> Call<'a> {
     pub async fn send(self) -> Answer {
         let call = self.header("authorization", format!("Bearer {TOKEN}"));
         let (function, event) = call.event();
-        call.app.remember(&call.request);
-        match call.app.function(function).invoke(event.to_string()).await {
-            Ok(response) => Answer::read(&response),
-            Err(error) => panic!("{function} reported {error}"),
-        }
+        call.app.invoke(function, &event).await
     }
 
     /// Sends it, and wants this status.

@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, OnceLock};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 use tokio_postgres::Client;
 use uuid::Uuid;
-use xtask::http_api::HttpRequest;
 use xtask::pgbouncer::PgBouncer;
 use xtask::postgres::Server;
 
@@ -185,20 +186,47 @@ impl App {
         functions.entry(name.to_owned()).or_insert_with(|| start_function(name, self.instances, &self.environment)).clone()
     }
 
-    /// Remembers what this request says, to look for it in the logs.
-    fn remember(&self, request: &HttpRequest) {
-        let body = request.body.as_deref().and_then(|body| serde_json::from_str(body).ok());
+    /// Hands an event to a function, and waits for its answer.
+    pub async fn invoke(&self, function: &str, event: &Value) -> Answer {
+        self.remember(event);
+        match self.function(function).invoke(event.to_string()).await {
+            Ok(response) => Answer::read(&response),
+            Err(error) => panic!("{function} reported {error}"),
+        }
+    }
+
+    /// Remembers what this event says, to look for it in the logs.
+    fn remember(&self, event: &Value) {
+        let mut left = vec![event.clone()];
+        let text = |member: &str| event[member].as_str().unwrap_or_default();
+        if let Ok(bytes) = STANDARD.decode(text("body")) {
+            left.push(String::from_utf8_lossy(&bytes).into_owned().into());
+        }
+        left.extend(text("rawPath").split('/').map(Value::from));
+        left.extend(
+            text("rawQueryString")
+                .split(['&', '='])
+                .map(|part| percent_decode_str(&part.replace('+', " ")).decode_utf8_lossy().into_owned().into()),
+        );
         let mut said = self.said.lock().unwrap();
-        let mut left = vec![body.unwrap_or_default()];
-        left.extend(query_values(&request.query));
         while let Some(value) = left.pop() {
             match value {
-                // Shorter ones may be words of ours, and ids of conversations are what a log is searched for.
-                Value::String(text) if text.len() >= 12 && Uuid::parse_str(&text).is_err() && said.len() < 10_000 => {
-                    said.insert(text);
+                Value::String(text) => {
+                    // Shorter ones may be words of ours, and ids of conversations and routes are what a log is searched for.
+                    let ours = Uuid::parse_str(&text).is_ok() || ROUTES.keys().any(|route| route.contains(&text));
+                    match serde_json::from_str(&text) {
+                        Ok(inner @ (Value::Object(_) | Value::Array(_))) => left.push(inner),
+                        _ if text.len() < 12 || ours => {}
+                        _ => drop(said.insert(text)),
+                    }
                 }
                 Value::Array(values) => left.extend(values),
-                Value::Object(members) => left.extend(members.into_iter().map(|(_, value)| value)),
+                Value::Object(members) => {
+                    // Those two are logged, and they are API Gateway's own words.
+                    let secret = |name: &String| name != "routeKey" && name != "x-amzn-trace-id";
+                    said.extend(members.keys().filter(|name| name.len() >= 24).cloned());
+                    left.extend(members.into_iter().filter(|(name, _)| secret(name)).map(|(_, value)| value));
+                }
                 _ => {}
             }
         }
@@ -240,12 +268,6 @@ impl Drop for App {
             }
         }
     }
-}
-
-/// The values of a query string.
-fn query_values(query: &str) -> impl Iterator<Item = Value> {
-    let decode = |text: &str| percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned();
-    query.split('&').filter_map(|pair| pair.split_once('=')).map(move |(_, value)| Value::from(decode(value)))
 }
 
 /// A server of a test's own, that may stop and crash: what it has acknowledged is on the disk.

@@ -1,5 +1,6 @@
 //! The developer's tool, as a library: what `cargo dev` and `cargo xtask …` do, and the local Postgres that the tests share with them.
 
+pub mod bench;
 pub mod database;
 pub mod dev;
 pub mod directories;

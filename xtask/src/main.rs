@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use xtask::{dev, migrations, tokens, transcripts};
+use xtask::{bench, dev, migrations, tokens, transcripts};
 
 /// Scrollback's developer tool.
 #[derive(Parser)]
@@ -11,6 +11,8 @@ use xtask::{dev, migrations, tokens, transcripts};
 enum Command {
     /// Runs the whole API on this machine, with a Postgres of its own, until Ctrl-C. `cargo dev` for short.
     Dev(dev::Options),
+    /// Measures the functions as they ship against what they can't be faster than: latency, CPU, memory, size, growth.
+    Bench(bench::Options),
     /// Brings a database's schema up to date, and sets the password of the functions' role where `FUNCTIONS_PASSWORD` is set.
     Migrate(migrations::Options),
     /// Prints a token for `cargo dev --jwt`.
@@ -22,6 +24,7 @@ enum Command {
 #[tokio::main]
 async fn main() -> ExitCode {
     let result = match Command::parse() {
+        Command::Bench(options) => bench::run(options).await,
         Command::Dev(options) => dev::run(options).await,
         Command::Migrate(options) => migrations::run(options).await,
         Command::Token(options) => tokens::run(&options),

@@ -92,6 +92,16 @@ impl Server {
         &self.ca_file
     }
 
+    /// Its certificate and the key to it, in PEM: who has both can stand in for it.
+    ///
+    /// # Errors
+    /// They can't be read.
+    pub fn identity(&self) -> Result<(Vec<u8>, Vec<u8>)> {
+        let read =
+            |name| std::fs::read(self.ca_file.with_file_name(name)).with_context(|| format!("cannot read the server's {name}"));
+        Ok((read(certificates::SERVER_CERTIFICATE)?, read(certificates::SERVER_KEY)?))
+    }
+
     /// What it has said since its start.
     #[must_use]
     pub fn log_file(&self) -> PathBuf {

@@ -115,9 +115,10 @@ pub async fn get_chat_history(
         return Ok(History { messages: None, more: false, version });
     }
     let mut messages = Vec::with_capacity(rows.len());
-    for row in &rows {
-        if get::<Option<i64>>(row, 1)?.is_some() {
-            messages.push(rows::message(row, 1, conversation_id)?);
+    // A row is let go when it has been read: a page is held once and not twice.
+    for row in rows {
+        if get::<Option<i64>>(&row, 1)?.is_some() {
+            messages.push(rows::message(&row, 1, conversation_id)?);
         }
     }
     // They come in this order, which costs nothing to see; but of a join's rows nobody promises one.

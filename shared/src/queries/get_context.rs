@@ -62,11 +62,11 @@ pub async fn get_context(
     }
     let stored: i64 = get(first, 1)?;
     let (mut pinned, mut newest_of_user, mut newest) = (Vec::new(), None, Vec::new());
-    for row in &rows {
-        match get(row, 2)? {
-            Some(0) => pinned.push(rows::message(row, 3, conversation_id)?),
-            Some(1) => newest_of_user = Some(rows::message(row, 3, conversation_id)?),
-            Some(_) => newest.push(rows::message(row, 3, conversation_id)?),
+    for row in rows {
+        match get(&row, 2)? {
+            Some(0) => pinned.push(rows::message(&row, 3, conversation_id)?),
+            Some(1) => newest_of_user = Some(rows::message(&row, 3, conversation_id)?),
+            Some(_) => newest.push(rows::message(&row, 3, conversation_id)?),
             None::<i32> => {}
         }
     }

@@ -1,0 +1,125 @@
+//! Warm requests: latency, CPU and memory against an echo and the raw statement; and how fast writers take turns.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use super::figures::{Figure, median, milliseconds};
+use super::subjects::Endpoint;
+use super::{Bench, fill, process};
+use crate::progress;
+
+/// Writers at once.
+const WRITERS: usize = 8;
+
+/// What is measured of one program: the time of each call, and the CPU of all.
+#[derive(Default)]
+struct Samples {
+    times: Vec<f64>,
+    cpu: Option<Duration>,
+}
+
+impl Samples {
+    /// Takes a turn.
+    fn take(&mut self, process_id: u32, turn: impl FnOnce() -> Result<Vec<f64>>) -> Result<()> {
+        let before = process::cpu(process_id);
+        self.times.extend(turn()?);
+        let taken = process::cpu(process_id).zip(before).map(|(after, before)| after.saturating_sub(before));
+        self.cpu = taken.map(|taken| taken + self.cpu.unwrap_or_default());
+        Ok(())
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a number of calls")]
+    fn cpu_per_call(&self) -> Option<f64> {
+        Some(milliseconds(self.cpu?) / self.times.len() as f64)
+    }
+
+    fn p50(&mut self) -> f64 {
+        median(&mut self.times)
+    }
+}
+
+pub(super) async fn measure(bench: &mut Bench, database: &str) -> Result<()> {
+    let _step = progress::step("warm requests");
+    let superuser = bench.connect(database).await?;
+    let (conversation, user) = fill::sample(&superuser, 1).await?.remove(0);
+    let mut rows: [Vec<Figure>; 4] = Default::default();
+    for endpoint in Endpoint::ALL {
+        let event = endpoint.event(conversation, &user)?;
+        let statement = bench.statement(endpoint, &event, database).await?;
+        let (echo, mut client, function) = (bench.subjects.echo()?, bench.client(database)?, bench.function(endpoint, database)?);
+        let [mut echoes, mut statements, mut requests, mut backends] = <[Samples; 4]>::default();
+        let calls = bench.scale.calls;
+        let many = |call: &dyn Fn() -> Result<Duration>| (0..calls).map(|_| Ok(milliseconds(call()?))).collect::<Result<Vec<_>>>();
+        function.call(&event.bytes())?;
+        // The one that came last.
+        let backends_of_ours = "select pid from pg_stat_activity
+            where datname = current_database() and application_name = 'scrollback' and pid <> pg_backend_pid()
+            order by backend_start desc";
+        let backend = superuser.query_typed(backends_of_ours, &[]).await?;
+        let backend = backend.first().context("the function is connected")?.try_get::<_, i32>(0)?.unsigned_abs();
+        for round in 0..=bench.scale.rounds {
+            echoes.take(echo.process_id(), || many(&|| echo.call(&event.bytes())))?;
+            statements.take(client.process_id(), || client.run(&statement, calls))?;
+            backends.take(backend, || {
+                requests.take(function.process_id(), || many(&|| function.call(&event.bytes())))?;
+                Ok(vec![0.0; calls])
+            })?;
+            if round == 0 {
+                // That was to warm up.
+                [echoes, statements, requests, backends] = Default::default();
+            }
+        }
+        let floor = echoes.p50() + statements.p50();
+        rows[0].push(Figure::new("warm p50", endpoint.name(), requests.p50(), "ms").within(1.25, floor));
+        rows[0].push(Figure::new("warm p50", format!("{}: echo", endpoint.name()), echoes.p50(), "ms"));
+        rows[0].push(Figure::new("warm p50", format!("{}: statement", endpoint.name()), statements.p50(), "ms"));
+        if let (Some(echo), Some(client), Some(function)) =
+            (echoes.cpu_per_call(), statements.cpu_per_call(), requests.cpu_per_call())
+        {
+            rows[1].push(Figure::new("warm CPU a request", endpoint.name(), function, "ms").within(1.5, echo + client));
+        }
+        if let Some(cpu) = backends.cpu_per_call() {
+            rows[2].push(Figure::new("the server's CPU a statement", endpoint.name(), cpu, "ms"));
+        }
+        if let Some((echo, function)) = process::peak_memory(echo.process_id()).zip(process::peak_memory(function.process_id())) {
+            let figure = Figure::new("peak memory", endpoint.name(), function, "MB").over(echo);
+            rows[3].push(figure.at_most(echo + 6.0, "≤ echo + 6 MB"));
+        }
+    }
+    rows.into_iter().flatten().for_each(|figure| bench.figures.add(figure));
+    Ok(())
+}
+
+/// How many messages a second one conversation takes, whose writers wait for each other, against as many conversations as writers.
+pub(super) async fn busy_conversation(bench: &mut Bench, database: &str) -> Result<()> {
+    let _step = progress::step("one busy conversation");
+    let superuser = bench.connect(database).await?;
+    let conversations = fill::sample(&superuser, i64::try_from(WRITERS)?).await?;
+    let appends = bench.scale.calls * 20;
+    for (name, writers, spread) in [
+        ("1 writer".to_owned(), 1, false),
+        (format!("{WRITERS} writers, one conversation"), WRITERS, false),
+        (format!("{WRITERS} writers, {WRITERS} conversations"), WRITERS, true),
+    ] {
+        let mut clients = Vec::new();
+        for index in 0..writers {
+            let (conversation, user) = &conversations[if spread { index } else { 0 }];
+            let event = Endpoint::Append.event(*conversation, user)?;
+            clients.push((bench.client(database)?, bench.statement(Endpoint::Append, &event, database).await?));
+        }
+        for (client, statement) in &mut clients {
+            client.run(statement, 10)?;
+        }
+        let started = Instant::now();
+        std::thread::scope(|scope| {
+            let run = |(client, statement): &mut (super::statement::Client, _)| client.run(statement, appends).map(drop);
+            let threads: Vec<_> = clients.iter_mut().map(|client| scope.spawn(move || run(client))).collect();
+            threads.into_iter().try_for_each(|thread| thread.join().expect("a writer does not panic"))
+        })?;
+        #[expect(clippy::cast_precision_loss, reason = "a number of calls")]
+        let rate = (writers * appends) as f64 / started.elapsed().as_secs_f64();
+        bench.figures.add(Figure::new("appends a second, raw statement", name, rate, ""));
+    }
+    Ok(())
+}

@@ -1,7 +1,7 @@
 //! What no client should send and no gateway should hand over, by the thousand: a client's mistakes are never a 5xx, a gateway's never
 //! the end of the process.
 //!
-//! More of it: `CASES=2000 cargo test -p tests malformed`
+//! More of it: `CASES=1000 cargo test -p tests malformed`
 
 use std::collections::BTreeMap;
 

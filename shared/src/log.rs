@@ -10,7 +10,8 @@ use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id};
-use tracing::{Event, Subscriber, error};
+use tracing::{Event, Level, Subscriber, error};
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -26,7 +27,15 @@ pub(crate) fn start() {
     };
     let json = variable("AWS_LAMBDA_LOG_FORMAT").is_some_and(|format| format.eq_ignore_ascii_case("json"));
     // It fails where there is a subscriber already, and then that one does it.
-    let _ = tracing_subscriber::registry().with(level).with(Lines { json, output: std::io::stdout }).try_init();
+    let lines = Lines { json, output: std::io::stdout };
+    // Of others only what has failed, unless somebody wants to know everything: the runtime warns of what the emulator tells it.
+    let ours = filter_fn(move |metadata| {
+        metadata.is_span()
+            || metadata.target().starts_with("shared")
+            || *metadata.level() == Level::ERROR
+            || level > LevelFilter::INFO
+    });
+    let _ = tracing_subscriber::registry().with(level).with(lines.with_filter(ours)).try_init();
 }
 
 /// From now on, of a panic the log says where it was, and nobody says its words: a slice of a string that fails quotes the string.

@@ -6,10 +6,14 @@ use std::time::Duration;
 
 use reqwest::{Client, Method, Response};
 use serde_json::{Value, json};
+use tokio::sync::Mutex;
 use uuid::Uuid;
 use xtask::tokens::Key;
 
 use crate::support::{App, ROUTES, binary, project, without_cargos_variables};
+
+/// One emulator at a time: each runs two dozen cargos.
+static TURN: Mutex<()> = Mutex::const_new(());
 
 /// `cargo dev` on a free port and the app's database.
 struct Dev {
@@ -76,6 +80,7 @@ fn processes_of(database: &str) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cargo_dev_serves_the_whole_api_and_leaves_nothing_behind() {
+    let _turn = TURN.lock().await;
     let app = App::start().await;
     let dev = tokio::task::block_in_place(|| Dev::start(&app, &[]));
 
@@ -94,6 +99,7 @@ async fn cargo_dev_serves_the_whole_api_and_leaves_nothing_behind() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cargo_dev_with_tokens_serves_each_user_their_own() {
+    let _turn = TURN.lock().await;
     let app = App::start().await;
     let dev = tokio::task::block_in_place(|| Dev::start(&app, &["--jwt"]));
     the_curls_that_it_prints_work(&dev).await;

@@ -21,7 +21,9 @@ use crate::{directories, migrations};
 const DATABASE: &str = "scrollback";
 
 /// How long a function may take to answer for the first time. It has been built by then.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_mins(1);
+/// How long one answer is waited for.
+const PROBE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// `cargo dev`
 #[derive(clap::Args)]
@@ -193,7 +195,7 @@ async fn build() -> Result<()> {
 async fn wait_until_ready(address: &str, token: Option<String>) -> Result<()> {
     let bearer = token.map(|token| format!("Bearer {token}").parse()).transpose()?;
     let headers = bearer.map(|bearer| (reqwest::header::AUTHORIZATION, bearer)).into_iter().collect();
-    let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).default_headers(headers).build()?;
+    let client = reqwest::Client::builder().no_proxy().timeout(PROBE_PATIENCE).default_headers(headers).build()?;
     let mut probes = JoinSet::new();
     for (path, methods) in &*ROUTES {
         for (method, function) in methods {
@@ -215,8 +217,8 @@ async fn probe(client: reqwest::Client, method: reqwest::Method, url: String, fu
                 bail!("{function} answers {} to {method} {url}; its log is above", response.status())
             }
             Ok(_) => return Ok(()),
-            // The emulator itself needs a moment to listen.
-            Err(error) if error.is_connect() && start.elapsed() < PATIENCE => tokio::time::sleep(Duration::from_millis(50)).await,
+            // The emulator itself needs a moment to listen, and on a busy machine forgets a request now and then.
+            Err(_) if start.elapsed() < PATIENCE => tokio::time::sleep(Duration::from_millis(50)).await,
             Err(_) => bail!("{function} does not answer {method} {url}; its log is above"),
         }
     }

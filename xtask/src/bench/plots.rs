@@ -47,7 +47,7 @@ fn cold_start(figures: &Figures) -> Option<String> {
     ours.extend(connection);
     ours.push(rest);
     let echo = vec![spawn, echo_init - spawn, 0.0, 0.0, 0.0, 0.0, echo_first - echo_init];
-    let floor = vec![spawn, echo_init - spawn, 0.0, connection[1], connection[2], connection[3], echo_first - echo_init];
+    let floor = vec![spawn, echo_init - spawn, connection[0], connection[1], connection[2], connection[3], echo_first - echo_init];
     let parts =
         ["spawn", "init: to the first poll", "TLS connector", "TCP and TLS", "authentication", "statement", "event and response"];
     let bars = [(name.to_owned(), ours), ("its floor: echo and connection".to_owned(), floor), ("echo".to_owned(), echo)];

@@ -24,8 +24,9 @@ pub(super) struct Statement {
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Job<'a> {
-    Statement(&'a Statement, usize),
-    Connect(&'a Statement),
+    Prepare(&'a Statement),
+    Run(usize),
+    Connect,
 }
 
 /// The running program. Dropping it ends it.
@@ -50,27 +51,31 @@ impl Client {
         Ok(Self { process, jobs, times, spawn: started.elapsed() })
     }
 
-    /// The times in ms of so many runs on a connection that it keeps.
-    pub(super) fn run(&mut self, statement: &Statement, times: usize) -> Result<Vec<f64>> {
-        self.order(&Job::Statement(statement, times))
+    /// From now on this statement.
+    pub(super) fn prepare(&mut self, statement: &Statement) -> Result<()> {
+        self.order(&Job::Prepare(statement))
+    }
+
+    /// The times in ms of so many runs on a connection that it keeps, and last the CPU time that they took together.
+    pub(super) fn run(&mut self, times: usize) -> Result<Vec<f64>> {
+        self.order(&Job::Run(times))?;
+        self.read()
     }
 
     /// The times in ms of the parts of a cold start: TLS connector, TCP and TLS, authentication, statement.
-    pub(super) fn connect(&mut self, statement: &Statement) -> Result<Vec<f64>> {
-        self.order(&Job::Connect(statement))
+    pub(super) fn connect(&mut self) -> Result<Vec<f64>> {
+        self.order(&Job::Connect)?;
+        self.read()
     }
 
-    fn order(&mut self, job: &Job<'_>) -> Result<Vec<f64>> {
-        let mut line = serde_json::to_string(job)?;
-        line.push('\n');
-        self.jobs.write_all(line.as_bytes())?;
-        line.clear();
+    fn order(&mut self, job: &Job<'_>) -> Result<()> {
+        Ok(writeln!(self.jobs, "{}", serde_json::to_string(job)?)?)
+    }
+
+    fn read(&mut self) -> Result<Vec<f64>> {
+        let mut line = String::new();
         self.times.read_line(&mut line)?;
         serde_json::from_str(&line).context("floor-statement fails, as it says above")
-    }
-
-    pub(super) fn process_id(&self) -> u32 {
-        self.process.id()
     }
 }
 

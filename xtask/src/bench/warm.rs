@@ -12,26 +12,22 @@ use crate::progress;
 /// Writers at once.
 const WRITERS: usize = 8;
 
-/// What is measured of one program: the time of each call, and the CPU of all.
+/// What is measured of one program: the time of each call, and the CPU of all, in ms.
 #[derive(Default)]
 struct Samples {
     times: Vec<f64>,
-    cpu: Option<Duration>,
+    cpu: Option<f64>,
 }
 
 impl Samples {
-    /// Takes a turn.
-    fn take(&mut self, process_id: u32, turn: impl FnOnce() -> Result<Vec<f64>>) -> Result<()> {
-        let before = process::cpu(process_id);
-        self.times.extend(turn()?);
-        let taken = process::cpu(process_id).zip(before).map(|(after, before)| after.saturating_sub(before));
-        self.cpu = taken.map(|taken| taken + self.cpu.unwrap_or_default());
-        Ok(())
+    fn add(&mut self, time: f64, cpu: Option<f64>) {
+        self.times.push(time);
+        self.cpu = cpu.map(|cpu| cpu + self.cpu.unwrap_or_default());
     }
 
     #[expect(clippy::cast_precision_loss, reason = "a number of calls")]
     fn cpu_per_call(&self) -> Option<f64> {
-        Some(milliseconds(self.cpu?) / self.times.len() as f64)
+        Some(self.cpu? / self.times.len() as f64)
     }
 
     fn p50(&mut self) -> f64 {
@@ -49,8 +45,6 @@ pub(super) async fn measure(bench: &mut Bench, database: &str) -> Result<()> {
         let statement = bench.statement(endpoint, &event, database).await?;
         let (echo, mut client, function) = (bench.subjects.echo()?, bench.client(database)?, bench.function(endpoint, database)?);
         let [mut echoes, mut statements, mut requests, mut backends] = <[Samples; 4]>::default();
-        let calls = bench.scale.calls;
-        let many = |call: &dyn Fn() -> Result<Duration>| (0..calls).map(|_| Ok(milliseconds(call()?))).collect::<Result<Vec<_>>>();
         function.call(&event.bytes())?;
         // The one that came last.
         let backends_of_ours = "select pid from pg_stat_activity
@@ -58,15 +52,19 @@ pub(super) async fn measure(bench: &mut Bench, database: &str) -> Result<()> {
             order by backend_start desc";
         let backend = superuser.query_typed(backends_of_ours, &[]).await?;
         let backend = backend.first().context("the function is connected")?.try_get::<_, i32>(0)?.unsigned_abs();
-        for round in 0..=bench.scale.rounds {
-            echoes.take(echo.process_id(), || many(&|| echo.call(&event.bytes())))?;
-            statements.take(client.process_id(), || client.run(&statement, calls))?;
-            backends.take(backend, || {
-                requests.take(function.process_id(), || many(&|| function.call(&event.bytes())))?;
-                Ok(vec![0.0; calls])
-            })?;
-            if round == 0 {
-                // That was to warm up.
+        client.prepare(&statement)?;
+        let warm_up = bench.scale.calls;
+        // In turns, call by call: each finds the caches as the others have left them. In a loop of its own, a statement is faster.
+        for turn in 0..warm_up + bench.scale.rounds * bench.scale.calls {
+            let (time, cpu) = measured(echo.process_id(), || echo.call(&event.bytes()))?;
+            echoes.add(time, cpu);
+            let times = client.run(1)?;
+            statements.add(times[0], cpu.map(|_| times[1]));
+            let before = process::cpu(backend);
+            let (time, cpu) = measured(function.process_id(), || function.call(&event.bytes()))?;
+            requests.add(time, cpu);
+            backends.add(0.0, process::cpu(backend).zip(before).map(|(after, before)| milliseconds(after.saturating_sub(before))));
+            if turn + 1 == warm_up {
                 [echoes, statements, requests, backends] = Default::default();
             }
         }
@@ -91,6 +89,14 @@ pub(super) async fn measure(bench: &mut Bench, database: &str) -> Result<()> {
     Ok(())
 }
 
+/// A call's time, and the CPU that a process has taken meanwhile.
+fn measured(process_id: u32, call: impl FnOnce() -> Result<Duration>) -> Result<(f64, Option<f64>)> {
+    let before = process::cpu(process_id);
+    let time = milliseconds(call()?);
+    let cpu = process::cpu(process_id).zip(before).map(|(after, before)| milliseconds(after.saturating_sub(before)));
+    Ok((time, cpu))
+}
+
 /// How many messages a second one conversation takes, whose writers wait for each other, against as many conversations as writers.
 pub(super) async fn busy_conversation(bench: &mut Bench, database: &str) -> Result<()> {
     let _step = progress::step("one busy conversation");
@@ -106,15 +112,14 @@ pub(super) async fn busy_conversation(bench: &mut Bench, database: &str) -> Resu
         for index in 0..writers {
             let (conversation, user) = &conversations[if spread { index } else { 0 }];
             let event = Endpoint::Append.event(*conversation, user)?;
-            clients.push((bench.client(database)?, bench.statement(Endpoint::Append, &event, database).await?));
-        }
-        for (client, statement) in &mut clients {
-            client.run(statement, 10)?;
+            let mut client = bench.client(database)?;
+            client.prepare(&bench.statement(Endpoint::Append, &event, database).await?)?;
+            client.run(10)?;
+            clients.push(client);
         }
         let started = Instant::now();
         std::thread::scope(|scope| {
-            let run = |(client, statement): &mut (super::statement::Client, _)| client.run(statement, appends).map(drop);
-            let threads: Vec<_> = clients.iter_mut().map(|client| scope.spawn(move || run(client))).collect();
+            let threads: Vec<_> = clients.iter_mut().map(|client| scope.spawn(move || client.run(appends).map(drop))).collect();
             threads.into_iter().try_for_each(|thread| thread.join().expect("a writer does not panic"))
         })?;
         #[expect(clippy::cast_precision_loss, reason = "a number of calls")]

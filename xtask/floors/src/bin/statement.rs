@@ -1,6 +1,6 @@
 //! The least that a statement can cost: plain tokio-postgres on one warm TLS connection, and what it takes to open one.
 //!
-//! Says `ready` when it runs. Then each line of standard input is a [`Job`], and is answered by a line: a JSON array of times in ms.
+//! Says `ready` when it runs. Then each line of standard input is a [`Job`], and is answered by a line: a JSON array of milliseconds.
 //! The database's URL is `DATABASE_URL`.
 
 use std::error::Error;
@@ -26,10 +26,12 @@ type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Job {
-    /// Each time is one run of the statement.
-    Statement(Statement, usize),
+    /// The statement that is run from now on.
+    Prepare(Statement),
+    /// So many runs of it. The times are one a run, and last the CPU time of all.
+    Run(usize),
     /// The times are of the parts of one cold start: the TLS connector, TCP and TLS, authentication, and the statement.
-    Connect(Statement),
+    Connect,
 }
 
 /// A statement as a function has sent it.
@@ -47,31 +49,41 @@ async fn main() -> Outcome<()> {
     println!("ready");
     let url = std::env::var("DATABASE_URL")?;
     let config = shared::config::database("DATABASE_URL", &url)?;
-    let mut warm = None;
+    let (mut warm, mut prepared) = (None, None);
     for line in std::io::stdin().lock().lines() {
-        let times = match serde_json::from_str(&line?)? {
-            Job::Statement(statement, times) => {
-                let client = match &warm {
-                    Some(client) => client,
-                    None => warm.insert(connect(&config).await?.0),
-                };
-                let mut taken = Vec::with_capacity(times);
-                for _ in 0..times {
-                    taken.push(run(client, &statement).await?);
-                }
-                taken
+        let job = serde_json::from_str(&line?)?;
+        if let Job::Prepare(statement) = job {
+            prepared = Some(statement);
+            continue;
+        }
+        let statement = prepared.as_ref().ok_or("a statement comes first")?;
+        let times = if let Job::Run(times) = job {
+            let client = match &warm {
+                Some(client) => client,
+                None => warm.insert(connect(&config).await?.0),
+            };
+            let mut taken = Vec::with_capacity(times + 1);
+            let before = cpu()?;
+            for _ in 0..times {
+                taken.push(run(client, statement).await?);
             }
-            Job::Connect(statement) => {
-                let (client, mut parts) = connect(&config).await?;
-                parts.push(run(&client, &statement).await?);
-                parts
-            }
+            taken.push(cpu()?.saturating_sub(before));
+            taken
+        } else {
+            let (client, mut parts) = connect(&config).await?;
+            parts.push(run(&client, statement).await?);
+            parts
         };
         let times: Vec<f64> = times.iter().map(|time| time.as_secs_f64() * 1e3).collect();
         println!("{}", serde_json::to_string(&times)?);
         std::io::stdout().flush()?;
     }
     Ok(())
+}
+
+/// The CPU time that this process has taken.
+fn cpu() -> Outcome<Duration> {
+    Ok(nix::time::ClockId::CLOCK_PROCESS_CPUTIME_ID.now()?.into())
 }
 
 async fn run(client: &Client, statement: &Statement) -> Outcome<Duration> {

@@ -260,6 +260,8 @@ fn damage(event: &mut Value, runner: &mut TestRunner) {
         if !down || !members[&name].is_object() {
             let other = any_json().new_tree(runner).unwrap().current();
             match (runner.rng().random_range(0..3), serde_json::from_str(&other)) {
+                // API Gateway's own, and in the log.
+                _ if name == "routeKey" => members.remove(&name),
                 (1, Ok(other)) => members.insert(name, other),
                 (2, _) => members.insert(name, Value::String(any_text().new_tree(runner).unwrap().current())),
                 _ => members.remove(&name),

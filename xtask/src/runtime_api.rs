@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path as FilePath, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -118,7 +118,25 @@ impl Function {
     /// What its processes have written so far.
     #[must_use]
     pub fn log(&self) -> String {
-        String::from_utf8_lossy(&std::fs::read(&self.0.log).unwrap_or_default()).into_owned()
+        self.log_after(0)
+    }
+
+    /// How many bytes its processes have written so far.
+    #[must_use]
+    pub fn log_size(&self) -> u64 {
+        std::fs::metadata(&self.0.log).map_or(0, |log| log.len())
+    }
+
+    /// What its processes have written behind so many bytes.
+    #[must_use]
+    pub fn log_after(&self, bytes: u64) -> String {
+        let mut written = Vec::new();
+        // A log that can't be read is an empty one, which no test takes for a good one.
+        let _ = File::open(&self.0.log).and_then(|mut log| {
+            log.seek(SeekFrom::Start(bytes))?;
+            log.read_to_end(&mut written)
+        });
+        String::from_utf8_lossy(&written).into_owned()
     }
 
     /// The process ids of its instances.

@@ -106,8 +106,6 @@ pub struct App {
     environment: Vec<(String, String)>,
     instances: usize,
     functions: Mutex<BTreeMap<String, Function>>,
-    /// What was said: no log may.
-    said: Mutex<BTreeSet<String>>,
 }
 
 impl App {
@@ -119,7 +117,7 @@ impl App {
     /// So many processes a function, which take turns in taking events.
     pub async fn with_instances(instances: usize) -> Self {
         let database = fresh_database().await;
-        let mut app = Self { database, environment: Vec::new(), instances, functions: Mutex::default(), said: Mutex::default() };
+        let mut app = Self { database, environment: Vec::new(), instances, functions: Mutex::default() };
         app.set("DATABASE_URL", &app.url());
         app.set("SSL_CERT_FILE", server().ca_file().to_str().unwrap());
         app.set("SSL_CERT_DIR", "");
@@ -186,50 +184,22 @@ impl App {
         functions.entry(name.to_owned()).or_insert_with(|| start_function(name, self.instances, &self.environment)).clone()
     }
 
-    /// Hands an event to a function, and waits for its answer.
-    pub async fn invoke(&self, function: &str, event: &Value) -> Answer {
-        self.remember(event);
-        match self.function(function).invoke(event.to_string()).await {
+    /// Hands an event to a function, and waits for its answer; what the log says meanwhile is nothing of what the event says.
+    pub async fn invoke(&self, name: &str, event: &Value) -> Answer {
+        let function = self.function(name);
+        let before = function.log_size();
+        let answer = match function.invoke(event.to_string()).await {
             Ok(response) => Answer::read(&response),
-            Err(error) => panic!("{function} reported {error}"),
+            Err(error) => panic!("{name} reported {error}"),
+        };
+        let log = function.log_after(before);
+        assert!(!log.is_empty(), "{name} logs nothing");
+        for secret in said(event) {
+            // As it is, and as a string of JSON has it.
+            let quoted = Value::from(secret.as_str()).to_string();
+            assert!(!log.contains(&secret) && !log.contains(quoted.trim_matches('"')), "{name} logs {secret}: {log}");
         }
-    }
-
-    /// Remembers what this event says, to look for it in the logs.
-    fn remember(&self, event: &Value) {
-        let mut left = vec![event.clone()];
-        let text = |member: &str| event[member].as_str().unwrap_or_default();
-        if let Ok(bytes) = STANDARD.decode(text("body")) {
-            left.push(String::from_utf8_lossy(&bytes).into_owned().into());
-        }
-        left.extend(text("rawPath").split('/').map(Value::from));
-        left.extend(
-            text("rawQueryString")
-                .split(['&', '='])
-                .map(|part| percent_decode_str(&part.replace('+', " ")).decode_utf8_lossy().into_owned().into()),
-        );
-        let mut said = self.said.lock().unwrap();
-        while let Some(value) = left.pop() {
-            match value {
-                Value::String(text) => {
-                    // Shorter ones may be words of ours, and ids of conversations and routes are what a log is searched for.
-                    let ours = Uuid::parse_str(&text).is_ok() || ROUTES.keys().any(|route| route.contains(&text));
-                    match serde_json::from_str(&text) {
-                        Ok(inner @ (Value::Object(_) | Value::Array(_))) => left.push(inner),
-                        _ if text.len() < 12 || ours => {}
-                        _ => drop(said.insert(text)),
-                    }
-                }
-                Value::Array(values) => left.extend(values),
-                Value::Object(members) => {
-                    // Those two are logged, and they are API Gateway's own words.
-                    let secret = |name: &String| name != "routeKey" && name != "x-amzn-trace-id";
-                    said.extend(members.keys().filter(|name| name.len() >= 24).cloned());
-                    left.extend(members.into_iter().filter(|(name, _)| secret(name)).map(|(_, value)| value));
-                }
-                _ => {}
-            }
-        }
+        answer
     }
 
     /// A connection of the superuser's, who may look at everything.
@@ -260,11 +230,8 @@ impl Drop for App {
                     "{name}: {line}"
                 );
             }
-            let said = self.said.get_mut().unwrap().iter().map(String::as_str);
-            for secret in said.chain([TOKEN, &password]) {
-                // As it is, and as a string of JSON has it.
-                let quoted = Value::from(secret).to_string();
-                assert!(!log.contains(secret) && !log.contains(quoted.trim_matches('"')), "{name} logs {secret}: {log}");
+            for secret in [TOKEN, &password] {
+                assert!(!log.contains(secret), "{name} logs {secret}: {log}");
             }
         }
     }
@@ -332,6 +299,41 @@ pub async fn terminate_sessions(superuser: &Client, some: &str) {
         xtask::database::FUNCTIONS_ROLE
     );
     superuser.batch_execute(&statement).await.unwrap();
+}
+
+/// What an event says that no log may.
+fn said(event: &Value) -> BTreeSet<String> {
+    let mut left = vec![event.clone()];
+    let text = |member: &str| event[member].as_str().unwrap_or_default();
+    if let Ok(bytes) = STANDARD.decode(text("body")) {
+        left.push(String::from_utf8_lossy(&bytes).into_owned().into());
+    }
+    left.extend(text("rawPath").split('/').map(Value::from));
+    let decoded = |part: &str| percent_decode_str(&part.replace('+', " ")).decode_utf8_lossy().into_owned();
+    left.extend(text("rawQueryString").split(['&', '=']).map(|part| decoded(part).into()));
+    let mut said = BTreeSet::new();
+    while let Some(value) = left.pop() {
+        match value {
+            Value::String(text) => {
+                // Shorter ones may be words of ours, and ids of conversations and routes are what a log is searched for.
+                let ours = Uuid::parse_str(&text).is_ok() || ROUTES.keys().any(|route| route.contains(&text));
+                match serde_json::from_str(&text) {
+                    Ok(inner @ (Value::Object(_) | Value::Array(_))) => left.push(inner),
+                    _ if text.len() < 12 || ours => {}
+                    _ => drop(said.insert(text)),
+                }
+            }
+            Value::Array(values) => left.extend(values),
+            Value::Object(members) => {
+                // Those two are logged, and they are API Gateway's own words.
+                let secret = |name: &String| name != "routeKey" && name != "x-amzn-trace-id";
+                said.extend(members.keys().filter(|name| name.len() >= 24).cloned());
+                left.extend(members.into_iter().filter(|(name, _)| secret(name)).map(|(_, value)| value));
+            }
+            _ => {}
+        }
+    }
+    said
 }
 
 /// Where the database's server, or its pooler, listens on 127.0.0.1.

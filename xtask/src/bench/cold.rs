@@ -1,14 +1,15 @@
 //! Cold starts: how long until the first poll and the first response, and what of it is what; and round trips over a slow network.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::figures::{Figure, median, milliseconds};
 use super::function::Function;
 use super::proxy::Proxy;
-use super::statement::Client;
-use super::subjects::{self, Endpoint};
+use super::statement::{Client, Statement};
+use super::subjects::{self, Endpoint, Event};
 use super::{Bench, fill};
 use crate::progress;
 
@@ -20,73 +21,89 @@ const X25519: u32 = 18;
 /// What a raw connection's parts are called.
 const PARTS: [&str; 4] = ["TLS connector", "TCP and TLS", "authentication", "statement"];
 
+/// What is started, and the raw connection that it is held against.
+struct Subject {
+    name: String,
+    binary: PathBuf,
+    environment: Vec<(String, String)>,
+    event: Event,
+    statement: Statement,
+    inits: Vec<f64>,
+    firsts: Vec<f64>,
+    parts: [Vec<f64>; 4],
+}
+
 pub(super) async fn measure(bench: &mut Bench, database: &str) -> Result<()> {
     let _step = progress::step("cold starts");
     let superuser = bench.connect(database).await?;
     let (conversation, user) = fill::sample(&superuser, 1).await?.remove(0);
     let url = bench.server.functions_url(database);
-    let environment = bench.subjects.environment(&url);
-    let all_roots = all_roots(bench)?;
-    let all_roots = subjects::environment(&url, &all_roots);
-
+    let (one_root, all_roots) = (bench.subjects.environment(&url), subjects::environment(&url, &all_roots(bench)?));
     let mut subjects = Vec::new();
-    for endpoint in Endpoint::ALL {
+    for (endpoint, environment, roots) in Endpoint::ALL.map(|endpoint| (endpoint, &one_root, "")).into_iter().chain([(
+        Endpoint::History,
+        &all_roots,
+        ", all of the system's roots",
+    )]) {
         let event = endpoint.event(conversation, &user)?;
-        subjects.push((endpoint.name().to_owned(), bench.subjects.binary(endpoint.function()), environment.clone(), event));
+        subjects.push(Subject {
+            name: format!("{}{roots}", endpoint.name()),
+            binary: bench.subjects.binary(endpoint.function()),
+            environment: environment.clone(),
+            statement: bench.statement(endpoint, &event, database).await?,
+            event,
+            inits: Vec::new(),
+            firsts: Vec::new(),
+            parts: Default::default(),
+        });
     }
-    let event = Endpoint::History.event(conversation, &user)?;
-    let history = bench.subjects.binary(Endpoint::History.function());
-    subjects.push((format!("{}, all of the system's roots", Endpoint::History.name()), history, all_roots.clone(), event.clone()));
-    subjects.push(("echo".to_owned(), bench.subjects.binary("floor-echo"), Vec::new(), event.clone()));
-
-    let statement = bench.statement(Endpoint::History, &event, database).await?;
-    let program = bench.subjects.binary("floor-statement");
-    // Each in a process of its own, as in a cold start: the first connection of a process is the one that fills OpenSSL's tables.
-    let connect = |environment: &[(String, String)]| -> Result<(f64, Vec<f64>)> {
-        let mut client = Client::start(&program, environment)?;
-        client.prepare(&statement)?;
-        Ok((milliseconds(client.spawn), client.connect()?))
-    };
-    let mut times = vec![(Vec::new(), Vec::new()); subjects.len()];
-    let (mut spawns, mut parts, mut connectors) = (Vec::new(), <[Vec<f64>; 4]>::default(), Vec::new());
+    let (echo, program) = (bench.subjects.binary("floor-echo"), bench.subjects.binary("floor-statement"));
+    let (mut spawns, mut echo_inits, mut echo_firsts) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..bench.scale.starts {
-        for ((_, binary, environment, event), (inits, firsts)) in subjects.iter().zip(&mut times) {
-            let cold = Function::cold(binary, environment, &event.bytes())?;
-            inits.push(milliseconds(cold.init));
-            firsts.push(milliseconds(cold.first_response));
+        for subject in &mut subjects {
+            let cold = Function::cold(&subject.binary, &subject.environment, &subject.event.bytes())?;
+            subject.inits.push(milliseconds(cold.init));
+            subject.firsts.push(milliseconds(cold.first_response));
+            // In a process of its own, as in a cold start: the first connection of a process is the one that fills OpenSSL's tables.
+            let mut client = Client::start(&program, &subject.environment)?;
+            client.prepare(&subject.statement)?;
+            for (part, time) in subject.parts.iter_mut().zip(client.connect()?) {
+                part.push(time);
+            }
+            spawns.push(milliseconds(client.spawn));
         }
-        let (spawn, raw) = connect(&environment)?;
-        spawns.push(spawn);
-        for (part, time) in parts.iter_mut().zip(raw) {
-            part.push(time);
-        }
-        connectors.extend(connect(&all_roots)?.1.first());
+        let cold = Function::cold(&echo, &[], &subjects[0].event.bytes())?;
+        echo_inits.push(milliseconds(cold.init));
+        echo_firsts.push(milliseconds(cold.first_response));
     }
 
-    let mut medians: Vec<_> = times.iter_mut().map(|(inits, firsts)| (median(inits), median(firsts))).collect();
-    let (echo_init, echo_first) = medians.pop().context("the echo is one of them")?;
-    let parts = parts.each_mut().map(|part| median(part));
-    let raw: f64 = parts.iter().sum();
-    for ((name, ..), (init, _)) in subjects.iter().zip(&medians) {
-        bench.figures.add(Figure::new("init: spawn to first poll", name, *init, "ms").within(1.5, echo_init));
+    let (echo_init, echo_first) = (median(&mut echo_inits), median(&mut echo_firsts));
+    for subject in &mut subjects {
+        let figure = Figure::new("init: spawn to first poll", &subject.name, median(&mut subject.inits), "ms");
+        bench.figures.add(figure.within(1.5, echo_init));
     }
-    for ((name, ..), (_, first)) in subjects.iter().zip(&medians) {
-        let figure = Figure::new("cold: spawn to first response", name, *first, "ms").over(echo_first + raw);
-        bench.figures.add(figure.at_most(1.3f64.mul_add(raw, echo_first), "≤ echo + 1.3 × raw connect and statement"));
+    for subject in &mut subjects {
+        let raw: f64 = subject.parts.iter_mut().map(|part| median(part)).sum();
+        let figure = Figure::new("cold: spawn to first response", &subject.name, median(&mut subject.firsts), "ms");
+        let limit = 1.3f64.mul_add(raw, echo_first);
+        bench.figures.add(figure.over(echo_first + raw).at_most(limit, "≤ echo + 1.3 × raw connect and statement"));
     }
     let group = "a cold start's parts";
     bench.figures.add(Figure::new(group, "spawn", median(&mut spawns), "ms"));
     bench.figures.add(Figure::new(group, "echo: init", echo_init, "ms"));
     bench.figures.add(Figure::new(group, "echo: first response", echo_first, "ms"));
-    for (name, part) in PARTS.iter().zip(parts) {
-        bench.figures.add(Figure::new(group, *name, part, "ms"));
+    for subject in subjects.iter_mut().filter(|subject| subject.name == Endpoint::History.name()) {
+        for (name, part) in PARTS.iter().zip(&mut subject.parts) {
+            bench.figures.add(Figure::new(group, *name, median(part), "ms"));
+        }
     }
-    bench.figures.add(Figure::new(group, "TLS connector of all the system's roots", median(&mut connectors), "ms"));
+    let connector = subjects.last_mut().map_or(f64::NAN, |subject| median(&mut subject.parts[0]));
+    bench.figures.add(Figure::new(group, "TLS connector of all the system's roots", connector, "ms"));
     Ok(())
 }
 
 /// What a function in Lambda trusts: the system's roots; and the server's here.
-fn all_roots(bench: &Bench) -> Result<std::path::PathBuf> {
+fn all_roots(bench: &Bench) -> Result<PathBuf> {
     let mut pem = std::fs::read_to_string(bench.subjects.authority())?;
     if let Some(system) = openssl_probe::probe().cert_file {
         pem += &std::fs::read_to_string(system)?;

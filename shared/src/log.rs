@@ -26,7 +26,6 @@ pub(crate) fn start() {
         level => level.and_then(|level| level.parse().ok()).unwrap_or(LevelFilter::INFO),
     };
     let json = variable("AWS_LAMBDA_LOG_FORMAT").is_some_and(|format| format.eq_ignore_ascii_case("json"));
-    // It fails where there is a subscriber already, and then that one does it.
     let lines = Lines { json, output: std::io::stdout };
     // Of others only what has failed, unless somebody wants to know everything: the runtime warns of what the emulator tells it.
     let ours = filter_fn(move |metadata| {
@@ -35,6 +34,7 @@ pub(crate) fn start() {
             || *metadata.level() == Level::ERROR
             || level > LevelFilter::INFO
     });
+    // It fails where there is a subscriber already, and then that one does it.
     let _ = tracing_subscriber::registry().with(level).with(lines.with_filter(ours)).try_init();
 }
 

@@ -50,21 +50,19 @@ async fn answer(State(gateway): State<Arc<Gateway>>, method: Method, uri: Uri, h
     let token = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     // API Gateway takes a token without the word, too.
     let token = token.map(|value| value.strip_prefix("Bearer ").unwrap_or(value));
-    let mut request = HttpRequest {
+    let claims = token.and_then(|token| gateway.key.check(token));
+    let request = HttpRequest {
         method: method.to_string(),
         path: uri.path().to_owned(),
         query: uri.query().unwrap_or_default().to_owned(),
         headers: joined(&headers),
+        claims,
         ..HttpRequest::default()
     };
-    if request.event().is_none() {
-        return message(StatusCode::NOT_FOUND, "Not Found");
-    }
-    let Some(claims) = token.and_then(|token| gateway.key.check(token)) else {
-        return ([(header::WWW_AUTHENTICATE, "Bearer")], message(StatusCode::UNAUTHORIZED, "Unauthorized")).into_response();
-    };
-    request.claims = Some(claims);
     let Some((function, mut event)) = request.event() else { return message(StatusCode::NOT_FOUND, "Not Found") };
+    if request.claims.is_none() {
+        return ([(header::WWW_AUTHENTICATE, "Bearer")], message(StatusCode::UNAUTHORIZED, "Unauthorized")).into_response();
+    }
     if !body.is_empty() {
         let text = std::str::from_utf8(&body);
         event["isBase64Encoded"] = json!(text.is_err());

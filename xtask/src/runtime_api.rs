@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::net::SocketAddr;
 use std::path::{Path as FilePath, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -72,19 +73,7 @@ impl Function {
         let function = Self(Arc::new(Inner { events, processes: Mutex::default(), log }));
         let mut processes = lock(&function.0.processes);
         for _ in 0..instances {
-            let process = Command::new(binary)
-                .env_clear()
-                .env("AWS_LAMBDA_RUNTIME_API", address.to_string())
-                .env("AWS_LAMBDA_FUNCTION_NAME", binary.file_name().unwrap_or_default())
-                .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")
-                .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
-                .env("AWS_LAMBDA_LOG_FORMAT", "JSON")
-                .envs(environment.iter().map(|(name, value)| (name, value)))
-                .stdin(Stdio::null())
-                .stdout(file.try_clone()?)
-                .stderr(file.try_clone()?)
-                .spawn()?;
-            processes.push(process);
+            processes.push(command(binary, address, environment, &file)?.spawn()?);
         }
         drop(processes);
         Ok(function)
@@ -144,6 +133,23 @@ impl Function {
     pub fn process_ids(&self) -> Vec<u32> {
         lock(&self.0.processes).iter().map(Child::id).collect()
     }
+}
+
+/// Runs a function for the Runtime API at `address`, as Lambda would, with `environment` and nothing else.
+pub(crate) fn command(binary: &FilePath, address: SocketAddr, environment: &[(String, String)], log: &File) -> io::Result<Command> {
+    let mut command = Command::new(binary);
+    command
+        .env_clear()
+        .env("AWS_LAMBDA_RUNTIME_API", address.to_string())
+        .env("AWS_LAMBDA_FUNCTION_NAME", binary.file_name().unwrap_or_default())
+        .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")
+        .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
+        .env("AWS_LAMBDA_LOG_FORMAT", "JSON")
+        .envs(environment.iter().map(|(name, value)| (name, value)))
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log.try_clone()?);
+    Ok(command)
 }
 
 impl Drop for Inner {

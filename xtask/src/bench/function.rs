@@ -5,12 +5,14 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
+
+use crate::runtime_api;
 
 /// How long a function has for an event.
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -62,18 +64,7 @@ impl Function {
         };
         let stub = Arc::new(stub);
         let log = File::create(binary.with_extension("log"))?;
-        let mut command = Command::new(binary);
-        command
-            .env_clear()
-            .env("AWS_LAMBDA_RUNTIME_API", address.to_string())
-            .env("AWS_LAMBDA_FUNCTION_NAME", binary.file_name().unwrap_or_default())
-            .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")
-            .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
-            .env("AWS_LAMBDA_LOG_FORMAT", "JSON")
-            .envs(environment.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log);
+        let mut command = runtime_api::command(binary, address, environment, &log)?;
         let shared = Arc::clone(&stub);
         // The runtime's client uses one connection for one event after the other. The thread ends with it.
         std::thread::spawn(move || {

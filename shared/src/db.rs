@@ -1,6 +1,6 @@
 //! The one place that knows about connections: TLS, opening, reuse, deadlines and the second try.
 //!
-//! A sandbox serves one request at a time, so it keeps one connection. It is opened while the runtime starts, used for consecutive
+//! A sandbox serves one request at a time, so it keeps one connection. It is opened while the first event is fetched, used for consecutive
 //! requests while it is fresh, and never kept across a time-out, because the next statement would queue behind the one that is
 //! still running. Freshness goes by the wall clock: a frozen sandbox's monotonic clock may stand still, and `Client::is_closed` can
 //! say false about a connection that died meanwhile.
@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 
 use postgres_native_tls::MakeTlsConnector;
 use tokio::sync::OnceCell;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, yield_now};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_postgres::config::SslNegotiation;
 use tokio_postgres::error::SqlState;
@@ -34,6 +34,8 @@ const USED_PATIENCE: Duration = Duration::from_secs(3);
 /// What lies between two attempts of which neither had a used connection. PgBouncer, for one, connects to a server that was away only
 /// when somebody has asked, and refuses the one who asks.
 const PAUSE: Duration = Duration::from_millis(200);
+/// How often start-up lets the runtime's client go first: connecting to the Runtime API and asking for an event take it two turns.
+const HEAD_START: usize = 4;
 /// How long one request may take, unless [`Database::until`] says less.
 pub(crate) const REQUEST_BUDGET: Duration = Duration::from_secs(10);
 
@@ -110,10 +112,16 @@ impl Database {
         Self { process: Arc::new(process), deadline: None, usage: Arc::default() }
     }
 
-    /// Starts to connect, in the background: the first statement takes over from there.
+    /// Starts to connect, in the background, as soon as the runtime has asked for an event: the first statement takes over from there.
     pub(crate) fn connect_ahead(&self) {
         let process = Arc::clone(&self.process);
-        *self.kept() = Some(Kept::Opening(SystemTime::now(), tokio::spawn(async move { process.connect().await })));
+        let opening = async move {
+            for _ in 0..HEAD_START {
+                yield_now().await;
+            }
+            process.connect().await
+        };
+        *self.kept() = Some(Kept::Opening(SystemTime::now(), tokio::spawn(opening)));
     }
 
     /// The same database for one request, which gives up at `deadline`.
@@ -214,7 +222,7 @@ impl Process {
         Ok(Connection { client, driver, opened: SystemTime::now(), used: None })
     }
 
-    /// Reads and parses the roots on another thread: it takes milliseconds of CPU, while the runtime could already ask for work.
+    /// Reads and parses the roots on another thread: it takes milliseconds of CPU, while the first event could already be parsed.
     async fn load_roots(&self) -> Result<MakeTlsConnector> {
         let negotiation = self.config.get_ssl_negotiation();
         tokio::task::spawn_blocking(move || tls_connector(negotiation))

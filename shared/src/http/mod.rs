@@ -39,7 +39,7 @@ const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove
 
 /// Serves a handler until the process ends: a binary's whole `main`.
 ///
-/// Reads the environment ([`Config::from_env`]), starts to connect to the database, and asks the Lambda runtime for events. Every
+/// Reads the environment ([`Config::from_env`]), asks the Lambda runtime for events, and connects to the database meanwhile. Every
 /// event gets an answer: an [`Error`] becomes a problem document, a panic a 500, and each request one log line.
 pub async fn run<H, F>(handler: H) -> ExitCode
 where

@@ -70,6 +70,8 @@ struct Scale {
     rounds: usize,
     /// Calls in a turn.
     calls: usize,
+    /// Processes of each program, among which the warm calls are shared out.
+    processes: usize,
     /// Cold starts.
     starts: usize,
     /// Messages in the tables whose growth is looked at. Everything else is measured on the first.
@@ -78,9 +80,15 @@ struct Scale {
     conversations: [i64; 2],
 }
 
-const FULL: Scale =
-    Scale { rounds: 40, calls: 50, starts: 60, tables: &[10_000, 100_000, 1_000_000, 10_000_000], conversations: [100, 100_000] };
-const QUICK: Scale = Scale { rounds: 2, calls: 5, starts: 2, tables: &[10_000, 20_000], conversations: [100, 1_000] };
+const FULL: Scale = Scale {
+    rounds: 40,
+    calls: 50,
+    processes: 10,
+    starts: 60,
+    tables: &[10_000, 100_000, 1_000_000, 10_000_000],
+    conversations: [100, 100_000],
+};
+const QUICK: Scale = Scale { rounds: 2, calls: 5, processes: 2, starts: 2, tables: &[10_000, 20_000], conversations: [100, 1_000] };
 
 /// What everything is measured with.
 struct Bench {

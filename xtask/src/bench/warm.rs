@@ -11,27 +11,31 @@ use crate::progress;
 
 /// Writers at once.
 const WRITERS: usize = 8;
+/// The functions' connections, the newest first.
+const BACKENDS: &str = "select pid from pg_stat_activity
+    where datname = current_database() and application_name = 'scrollback' and pid <> pg_backend_pid()
+    order by backend_start desc";
 
-/// What is measured of one program: the time of each call, and the CPU of all, in ms.
+/// What is measured of one program's calls, in ms.
 #[derive(Default)]
 struct Samples {
     times: Vec<f64>,
-    cpu: Option<f64>,
+    cpu: Vec<f64>,
 }
 
 impl Samples {
-    fn add(&mut self, time: f64, cpu: Option<f64>) {
+    fn add(&mut self, (time, cpu): (f64, Option<f64>)) {
         self.times.push(time);
-        self.cpu = cpu.map(|cpu| cpu + self.cpu.unwrap_or_default());
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "a number of calls")]
-    fn cpu_per_call(&self) -> Option<f64> {
-        Some(self.cpu? / self.times.len() as f64)
+        self.cpu.extend(cpu);
     }
 
     fn p50(&mut self) -> f64 {
         median(&mut self.times)
+    }
+
+    /// The median of a call. The mean would tell of the machine's other work.
+    fn cpu(&mut self) -> Option<f64> {
+        (!self.cpu.is_empty()).then(|| median(&mut self.cpu))
     }
 }
 
@@ -43,44 +47,48 @@ pub(super) async fn measure(bench: &mut Bench, database: &str) -> Result<()> {
     for endpoint in Endpoint::ALL {
         let event = endpoint.event(conversation, &user)?;
         let statement = bench.statement(endpoint, &event, database).await?;
-        let (echo, mut client, function) = (bench.subjects.echo()?, bench.client(database)?, bench.function(endpoint, database)?);
         let [mut echoes, mut statements, mut requests, mut backends] = <[Samples; 4]>::default();
-        function.call(&event.bytes())?;
-        // The one that came last.
-        let backends_of_ours = "select pid from pg_stat_activity
-            where datname = current_database() and application_name = 'scrollback' and pid <> pg_backend_pid()
-            order by backend_start desc";
-        let backend = superuser.query_typed(backends_of_ours, &[]).await?;
-        let backend = backend.first().context("the function is connected")?.try_get::<_, i32>(0)?.unsigned_abs();
-        client.prepare(&statement)?;
-        let warm_up = bench.scale.calls;
-        // In turns, call by call: each finds the caches as the others have left them. In a loop of its own, a statement is faster.
-        for turn in 0..warm_up + bench.scale.rounds * bench.scale.calls {
-            let (time, cpu) = measured(echo.process_id(), || echo.call(&event.bytes()))?;
-            echoes.add(time, cpu);
-            let times = client.run(1)?;
-            statements.add(times[0], cpu.map(|_| times[1]));
-            let before = process::cpu(backend);
-            let (time, cpu) = measured(function.process_id(), || function.call(&event.bytes()))?;
-            requests.add(time, cpu);
-            backends.add(0.0, process::cpu(backend).zip(before).map(|(after, before)| milliseconds(after.saturating_sub(before))));
-            if turn + 1 == warm_up {
-                [echoes, statements, requests, backends] = Default::default();
+        let [mut echo_peaks, mut peaks] = <[Vec<f64>; 2]>::default();
+        // Of one program one process takes a fifth longer than the next, from its first request to its last: where its memory lies.
+        for _ in 0..bench.scale.processes {
+            let (echo, mut client, function) =
+                (bench.subjects.echo()?, bench.client(database)?, bench.function(endpoint, database)?);
+            function.call(&event.bytes())?;
+            let backend = superuser.query_typed(BACKENDS, &[]).await?;
+            let backend = backend.first().context("the function is connected")?.try_get::<_, i32>(0)?.unsigned_abs();
+            client.prepare(&statement)?;
+            // In turns, call by call: each finds the caches as the others have left them. In a loop of its own, a statement is faster.
+            for turn in 0..bench.scale.calls + bench.scale.rounds * bench.scale.calls / bench.scale.processes {
+                let echo = measured(echo.process_id(), || echo.call(&event.bytes()))?;
+                let times = client.run(1)?;
+                let before = process::cpu(backend);
+                let request = measured(function.process_id(), || function.call(&event.bytes()))?;
+                // The first ones warm up.
+                if turn >= bench.scale.calls {
+                    echoes.add(echo);
+                    statements.add((times[0], echo.1.map(|_| times[1])));
+                    requests.add(request);
+                    backends.add((
+                        0.0,
+                        process::cpu(backend).zip(before).map(|(after, before)| milliseconds(after.saturating_sub(before))),
+                    ));
+                }
             }
+            echo_peaks.extend(process::peak_memory(echo.process_id()));
+            peaks.extend(process::peak_memory(function.process_id()));
         }
         let floor = echoes.p50() + statements.p50();
         rows[0].push(Figure::new("warm p50", endpoint.name(), requests.p50(), "ms").within(1.25, floor));
         rows[0].push(Figure::new("warm p50", format!("{}: echo", endpoint.name()), echoes.p50(), "ms"));
         rows[0].push(Figure::new("warm p50", format!("{}: statement", endpoint.name()), statements.p50(), "ms"));
-        if let (Some(echo), Some(client), Some(function)) =
-            (echoes.cpu_per_call(), statements.cpu_per_call(), requests.cpu_per_call())
-        {
+        if let (Some(echo), Some(client), Some(function)) = (echoes.cpu(), statements.cpu(), requests.cpu()) {
             rows[1].push(Figure::new("warm CPU a request", endpoint.name(), function, "ms").within(1.5, echo + client));
         }
-        if let Some(cpu) = backends.cpu_per_call() {
+        if let Some(cpu) = backends.cpu() {
             rows[2].push(Figure::new("the server's CPU a statement", endpoint.name(), cpu, "ms"));
         }
-        if let Some((echo, function)) = process::peak_memory(echo.process_id()).zip(process::peak_memory(function.process_id())) {
+        if !peaks.is_empty() {
+            let (echo, function) = (median(&mut echo_peaks), median(&mut peaks));
             let figure = Figure::new("peak memory", endpoint.name(), function, "MB").over(echo);
             rows[3].push(figure.at_most(echo + 6.0, "≤ echo + 6 MB"));
         }

@@ -1,9 +1,9 @@
 //! The one place that knows about connections: TLS, opening, reuse, deadlines and the second try.
 //!
-//! A sandbox serves one request at a time, so it keeps one connection. It is opened while the first event is fetched, used for consecutive
-//! requests while it is fresh, and never kept across a time-out, because the next statement would queue behind the one that is
-//! still running. Freshness goes by the wall clock: a frozen sandbox's monotonic clock may stand still, and `Client::is_closed` can
-//! say false about a connection that died meanwhile.
+//! A sandbox serves one request at a time, so it keeps one connection. It is opened while the first event is fetched, used for
+//! consecutive requests while it is fresh, and never kept across a time-out, because the next statement would queue behind the one
+//! that is still running. Freshness goes by the wall clock: a frozen sandbox's monotonic clock may stand still, and
+//! `Client::is_closed` can say false about a connection that died meanwhile.
 //!
 //! Every statement can be sent twice: reads by nature, writes because their ids are fixed beforehand and storing an id twice is
 //! storing it once. So a lost connection costs the caller a delay and no error, as long as the deadline allows.

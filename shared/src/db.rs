@@ -34,7 +34,8 @@ const USED_PATIENCE: Duration = Duration::from_secs(3);
 /// What lies between two attempts of which neither had a used connection. PgBouncer, for one, connects to a server that was away only
 /// when somebody has asked, and refuses the one who asks.
 const PAUSE: Duration = Duration::from_millis(200);
-/// How often start-up lets the runtime's client go first: connecting to the Runtime API and asking for an event take it two turns.
+/// How often start-up lets the runtime's client go first. Connecting to the Runtime API and asking for an event take it two turns of
+/// the event loop; should it ever need more, the first poll is later by the time that the trust store takes, and nothing else.
 const HEAD_START: usize = 4;
 /// How long one request may take, unless [`Database::until`] says less.
 pub(crate) const REQUEST_BUDGET: Duration = Duration::from_secs(10);
@@ -112,7 +113,7 @@ impl Database {
         Self { process: Arc::new(process), deadline: None, usage: Arc::default() }
     }
 
-    /// Starts to connect, in the background, as soon as the runtime has asked for an event: the first statement takes over from there.
+    /// Starts to connect, in the background, behind the runtime's first poll: the first statement takes over from there.
     pub(crate) fn connect_ahead(&self) {
         let process = Arc::clone(&self.process);
         let opening = async move {
@@ -195,7 +196,11 @@ impl Database {
     /// The kept connection, unless it is too old or was idle for too long.
     fn take_fresh(&self) -> Option<Kept> {
         match self.kept().take()? {
-            Kept::Opening(since, _) if is_over(since, MAX_IDLE) => None,
+            Kept::Opening(since, opening) if is_over(since, MAX_IDLE) => {
+                // It would go on beside the one that takes its place.
+                opening.abort();
+                None
+            }
             Kept::Open(connection)
                 if connection.client.is_closed()
                     || is_over(connection.opened, MAX_AGE)

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::support::proxy::{Fault, Plan, Proxy, Way};
@@ -149,6 +149,38 @@ async fn a_function_that_was_frozen_while_it_connected_does_not_wait_for_what_wa
     kill(process, Signal::SIGCONT).unwrap();
     let (answer, took) = timed(app.post("/conversations")).await;
     assert!(answer.status == 201 && took < AFTER_SILENCE, "{took:?} {}", answer.body);
+}
+
+#[tokio::test]
+async fn after_a_freeze_of_half_a_minute_a_connection_is_not_even_tried() {
+    let scene = Scene::set().await;
+    let used = scene.app.function("add-message");
+    let size = used.log_size();
+    // The second connects, and its first connection gets no answer: it is frozen in the middle of that.
+    let mut app = App::start().await;
+    let proxy = Proxy::start().await;
+    app.set("DATABASE_URL", &proxy.url(&app));
+    proxy.plan(|number| (number == 0).then_some(Plan { way: Way::ToClient, after: 0, fault: Fault::BlackHole }));
+    let connecting = app.function("get-or-create-conversation");
+    while proxy.faults().is_empty() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let processes = [&used, &connecting].map(|function| Pid::from_raw(function.process_ids()[0].try_into().unwrap()));
+    for process in processes {
+        kill(process, Signal::SIGSTOP).unwrap();
+    }
+    tokio::time::sleep(Duration::from_millis(30_500)).await;
+    for process in processes {
+        kill(process, Signal::SIGCONT).unwrap();
+    }
+    scene.stores(AT_ONCE).await;
+    let (answer, took) = timed(app.post("/conversations")).await;
+    assert!(answer.status == 201 && took < AT_ONCE, "{took:?} {}", answer.body);
+    for log in [used.log_after(size), connecting.log()] {
+        let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let [line] = lines.as_slice() else { panic!("{log}") };
+        assert_eq!((&line["db"]["connects"], &line["db"]["statements"]), (&json!(1), &json!(1)), "{log}");
+    }
 }
 
 #[tokio::test]

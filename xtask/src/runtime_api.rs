@@ -135,7 +135,7 @@ impl Function {
     }
 }
 
-/// Runs a function for the Runtime API at `address`, as Lambda would, with `environment` and nothing else.
+/// The command that runs a function for the Runtime API at `address`, as Lambda would, with `environment` and nothing else.
 pub(crate) fn command(binary: &FilePath, address: SocketAddr, environment: &[(String, String)], log: &File) -> io::Result<Command> {
     let mut command = Command::new(binary);
     command

@@ -11,7 +11,8 @@ with conversation as (
         order by position limit 1
     ) first
 ), start as (
-    -- Back from the end, no further than to the message that passes a limit: null if none does.
+    -- Back from the end, no further than to the message that passes a limit: null if none does. The limits of $3 and $5, here and
+    -- below, are sub-selects as in get_chat_history: a planner that knows them may sort a conversation instead of reading in order.
     select position
     from (
         select position, sum(characters) over newest_first as characters, sum(size) over newest_first as size
@@ -29,11 +30,11 @@ from conversation c
     left join lateral (
         select *
         from (
-            select 0 as kind, position, id, role, content, content_parts, tool_calls, tool_call_id, name, metadata, created_at, updated_at,
-                sum(size) over (order by position rows unbounded preceding) - size as bytes_before
+            select 0 as kind, position, id, role, content, content_parts, tool_calls, tool_call_id, name, metadata, created_at,
+                updated_at, sum(size) over (order by position rows unbounded preceding) - size as bytes_before
             from messages
             where c.wanted and conversation_id = c.conversation and position < (select position from first_other)
-            -- This limit cuts nothing. It makes the planner read in order, as in get_chat_history.
+            -- Cuts nothing: there is a limit so that the planner reads in order.
             order by position limit (select $5)
         ) pinned
         where bytes_before <= $5

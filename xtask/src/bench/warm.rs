@@ -11,10 +11,6 @@ use crate::progress;
 
 /// Writers at once.
 const WRITERS: usize = 8;
-/// The functions' connections, the newest first.
-const BACKENDS: &str = "select pid from pg_stat_activity
-    where datname = current_database() and application_name = 'scrollback' and pid <> pg_backend_pid()
-    order by backend_start desc";
 
 /// What is measured of one program's calls, in ms.
 #[derive(Default)]
@@ -39,6 +35,11 @@ impl Samples {
     }
 }
 
+/// The functions' connections, the newest first.
+const BACKENDS: &str = "select pid from pg_stat_activity
+    where datname = current_database() and application_name = 'scrollback' and pid <> pg_backend_pid()
+    order by backend_start desc";
+
 pub(super) async fn measure(bench: &mut Bench, database: &str) -> Result<()> {
     let _step = progress::step("warm requests");
     let superuser = bench.connect(database).await?;
@@ -47,8 +48,8 @@ pub(super) async fn measure(bench: &mut Bench, database: &str) -> Result<()> {
     for endpoint in Endpoint::ALL {
         let event = endpoint.event(conversation, &user)?;
         let statement = bench.statement(endpoint, &event, database).await?;
-        let [mut echoes, mut statements, mut requests, mut backends] = <[Samples; 4]>::default();
-        let [mut echo_peaks, mut peaks] = <[Vec<f64>; 2]>::default();
+        let [mut echoes, mut statements, mut requests] = <[Samples; 3]>::default();
+        let [mut backends, mut echo_peaks, mut peaks] = <[Vec<f64>; 3]>::default();
         // Of one program one process takes a fifth longer than the next, from its first request to its last: where its memory lies.
         for _ in 0..bench.scale.processes {
             let (echo, mut client, function) =
@@ -59,19 +60,18 @@ pub(super) async fn measure(bench: &mut Bench, database: &str) -> Result<()> {
             client.prepare(&statement)?;
             // In turns, call by call: each finds the caches as the others have left them. In a loop of its own, a statement is faster.
             for turn in 0..bench.scale.calls + bench.scale.rounds * bench.scale.calls / bench.scale.processes {
-                let echo = measured(echo.process_id(), || echo.call(&event.bytes()))?;
+                let of_echo = measured(echo.process_id(), || echo.call(&event.bytes()))?;
                 let times = client.run(1)?;
                 let before = process::cpu(backend);
-                let request = measured(function.process_id(), || function.call(&event.bytes()))?;
+                let of_function = measured(function.process_id(), || function.call(&event.bytes()))?;
                 // The first ones warm up.
                 if turn >= bench.scale.calls {
-                    echoes.add(echo);
-                    statements.add((times[0], echo.1.map(|_| times[1])));
-                    requests.add(request);
-                    backends.add((
-                        0.0,
+                    statements.add((times[0], of_echo.1.map(|_| times[1])));
+                    echoes.add(of_echo);
+                    requests.add(of_function);
+                    backends.extend(
                         process::cpu(backend).zip(before).map(|(after, before)| milliseconds(after.saturating_sub(before))),
-                    ));
+                    );
                 }
             }
             echo_peaks.extend(process::peak_memory(echo.process_id()));
@@ -84,8 +84,8 @@ pub(super) async fn measure(bench: &mut Bench, database: &str) -> Result<()> {
         if let (Some(echo), Some(client), Some(function)) = (echoes.cpu(), statements.cpu(), requests.cpu()) {
             rows[1].push(Figure::new("warm CPU a request", endpoint.name(), function, "ms").within(1.5, echo + client));
         }
-        if let Some(cpu) = backends.cpu() {
-            rows[2].push(Figure::new("the server's CPU a statement", endpoint.name(), cpu, "ms"));
+        if !backends.is_empty() {
+            rows[2].push(Figure::new("the server's CPU a statement", endpoint.name(), median(&mut backends), "ms"));
         }
         if !peaks.is_empty() {
             let (echo, function) = (median(&mut echo_peaks), median(&mut peaks));

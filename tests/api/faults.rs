@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::support::proxy::{Fault, Plan, Proxy, Way};
-use crate::support::{Answer, App, Call, OwnServer, pooled, terminate_sessions};
+use crate::support::{Answer, App, Call, Function, OwnServer, pooled, terminate_sessions};
 
 /// As good as at once, on a machine that is busy with other tests.
 pub const AT_ONCE: Duration = Duration::from_secs(2);
@@ -88,6 +88,19 @@ async fn timed(call: Call<'_>) -> (Answer, Duration) {
     (answer, started.elapsed())
 }
 
+/// A function that has begun to connect, through a proxy that gives its first connection no answer.
+async fn connecting() -> (App, Proxy, Function) {
+    let mut app = App::start().await;
+    let proxy = Proxy::start().await;
+    app.set("DATABASE_URL", &proxy.url(&app));
+    proxy.plan(|number| (number == 0).then_some(Plan { way: Way::ToClient, after: 0, fault: Fault::BlackHole }));
+    let function = app.function("get-or-create-conversation");
+    while proxy.faults().is_empty() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    (app, proxy, function)
+}
+
 #[tokio::test]
 async fn whatever_becomes_of_a_connection_costs_a_delay_at_most() {
     let scene = Scene::set().await;
@@ -135,14 +148,7 @@ async fn a_frozen_function_whose_connection_dies_meanwhile_answers_after_its_tha
 
 #[tokio::test]
 async fn a_function_that_was_frozen_while_it_connected_does_not_wait_for_what_was_lost() {
-    let mut app = App::start().await;
-    let proxy = Proxy::start().await;
-    app.set("DATABASE_URL", &proxy.url(&app));
-    proxy.plan(|number| (number == 0).then_some(Plan { way: Way::ToClient, after: 0, fault: Fault::BlackHole }));
-    let function = app.function("get-or-create-conversation");
-    while proxy.faults().is_empty() {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    let (app, _proxy, function) = connecting().await;
     let process = Pid::from_raw(function.process_ids()[0].try_into().unwrap());
     kill(process, Signal::SIGSTOP).unwrap();
     tokio::time::sleep(Duration::from_millis(3200)).await;
@@ -156,15 +162,7 @@ async fn after_a_freeze_of_half_a_minute_a_connection_is_not_even_tried() {
     let scene = Scene::set().await;
     let used = scene.app.function("add-message");
     let size = used.log_size();
-    // The second connects, and its first connection gets no answer: it is frozen in the middle of that.
-    let mut app = App::start().await;
-    let proxy = Proxy::start().await;
-    app.set("DATABASE_URL", &proxy.url(&app));
-    proxy.plan(|number| (number == 0).then_some(Plan { way: Way::ToClient, after: 0, fault: Fault::BlackHole }));
-    let connecting = app.function("get-or-create-conversation");
-    while proxy.faults().is_empty() {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    let (app, _proxy, connecting) = connecting().await;
     let processes = [&used, &connecting].map(|function| Pid::from_raw(function.process_ids()[0].try_into().unwrap()));
     for process in processes {
         kill(process, Signal::SIGSTOP).unwrap();

@@ -34,7 +34,7 @@ const USED_PATIENCE: Duration = Duration::from_secs(3);
 /// What lies between two attempts of which neither had a used connection. PgBouncer, for one, connects to a server that was away only
 /// when somebody has asked, and refuses the one who asks.
 const PAUSE: Duration = Duration::from_millis(200);
-/// How often start-up lets the runtime's client go first. Connecting to the Runtime API and asking for an event take it two turns of
+/// How often start-up lets the runtime's client go first. Connecting to the Runtime API and asking for an event take it three turns of
 /// the event loop; should it ever need more, the first poll is later by the time that the trust store takes, and nothing else.
 const HEAD_START: usize = 4;
 /// How long one request may take, unless [`Database::until`] says less.

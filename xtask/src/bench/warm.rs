@@ -69,9 +69,7 @@ pub(super) async fn measure(bench: &mut Bench, database: &str) -> Result<()> {
                     statements.add((times[0], of_echo.1.map(|_| times[1])));
                     echoes.add(of_echo);
                     requests.add(of_function);
-                    backends.extend(
-                        process::cpu(backend).zip(before).map(|(after, before)| milliseconds(after.saturating_sub(before))),
-                    );
+                    backends.extend(cpu_since(backend, before));
                 }
             }
             echo_peaks.extend(process::peak_memory(echo.process_id()));
@@ -101,8 +99,12 @@ pub(super) async fn measure(bench: &mut Bench, database: &str) -> Result<()> {
 fn measured(process_id: u32, call: impl FnOnce() -> Result<Duration>) -> Result<(f64, Option<f64>)> {
     let before = process::cpu(process_id);
     let time = milliseconds(call()?);
-    let cpu = process::cpu(process_id).zip(before).map(|(after, before)| milliseconds(after.saturating_sub(before)));
-    Ok((time, cpu))
+    Ok((time, cpu_since(process_id, before)))
+}
+
+/// What a process has taken since it had taken so much, in ms.
+fn cpu_since(process_id: u32, before: Option<Duration>) -> Option<f64> {
+    process::cpu(process_id).zip(before).map(|(after, before)| milliseconds(after.saturating_sub(before)))
 }
 
 /// How many messages a second one conversation takes, whose writers wait for each other, against as many conversations as writers.

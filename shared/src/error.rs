@@ -47,6 +47,9 @@ pub enum Error {
     /// The database could not be reached, or refused the statement.
     #[error("the database failed")]
     Database(#[source] tokio_postgres::Error),
+    /// The database does not have the stored functions of this release.
+    #[error("the database has no schema {}: migrate first", crate::queries::release::SCHEMA)]
+    NotMigrated(#[source] tokio_postgres::Error),
     /// The database did not answer before the request's deadline.
     #[error("the database did not answer in time")]
     DatabaseTimeout,
@@ -114,7 +117,9 @@ impl Error {
             Self::Conflict { .. } => StatusCode::CONFLICT,
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::Database(_) | Self::DatabaseTimeout | Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Database(_) | Self::NotMigrated(_) | Self::DatabaseTimeout | Self::Internal(_) => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
         }
     }
 
@@ -137,7 +142,7 @@ impl Error {
             Self::Conflict { .. } => "conflict",
             Self::PreconditionFailed => "precondition_failed",
             Self::UnsupportedMediaType => "unsupported_media_type",
-            Self::Database(_) | Self::DatabaseTimeout => "database_error",
+            Self::Database(_) | Self::NotMigrated(_) | Self::DatabaseTimeout => "database_error",
             Self::Internal(_) => "internal_error",
         }
     }
@@ -164,7 +169,9 @@ impl Error {
             Self::Conflict { .. } => "this id is taken, with other content or by another owner; use a new UUID",
             Self::PreconditionFailed => "the conversation has changed since; read it again and send its current ETag",
             Self::UnsupportedMediaType => "a body must be JSON, sent with content-type: application/json",
-            Self::Database(_) => "the database failed; the request can be sent again safely if it names its ids",
+            Self::Database(_) | Self::NotMigrated(_) => {
+                "the database failed; the request can be sent again safely if it names its ids"
+            }
             Self::DatabaseTimeout => {
                 "the database did not answer in time; the request can be sent again safely if it names its ids"
             }
@@ -180,7 +187,7 @@ impl Error {
     /// The SQLSTATE, where the server has spoken.
     pub(crate) fn sqlstate(&self) -> Option<&str> {
         match self {
-            Self::Database(error) => error.code().map(SqlState::code),
+            Self::Database(error) | Self::NotMigrated(error) => error.code().map(SqlState::code),
             _ => None,
         }
     }

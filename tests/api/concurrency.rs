@@ -1,14 +1,15 @@
 //! Many at once: one conversation, one order, nothing lost.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::{Answer, App};
+use crate::support::{Answer, App, Call};
 
 /// Sends them all before it waits for any.
-async fn all_at_once(calls: Vec<crate::support::Call<'_>>) -> Vec<Answer> {
+async fn all_at_once(calls: Vec<Call<'_>>) -> Vec<Answer> {
     let mut sent: Vec<_> = calls.into_iter().map(|call| Box::pin(call.send())).collect();
     let mut answers = Vec::new();
     std::future::poll_fn(|context| {
@@ -179,7 +180,7 @@ async fn an_edit_that_waits_sees_what_it_waited_for() {
         let other = app.superuser().await;
         other.batch_execute(&format!("begin; update conversations set version = version + 1; {change}")).await.unwrap();
         let waiting = async {
-            tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+            tokio::time::sleep(Duration::from_millis(500)).await;
             other.batch_execute("commit").await.unwrap();
         };
         let (answer, ()) = tokio::join!(app.patch(&format!("{path}/{message}")).json(&ours).send(), waiting);
@@ -188,4 +189,139 @@ async fn an_edit_that_waits_sees_what_it_waited_for() {
     }
     let version = app.get(&format!("/conversations/{conversation}")).expect(200).await.headers["etag"].clone();
     assert_eq!(version, "\"4\"", "what did not happen moved nothing");
+}
+
+/// Sends two requests that both wait for the lock of ada's conversations, the first before the second, and then releases the lock.
+///
+/// Asserts that each request was one statement: what a request has waited for is no reason to send its statement again.
+async fn one_behind_the_other<'a>(app: &'a App, first: Call<'a>, second: Call<'a>) -> [Answer; 2] {
+    let other = app.superuser().await;
+    let superuser = app.superuser().await;
+    let statements = |function: &str| {
+        let line = app.function(function).log();
+        serde_json::from_str::<Value>(line.lines().next_back().unwrap()).unwrap()["db"]["statements"].clone()
+    };
+    let functions = [first.event().0, second.event().0];
+    other.batch_execute("begin; select from conversations for update").await.unwrap();
+    let waits = async |sessions: i64| {
+        let waiting = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+        let started = Instant::now();
+        while superuser.query_typed(waiting, &[]).await.unwrap()[0].get::<_, i64>(0) < sessions {
+            assert!(started.elapsed() < Duration::from_secs(10), "{functions:?}: {sessions} sessions do not wait for the lock");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let second = async {
+        waits(1).await;
+        second.send().await
+    };
+    let release = async {
+        waits(2).await;
+        other.batch_execute("commit").await.unwrap();
+    };
+    let (first, second, ()) = tokio::join!(first.send(), second, release);
+    for function in functions {
+        assert_eq!(statements(function), 1, "{function}: {}", app.function(function).log());
+    }
+    [first, second]
+}
+
+/// A conversation's path with two messages stored, for requests that race.
+async fn scene() -> (App, String) {
+    let app = App::with_instances(2).await;
+    let path = format!("/conversations/{}", app.conversation().await);
+    let two = json!({"messages": [{"role": "user", "content": "1"}, {"role": "assistant", "content": "2"}]});
+    app.post(&format!("{path}/messages")).json(&two).expect(201).await;
+    (app, path)
+}
+
+#[tokio::test]
+async fn a_rewind_that_waits_for_an_append_deletes_what_was_appended() {
+    let (app, path) = scene().await;
+    let messages = format!("{path}/messages");
+    let append = app.post(&messages).json(&json!({"role": "user", "content": "3"}));
+    let [appended, rewound] = one_behind_the_other(&app, append, app.delete(&format!("{messages}?from=2"))).await;
+    assert_eq!((appended.status, appended.json()["position"].as_u64()), (201, Some(3)));
+    assert_eq!((rewound.status, rewound.json(), rewound.headers["etag"].as_str()), (200, json!({"deleted": 2}), "\"4\""));
+    let left: Vec<_> = app.get(&messages).expect(200).await.array().iter().map(|message| message["position"].clone()).collect();
+    assert_eq!(left, [1]);
+}
+
+#[tokio::test]
+async fn an_append_that_waits_for_a_rewind_is_stored_behind_it() {
+    let (app, path) = scene().await;
+    let messages = format!("{path}/messages");
+    let append = app.post(&messages).json(&json!({"role": "user", "content": "3"}));
+    let [rewound, appended] = one_behind_the_other(&app, app.delete(&format!("{messages}?from=2")), append).await;
+    assert_eq!((rewound.status, rewound.json()), (200, json!({"deleted": 1})));
+    assert_eq!((appended.status, appended.json()["position"].as_u64()), (201, Some(3)), "position 2 is not given out again");
+}
+
+#[tokio::test]
+async fn an_edit_finds_the_message_that_was_appended_while_it_waited() {
+    let (app, path) = scene().await;
+    let messages = format!("{path}/messages");
+    let id = Uuid::now_v7();
+    let append = app.post(&messages).json(&json!({"id": id, "role": "user", "content": "3"}));
+    let edit = app.patch(&format!("{messages}/{id}")).json(&json!({"content": "edited"}));
+    let [appended, edited] = one_behind_the_other(&app, append, edit).await;
+    assert_eq!((appended.status, appended.json()["content"].as_str()), (201, Some("3")));
+    assert_eq!((edited.status, edited.json()["content"].as_str()), (200, Some("edited")), "{}", edited.body);
+    assert_eq!(edited.headers["etag"], "\"4\"");
+}
+
+#[tokio::test]
+async fn of_two_identical_appends_the_second_is_a_replay() {
+    let (app, path) = scene().await;
+    let messages = format!("{path}/messages");
+    let batch: Vec<Value> = (3..6).map(|n| json!({"id": Uuid::now_v7(), "role": "user", "content": n.to_string()})).collect();
+    let append = app.post(&messages).json(&json!({"messages": batch}));
+    let [first, second] = one_behind_the_other(&app, append.clone(), append).await;
+    assert_eq!((first.status, second.status, second.headers["idempotent-replayed"].as_str()), (201, 200, "true"));
+    assert_eq!((first.array(), &first.headers["etag"]), (second.array(), &second.headers["etag"]));
+    assert_eq!(app.get(&messages).expect(200).await.array().len(), 5);
+}
+
+#[tokio::test]
+async fn an_id_with_two_contents_at_once_is_a_conflict_for_the_second() {
+    let (app, path) = scene().await;
+    let messages = format!("{path}/messages");
+    let id = Uuid::now_v7();
+    let append = |content: &str| app.post(&messages).json(&json!({"id": id, "role": "user", "content": content}));
+    let [first, second] = one_behind_the_other(&app, append("this"), append("that")).await;
+    assert_eq!((first.status, second.status, &second.json()["param"]), (201, 409, &json!("id")));
+}
+
+#[tokio::test]
+async fn what_an_append_has_changed_meanwhile_is_another_version() {
+    let (app, path) = scene().await;
+    let messages = format!("{path}/messages");
+    let first = app.get(&messages).expect(200).await.array()[0]["id"].as_str().unwrap().to_owned();
+    for change in [
+        app.post(&messages).json(&json!({"role": "user", "content": "mine"})),
+        app.patch(&path).json(&json!({"title": "mine"})),
+        app.patch(&format!("{messages}/{first}")).json(&json!({"content": "mine"})),
+        app.delete(&format!("{messages}?from=1")),
+        app.delete(&path),
+    ] {
+        let (function, _) = change.event();
+        let seen = app.get(&path).expect(200).await.headers["etag"].clone();
+        let append = app.post(&messages).json(&json!({"role": "user", "content": "theirs"}));
+        let [appended, changed] = one_behind_the_other(&app, append, change.header("if-match", seen)).await;
+        assert_eq!((appended.status, changed.status), (201, 412), "{function}: {}", changed.body);
+    }
+    assert_eq!(app.get(&messages).expect(200).await.array().len(), 7, "nothing but the appends took effect");
+}
+
+#[tokio::test]
+async fn an_append_beside_a_deletion_comes_before_it_or_finds_nothing() {
+    let (app, path) = scene().await;
+    let append = app.post(&format!("{path}/messages?role=user&content=x"));
+    let [deleted, appended] = one_behind_the_other(&app, app.delete(&path), append).await;
+    assert_eq!((deleted.status, appended.status), (204, 404), "{}", appended.body);
+    let (app, path) = scene().await;
+    let append = app.post(&format!("{path}/messages?role=user&content=x"));
+    let [appended, deleted] = one_behind_the_other(&app, append, app.delete(&path)).await;
+    assert_eq!((appended.status, deleted.status), (201, 204));
+    assert!(app.rows().await.values().all(|rows| *rows == 0), "{:?}", app.rows().await);
 }

@@ -1,28 +1,58 @@
-//! The schema's history, `migrations/`, applied to a database by refinery. `cargo xtask migrate` does it in production.
+//! The schema's history, `migrations/`, applied to a database by refinery, and the stored functions of this release. `cargo xtask
+//! migrate` does it in production.
 
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use shared::queries::release::{SCHEMA, SQL};
+use tokio_postgres::Client;
 use tokio_postgres::config::Host;
+use tokio_postgres::types::Type;
 
-use crate::database;
+use crate::database::{self, FUNCTIONS_ROLE};
 
 mod embedded {
     refinery::embed_migrations!("../migrations");
 }
 
-/// The migrations that a call to [`apply`] has applied, in order, such as `V1__conversations_and_messages`.
+/// What a call to [`apply`] has applied, in order: migrations such as `V1__conversations_and_messages`, and the schema of the functions.
 #[derive(Debug)]
 pub struct Applied(pub Vec<String>);
 
-/// Brings the database in `url` up to date: each migration that it has not seen, in a transaction of its own.
+/// Brings the database in `url` up to date: each migration that it has not seen, in a transaction of its own, and the stored functions of
+/// this release.
 ///
 /// # Errors
 /// No connection, a migration that fails, or one that was edited after it had been applied.
 pub async fn apply(url: &str, certificate_authority: Option<&Path>) -> Result<Applied> {
     let mut client = database::connect(url, certificate_authority).await?;
+    // Two migrators take turns. The lock is released with the connection.
+    client.batch_execute("select pg_advisory_lock(hashtext('scrollback migrations'))").await?;
     let report = embedded::migrations::runner().run_async(&mut client).await.context("cannot migrate the database")?;
-    Ok(Applied(report.applied_migrations().iter().map(ToString::to_string).collect()))
+    let mut applied: Vec<_> = report.applied_migrations().iter().map(ToString::to_string).collect();
+    if create_functions(&client).await.context("cannot create the stored functions")? {
+        applied.push(SCHEMA.to_owned());
+    }
+    Ok(Applied(applied))
+}
+
+/// Creates the stored functions of this release, unless the database has them.
+async fn create_functions(client: &Client) -> Result<bool> {
+    let found = client.query_typed("select from pg_namespace where nspname = $1", &[(&SCHEMA, Type::TEXT)]).await?;
+    if found.is_empty() {
+        let create = format!(
+            "begin;
+            create schema {SCHEMA};
+            set local search_path = {SCHEMA}, pg_temp;
+            {SQL}
+            revoke execute on all functions in schema {SCHEMA} from public;
+            grant execute on all functions in schema {SCHEMA} to {FUNCTIONS_ROLE};
+            grant usage on schema {SCHEMA} to {FUNCTIONS_ROLE};
+            commit"
+        );
+        client.batch_execute(&create).await?;
+    }
+    Ok(found.is_empty())
 }
 
 /// `cargo xtask migrate`

@@ -1,20 +1,15 @@
 //! Stores messages at the end of a conversation.
 
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::DbError;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
+use super::call;
 use super::rows::get;
 use crate::auth::Caller;
 use crate::db::Database;
 use crate::error::{Error, Result};
 use crate::models::{Content, ETags, Message, NewMessage, Text, ToolCalls, Version};
-
-const ADD_MESSAGE: &str = include_str!("add_message.sql");
-
-/// How often a statement that came too late is run again. It is too late at most once a writer that it raced with, and
-/// the same messages are hardly sent by more than one client and its retries.
-const MAX_ATTEMPTS: usize = 5;
 
 /// What became of the messages.
 #[derive(Debug, Clone)]
@@ -66,64 +61,60 @@ pub async fn add_message(
     let tool_call_ids: Vec<Option<&str>> = messages.iter().map(|message| message.tool_call_id.as_ref().map(Text::as_str)).collect();
     let names: Vec<Option<&str>> = messages.iter().map(|message| message.name.as_ref().map(Text::as_str)).collect();
     let metadata: Vec<&str> = messages.iter().map(|message| message.metadata.as_str()).collect();
-    let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 12] = [
-        (&conversation_id, Type::UUID),
-        (&caller.owner(), Type::TEXT),
-        (&ids, Type::UUID_ARRAY),
-        (&roles, Type::TEXT_ARRAY),
-        (&texts, Type::TEXT_ARRAY),
-        (&parts, Type::TEXT_ARRAY),
-        (&parts_texts, Type::TEXT_ARRAY),
-        (&tool_calls, Type::TEXT_ARRAY),
-        (&tool_call_ids, Type::TEXT_ARRAY),
-        (&names, Type::TEXT_ARRAY),
-        (&metadata, Type::TEXT_ARRAY),
-        (&if_match.and_then(ETags::versions), Type::INT8_ARRAY),
-    ];
-
-    for _ in 0..MAX_ATTEMPTS {
-        let rows = match database.fetch(ADD_MESSAGE, &parameters).await {
-            // The same ids were being stored at this moment. Now they are there to be seen.
-            Err(Error::Database(error)) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => continue,
-            outcome => outcome?,
-        };
-        let Some(first) = rows.first() else { return Err(Error::NotFound) };
-        let same = rows.iter().map(|row| get::<Option<bool>>(row, 2)).collect::<Result<Vec<_>>>()?;
-        if let Some(index) = same.iter().position(|same| *same == Some(false)) {
-            let param = messages[index].index.map_or_else(|| "id".to_owned(), |index| format!("messages[{index}].id"));
-            return Err(Error::Conflict { param });
+    let rows = call(
+        database,
+        "add_message",
+        &[
+            (&conversation_id, Type::UUID),
+            (&caller.owner(), Type::TEXT),
+            (&if_match.and_then(ETags::versions), Type::INT8_ARRAY),
+            (&ids, Type::UUID_ARRAY),
+            (&roles, Type::TEXT_ARRAY),
+            (&texts, Type::TEXT_ARRAY),
+            (&parts, Type::TEXT_ARRAY),
+            (&parts_texts, Type::TEXT_ARRAY),
+            (&tool_calls, Type::TEXT_ARRAY),
+            (&tool_call_ids, Type::TEXT_ARRAY),
+            (&names, Type::TEXT_ARRAY),
+            (&metadata, Type::TEXT_ARRAY),
+        ],
+    )
+    .await
+    .map_err(|error| match error {
+        // The same id was being stored in another conversation at this moment.
+        Error::Database(error) if error.as_db_error().and_then(DbError::constraint) == Some("messages_id") => {
+            Error::Conflict { param: messages[0].index.map_or("id", |_| "messages").to_owned() }
         }
-        let seen = Version(get(first, 0)?);
-        let written = get::<Option<i64>>(first, 1)?.map(Version);
-        let all_stored = same.iter().all(Option::is_some);
-        if written.is_none() && !all_stored {
-            if if_match.is_some_and(|if_match| !if_match.matches(seen)) {
-                return Err(Error::PreconditionFailed);
-            }
-            // Between the statement's snapshot and its turn to write, the conversation was changed or deleted.
-            continue;
-        }
-        let replayed = all_stored && messages.iter().any(|message| message.id_is_given);
-        let messages = messages
-            .into_iter()
-            .zip(&rows)
-            .map(|(message, row)| {
-                Ok(Message {
-                    id: message.id,
-                    conversation_id,
-                    position: get(row, 3)?,
-                    role: message.role,
-                    content: message.content,
-                    tool_calls: message.tool_calls.map(ToolCalls::into_raw),
-                    tool_call_id: message.tool_call_id,
-                    name: message.name,
-                    metadata: message.metadata.into_raw(),
-                    created_at: get(row, 4)?,
-                    updated_at: get(row, 5)?,
-                })
-            })
-            .collect::<Result<Vec<_>>>()?;
-        return Ok(Appended { messages, replayed, version: written.unwrap_or(seen) });
+        error => error,
+    })?;
+    let first = rows.first().ok_or(Error::NotFound)?;
+    if let Some(number) = get::<Option<i64>>(first, 0)? {
+        let taken = usize::try_from(number - 1).ok().and_then(|at| messages.get(at)?.index);
+        return Err(Error::Conflict { param: taken.map_or_else(|| "id".to_owned(), |index| format!("messages[{index}].id")) });
     }
-    Err(Error::Internal("other writers came first, again and again".into()))
+    if !get::<bool>(first, 1)? {
+        return Err(Error::PreconditionFailed);
+    }
+    let replayed = get::<bool>(first, 2)? && messages.iter().any(|message| message.id_is_given);
+    let version = Version(get(first, 3)?);
+    let messages = messages
+        .into_iter()
+        .zip(&rows)
+        .map(|(message, row)| {
+            Ok(Message {
+                id: message.id,
+                conversation_id,
+                position: get(row, 4)?,
+                role: message.role,
+                content: message.content,
+                tool_calls: message.tool_calls.map(ToolCalls::into_raw),
+                tool_call_id: message.tool_call_id,
+                name: message.name,
+                metadata: message.metadata.into_raw(),
+                created_at: get(row, 5)?,
+                updated_at: get(row, 6)?,
+            })
+        })
+        .collect::<Result<Vec<_>>>()?;
+    Ok(Appended { messages, replayed, version })
 }

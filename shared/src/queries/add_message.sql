@@ -1,45 +1,74 @@
-with input as (
-    select *
-    from unnest($3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[])
-        with ordinality as input (id, role, content, content_parts, parts_text, tool_calls, tool_call_id, name, metadata, ordinal)
-), conversation as (
-    select id, version from conversations where id = $1 and ($2::text is null or user_id = $2)
-), stored as (
-    -- Stored by an earlier attempt, if it is the same; taken, if it is not.
-    select m.id, m.position, m.created_at, m.updated_at, m.conversation_id = $1
-        and (m.role, m.content, m.content_parts::text, m.tool_calls::text, m.tool_call_id, m.name, m.metadata::text)
-            is not distinct from
-            (i.role, i.content, i.content_parts, i.tool_calls, i.tool_call_id, i.name, i.metadata) as same
-    from input i join messages m on m.id = i.id
-), fresh as (
-    select *, row_number() over (order by ordinal) as nth from input where id not in (select id from stored)
-), target as (
-    -- Takes the row's lock, so that writers take turns; what is set here is computed after the wait for it.
-    update conversations c
-    set next_position = c.next_position + n.messages,
-        message_count = c.message_count + n.messages,
-        version = c.version + 1,
-        updated_at = greatest(clock_timestamp(), c.updated_at + interval '1 microsecond')
-    from (select count(*) as messages from fresh) n
-    where c.id = (select id from conversation)
-        and n.messages > 0
-        and not exists (select from stored where not same)
-        and ($12::bigint[] is null or c.version = any($12))
-    returning c.next_position - n.messages - 1 as base, c.updated_at as now, c.version
-), added as (
-    insert into messages
-        (conversation_id, position, id, role, content, content_parts, parts_text, tool_calls, tool_call_id, name, metadata, created_at,
-            updated_at)
-    select $1, t.base + f.nth, f.id, f.role, f.content, f.content_parts::json, f.parts_text, f.tool_calls::json, f.tool_call_id,
-        f.name, f.metadata::json, t.now, t.now
-    from target t, fresh f
-    returning id, position, created_at, updated_at
+-- Stores messages at the end of a conversation: all of them or none, at adjacent positions. A message whose id is stored already, with
+-- the same content, is not stored again.
+--
+-- Returns a row for each message, in their order. Returns no row where the owner has no such conversation. Where nothing may be stored,
+-- one row says why. `taken` is the number, from 1, of the first message whose id is stored with another content. `allowed` is false
+-- where the version is none of `if_match`.
+create function add_message(
+    conversation uuid, owner text, if_match bigint[], ids uuid[], roles text[], contents text[], parts text[], parts_texts text[],
+    tool_calls text[], tool_call_ids text[], names text[], metadata text[]
 )
-select c.version, t.version, s.same, coalesce(a.position, s.position), coalesce(a.created_at, s.created_at),
-    coalesce(a.updated_at, s.updated_at)
-from conversation c
-    cross join input i
-    left join target t on true
-    left join added a on a.id = i.id
-    left join stored s on s.id = i.id
-order by i.ordinal
+returns table (
+    taken bigint, allowed boolean, replayed boolean, version bigint, "position" bigint, created_at timestamptz,
+    updated_at timestamptz
+)
+language plpgsql security definer set search_path from current set plan_cache_mode = force_generic_plan as $$
+#variable_conflict use_variable
+declare
+    stored uuid[];
+    fresh bigint;
+    first bigint;
+    changed_at timestamptz;
+begin
+    -- Writers to a conversation take turns from here on.
+    select c.version, c.next_position, c.updated_at into version, first, changed_at
+    from public.conversations c
+    where c.id = conversation and (owner is null or c.user_id = owner)
+    for update;
+    if not found then
+        return;
+    end if;
+
+    select
+        coalesce(array_agg(m.id), '{}'),
+        min(i.ordinal) filter (where m.conversation_id <> conversation
+            or (m.role, m.content, m.content_parts::text, m.tool_calls::text, m.tool_call_id, m.name, m.metadata::text)
+                is distinct from
+                (i.role, i.content, i.content_parts, i.tool_calls, i.tool_call_id, i.name, i.metadata))
+    into stored, taken
+    from unnest(ids, roles, contents, parts, tool_calls, tool_call_ids, names, metadata)
+            with ordinality as i (id, role, content, content_parts, tool_calls, tool_call_id, name, metadata, ordinal)
+        join public.messages m on m.id = i.id;
+    fresh := cardinality(ids) - cardinality(stored);
+    replayed := fresh = 0;
+    allowed := replayed or if_match is null or version = any (if_match);
+    if taken is not null or not allowed then
+        return next;
+        return;
+    end if;
+
+    if not replayed then
+        changed_at := greatest(clock_timestamp(), changed_at + interval '1 microsecond');
+        update public.conversations c
+        set next_position = c.next_position + fresh,
+            message_count = c.message_count + fresh,
+            version = c.version + 1,
+            updated_at = changed_at
+        where c.id = conversation
+        returning c.version into version;
+        insert into public.messages (
+            conversation_id, position, id, role, content, content_parts, parts_text, tool_calls, tool_call_id, name, metadata,
+            created_at, updated_at
+        )
+        select conversation, first - 1 + row_number() over (order by i.ordinal), i.id, i.role, i.content, i.content_parts::json,
+            i.parts_text, i.tool_calls::json, i.tool_call_id, i.name, i.metadata::json, changed_at, changed_at
+        from unnest(ids, roles, contents, parts, parts_texts, tool_calls, tool_call_ids, names, metadata)
+                with ordinality as i (id, role, content, content_parts, parts_text, tool_calls, tool_call_id, name, metadata, ordinal)
+        where i.id <> all (stored);
+    end if;
+    return query
+    select null::bigint, true, replayed, version, m.position, m.created_at, m.updated_at
+    from unnest(ids) with ordinality as i (id, ordinal) join public.messages m on m.id = i.id
+    order by i.ordinal;
+end
+$$;

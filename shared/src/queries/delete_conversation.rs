@@ -3,22 +3,12 @@
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
+use super::call;
 use super::rows::get;
 use crate::auth::Caller;
 use crate::db::Database;
 use crate::error::{Error, Result};
 use crate::models::ETags;
-
-/// Its messages go with it, by the foreign key. An append at the same moment comes before, and is deleted, or finds nothing.
-const DELETE_CONVERSATION: &str = "
-    with locked as (
-        select id, $3::bigint[] is null or version = any($3) as current
-        from conversations where id = $1 and ($2::text is null or user_id = $2)
-        for update
-    ), deleted as (
-        delete from conversations where id = (select id from locked where current)
-    )
-    select current from locked";
 
 /// Deletes a conversation and all its messages.
 ///
@@ -37,7 +27,7 @@ pub async fn delete_conversation(
         (&caller.owner() as _, Type::TEXT),
         (&if_match.and_then(ETags::versions) as _, Type::INT8_ARRAY),
     ];
-    let rows = database.fetch(DELETE_CONVERSATION, &parameters).await?;
+    let rows = call(database, "delete_conversation", &parameters).await?;
     match rows.first() {
         Some(row) if get(row, 0)? => Ok(()),
         Some(_) => Err(Error::PreconditionFailed),

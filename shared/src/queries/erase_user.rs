@@ -3,18 +3,11 @@
 use serde::Serialize;
 use tokio_postgres::types::Type;
 
+use super::call;
 use super::rows::get;
 use crate::db::Database;
 use crate::error::Result;
 use crate::models::UserId;
-
-/// Messages go with their conversations, by the foreign key, and are counted by the conversations' own count, so that one that was
-/// appended while this waited is counted, too.
-const ERASE_USER: &str = "
-    with erased as (
-        delete from conversations where user_id = $1 returning message_count
-    )
-    select count(*), coalesce(sum(message_count), 0)::bigint from erased";
 
 /// How much was erased.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -30,7 +23,7 @@ pub struct Erased {
 /// # Errors
 /// [`Error::Database`](crate::Error::Database), [`Error::DatabaseTimeout`](crate::Error::DatabaseTimeout).
 pub async fn erase_user(database: &Database, user_id: &UserId) -> Result<Erased> {
-    let rows = database.fetch(ERASE_USER, &[(&user_id.as_str(), Type::TEXT)]).await?;
-    // An aggregate without groups is always one row.
+    let rows = call(database, "erase_user", &[(&user_id.as_str(), Type::TEXT)]).await?;
+    // The function always returns one row.
     Ok(Erased { conversations: get(&rows[0], 0)?, messages: get(&rows[0], 1)? })
 }

@@ -4,14 +4,11 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::rows::{self, get};
-use super::{RESPONSE_BYTES, RESPONSE_ROWS};
+use super::{RESPONSE_BYTES, RESPONSE_ROWS, call};
 use crate::auth::Caller;
 use crate::db::Database;
 use crate::error::{Error, Result};
 use crate::models::{Context, ContextLimits, ETags, Version};
-
-/// Ends in the columns of [`rows::message`], each with its kind: 0 pinned, 1 the newest question, 2 the newest.
-const GET_CONTEXT: &str = include_str!("get_context.sql");
 
 /// Reads what to send to a model: the leading instructions, and the longest newest part of the conversation that is within the
 /// limits and that the model's API accepts ([`Context`] says how it is chosen). `None`: the caller has this version, which
@@ -42,19 +39,19 @@ pub async fn get_context(
     if_none_match: Option<&ETags>,
 ) -> Result<(Option<Context>, Version)> {
     let known = if_none_match.and_then(ETags::versions).unwrap_or_default();
-    let rows = database
-        .fetch(
-            GET_CONTEXT,
-            &[
-                (&conversation_id, Type::UUID),
-                (&caller.owner(), Type::TEXT),
-                (&limits.messages.unwrap_or(RESPONSE_ROWS).min(RESPONSE_ROWS), Type::INT8),
-                (&limits.characters.unwrap_or(i64::MAX), Type::INT8),
-                (&RESPONSE_BYTES, Type::INT8),
-                (&known, Type::INT8_ARRAY),
-            ],
-        )
-        .await?;
+    let rows = call(
+        database,
+        "get_context",
+        &[
+            (&conversation_id, Type::UUID),
+            (&caller.owner(), Type::TEXT),
+            (&limits.messages.unwrap_or(RESPONSE_ROWS).min(RESPONSE_ROWS), Type::INT8),
+            (&limits.characters.unwrap_or(i64::MAX), Type::INT8),
+            (&RESPONSE_BYTES, Type::INT8),
+            (&known, Type::INT8_ARRAY),
+        ],
+    )
+    .await?;
     let first = rows.first().ok_or(Error::NotFound)?;
     let version = Version(get(first, 0)?);
     if if_none_match.is_some_and(|known| known.matches(version)) {

@@ -1,22 +1,36 @@
+-- Returns no row where the owner has no such conversation. Each row has the conversation's version and message count, and a message
+-- with its kind: 0 pinned, 1 the newest question, 2 the newest. A conversation without such messages is one row of nulls.
+create function get_context(
+    conversation uuid, owner text, max_messages bigint, max_characters bigint, max_bytes bigint, known bigint[]
+)
+returns table (
+    version bigint, message_count bigint, kind integer, "position" bigint, id uuid, role text, content text, content_parts text,
+    tool_calls text, tool_call_id text, name text, metadata text, created_at timestamptz, updated_at timestamptz
+)
+language plpgsql stable security definer set search_path from current set plan_cache_mode = force_generic_plan as $$
+-- The parameters are written by their numbers, so that a bare name is a column.
+#variable_conflict use_column
+begin
+    return query
 with conversation as (
     select id as conversation, version, message_count, version <> all ($6) as wanted
-    from conversations
+    from public.conversations
     where id = $1 and ($2::text is null or user_id = $2)
 ), first_other as (
     -- Where the leading instructions end.
     select coalesce(min(position), 9223372036854775807) as position
     from (
-        select position from messages
+        select position from public.messages
         where conversation_id = (select conversation from conversation) and role not in ('system', 'developer')
         order by position limit 1
     ) first
 ), start as (
     -- Back from the end, no further than to the message that passes a limit: null if none does. The limits of $3 and $5, here and
-    -- below, are sub-selects as in get_chat_history: a planner that knows them may sort a conversation instead of reading in order.
+    -- below, are sub-selects: a planner that knows them may sort a conversation instead of reading in order.
     select position
     from (
         select position, sum(characters) over newest_first as characters, sum(size) over newest_first as size
-        from messages
+        from public.messages
         where conversation_id = (select conversation from conversation where wanted)
         window newest_first as (order by position desc rows unbounded preceding)
         order by position desc limit (select $3)
@@ -32,7 +46,7 @@ from conversation c
         from (
             select 0 as kind, position, id, role, content, content_parts, tool_calls, tool_call_id, name, metadata, created_at,
                 updated_at, sum(size) over (order by position rows unbounded preceding) - size as bytes_before
-            from messages
+            from public.messages
             where c.wanted and conversation_id = c.conversation and position < (select position from first_other)
             -- Cuts nothing: there is a limit so that the planner reads in order.
             order by position limit (select $5)
@@ -41,7 +55,7 @@ from conversation c
         union all
         (
             select 1, position, id, role, content, content_parts, tool_calls, tool_call_id, name, metadata, created_at, updated_at, 0
-            from messages
+            from public.messages
             -- Anthropic's results come as parts of a user's message, which then is no question.
             where c.wanted and conversation_id = c.conversation and role = 'user'
                 and (content is not null or content_parts::text not like '%"tool_result"%')
@@ -50,10 +64,12 @@ from conversation c
         union all
         (
             select 2, position, id, role, content, content_parts, tool_calls, tool_call_id, name, metadata, created_at, updated_at, 0
-            from messages
+            from public.messages
             where c.wanted
                 and conversation_id = c.conversation
                 and position >= greatest((select position from start), (select position from first_other))
             order by position desc limit (select $3)
         )
-    ) part on true
+    ) part on true;
+end
+$$;

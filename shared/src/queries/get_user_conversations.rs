@@ -2,30 +2,10 @@
 
 use tokio_postgres::types::Type;
 
-use super::rows::{self, conversation_columns};
-use super::{RESPONSE_BYTES, RESPONSE_ROWS, cut};
+use super::{RESPONSE_BYTES, RESPONSE_ROWS, call, cut, rows};
 use crate::db::Database;
 use crate::error::Result;
 use crate::models::{Conversation, Cursor, UserId};
-
-/// The limit is a sub-select as in `get_chat_history`, for users who have many more than others.
-const GET_USER_CONVERSATIONS: &str = concat!(
-    "select ",
-    conversation_columns!(),
-    "
-    from (
-        select *, sum(octet_length(metadata::text)) over (order by updated_at desc, id desc rows unbounded preceding)
-            - octet_length(metadata::text) as before
-        from (
-            select * from conversations
-            where user_id = $1
-                and (updated_at, id) < (coalesce($2, 'infinity'), coalesce($3, 'ffffffff-ffff-ffff-ffff-ffffffffffff'))
-            order by updated_at desc, id desc limit (select $4)
-        ) picked
-    ) sized
-    where before <= $5
-    order by updated_at desc, id desc",
-);
 
 /// A user's conversations, the most recently updated first, `limit` of them or as many as a response could hold, behind `cursor`.
 /// Returns them, and whether there are more behind them. A user that is not known has none.
@@ -54,18 +34,18 @@ pub async fn get_user_conversations(
     cursor: Option<Cursor>,
 ) -> Result<(Vec<Conversation>, bool)> {
     let wanted = limit.unwrap_or(RESPONSE_ROWS);
-    let mut rows = database
-        .fetch(
-            GET_USER_CONVERSATIONS,
-            &[
-                (&user_id.as_str(), Type::TEXT),
-                (&cursor.map(|cursor| cursor.time), Type::TIMESTAMPTZ),
-                (&cursor.map(|cursor| cursor.id), Type::UUID),
-                (&(wanted + 1), Type::INT8),
-                (&RESPONSE_BYTES, Type::INT8),
-            ],
-        )
-        .await?;
+    let mut rows = call(
+        database,
+        "get_user_conversations",
+        &[
+            (&user_id.as_str(), Type::TEXT),
+            (&cursor.map(|cursor| cursor.time), Type::TIMESTAMPTZ),
+            (&cursor.map(|cursor| cursor.id), Type::UUID),
+            (&(wanted + 1), Type::INT8),
+            (&RESPONSE_BYTES, Type::INT8),
+        ],
+    )
+    .await?;
     let more = cut(&mut rows, wanted);
     let conversations = rows.iter().map(|row| rows::conversation(row, 0)).collect::<Result<Vec<_>>>()?;
     Ok((conversations, more))

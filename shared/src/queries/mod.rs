@@ -1,7 +1,9 @@
-//! Every statement that Scrollback sends, one function each: one statement, one round trip.
+//! Everything that Scrollback does with the database. Each function here calls the stored function of its name, in one statement and
+//! one round trip. [`release`] says how stored functions are written and found.
 //!
-//! A statement that touches a conversation takes the caller's [`owner`](crate::Caller) and finds nothing where it differs, so that
-//! another user's conversation and a missing one are the same. Columns are listed where rows are read.
+//! A stored function that touches a conversation takes the caller's [`owner`](crate::Caller), and finds nothing where the owner is
+//! another one. So another user's conversation and a missing one look the same. Rows are read by position: a stored function declares its
+//! columns, and its Rust function knows their order.
 
 mod add_message;
 mod delete_conversation;
@@ -11,6 +13,7 @@ mod get_context;
 mod get_conversation;
 mod get_or_create_conversation;
 mod get_user_conversations;
+pub mod release;
 mod rewind_conversation;
 mod rows;
 mod search_messages;
@@ -30,9 +33,15 @@ pub use search_messages::search_messages;
 pub use update_conversation::update_conversation;
 pub use update_message::update_message;
 
-/// What a statement may send for one response, in bytes of its texts: more never fits in what Lambda can return.
+use tokio_postgres::Row;
+use tokio_postgres::error::SqlState;
+
+use crate::db::{Database, Parameters};
+use crate::error::{Error, Result};
+
+/// What a function may return for one response, in bytes of its texts: more never fits in what Lambda can return.
 const RESPONSE_BYTES: i64 = 6_000_000;
-/// How many rows a statement may send, where the caller sets no limit: about as many of the smallest as fit in a response.
+/// How many rows a function may return, where the caller sets no limit: about as many of the smallest as fit in a response.
 const RESPONSE_ROWS: i64 = 24_000;
 
 /// Cuts what was read to what was wanted, of which one more was asked for; whether there is more.
@@ -41,4 +50,14 @@ fn cut<T>(rows: &mut Vec<T>, wanted: i64) -> bool {
     let more = rows.len() > wanted;
     rows.truncate(wanted);
     more
+}
+
+/// Calls a stored function of this release.
+async fn call(database: &Database, function: &str, parameters: &Parameters<'_>) -> Result<Vec<Row>> {
+    let places: Vec<String> = (1..=parameters.len()).map(|number| format!("${number}")).collect();
+    let statement = format!("select * from {}.{function}({})", release::SCHEMA, places.join(", "));
+    database.fetch(&statement, parameters).await.map_err(|error| match error {
+        Error::Database(error) if error.code() == Some(&SqlState::INVALID_SCHEMA_NAME) => Error::NotMigrated(error),
+        error => error,
+    })
 }

@@ -1,4 +1,4 @@
-//! Rows into models, by position: the column lists here and the reading of them belong together.
+//! Rows into models, by position: the columns are those that stored functions return, in their order.
 
 use serde_json::value::RawValue;
 use tokio_postgres::Row;
@@ -7,28 +7,12 @@ use uuid::Uuid;
 use crate::error::{Error, Invalid, Result};
 use crate::models::{Content, Conversation, Message, Role, Text, Version};
 
-/// The columns that [`conversation`] reads, in its order.
-macro_rules! conversation_columns {
-    () => {
-        "id, user_id, title, metadata::text, message_count, created_at, updated_at, version"
-    };
-}
-pub(super) use conversation_columns;
-
-/// The columns that [`message`] reads, in its order.
-macro_rules! message_columns {
-    () => {
-        "position, id, role, content, content_parts::text, tool_calls::text, tool_call_id, name, metadata::text, created_at, updated_at"
-    };
-}
-pub(super) use message_columns;
-
 /// A value of a row, by its position.
 pub(super) fn get<'r, T: tokio_postgres::types::FromSql<'r>>(row: &'r Row, index: usize) -> Result<T> {
     row.try_get(index).map_err(Error::Database)
 }
 
-/// Reads [`conversation_columns`] from the column `first` on.
+/// Reads a conversation from the column `first` on, which is its `id`.
 pub(super) fn conversation(row: &Row, first: usize) -> Result<Conversation> {
     Ok(Conversation {
         id: get(row, first)?,
@@ -42,7 +26,7 @@ pub(super) fn conversation(row: &Row, first: usize) -> Result<Conversation> {
     })
 }
 
-/// Reads [`message_columns`] from the column `first` on.
+/// Reads a message from the column `first` on, which is its `position`.
 pub(super) fn message(row: &Row, first: usize, conversation_id: Uuid) -> Result<Message> {
     let content: Option<String> = get(row, first + 3)?;
     let parts: Option<String> = get(row, first + 4)?;

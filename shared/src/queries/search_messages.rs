@@ -2,35 +2,11 @@
 
 use tokio_postgres::types::Type;
 
-use super::rows::{self, get, message_columns};
-use super::{RESPONSE_BYTES, RESPONSE_ROWS, cut};
+use super::rows::{self, get};
+use super::{RESPONSE_BYTES, RESPONSE_ROWS, call, cut};
 use crate::db::Database;
 use crate::error::Result;
 use crate::models::{Cursor, SearchHit, SearchQuery, UserId};
-
-/// Goes through the user's own conversations and nobody else's.
-const SEARCH_MESSAGES: &str = concat!(
-    "select conversation_id, ", message_columns!(), "
-    from (
-        select *, sum(size) over (order by created_at desc, conversation_id desc, position desc rows unbounded preceding) - size as before
-        from (
-            select m.*
-            from conversations c join messages m on m.conversation_id = c.id
-            where c.user_id = $1
-                and (m.created_at, m.conversation_id, m.position)
-                    < (coalesce($2, 'infinity'), coalesce($3, 'ffffffff-ffff-ffff-ffff-ffffffffffff'), coalesce($4, 9223372036854775807))
-                and num_nonnulls(m.content, m.parts_text) > 0
-                and exists (
-                    select from unnest($5::int[], $6::text[], $7::bool[]) as term (alternative, pattern, negated)
-                    group by alternative
-                    having bool_and((coalesce(m.content, m.parts_text) ~* pattern) <> negated)
-                )
-            order by m.created_at desc, m.conversation_id desc, m.position desc limit $8
-        ) found
-    ) sized
-    where before <= $9
-    order by created_at desc, conversation_id desc, position desc",
-);
 
 /// A user's messages whose text the query finds, the newest first, `limit` of them or as many as a response could hold, behind
 /// `cursor`. Returns them, and whether there are more behind them. Costs what the user's own messages cost to read.
@@ -60,22 +36,22 @@ pub async fn search_messages(
 ) -> Result<(Vec<SearchHit>, bool)> {
     let (alternatives, patterns, negated) = query.columns();
     let wanted = limit.unwrap_or(RESPONSE_ROWS);
-    let mut rows = database
-        .fetch(
-            SEARCH_MESSAGES,
-            &[
-                (&user_id.as_str(), Type::TEXT),
-                (&cursor.map(|cursor| cursor.time), Type::TIMESTAMPTZ),
-                (&cursor.map(|cursor| cursor.id), Type::UUID),
-                (&cursor.map(|cursor| cursor.position), Type::INT8),
-                (&alternatives, Type::INT4_ARRAY),
-                (&patterns, Type::TEXT_ARRAY),
-                (&negated, Type::BOOL_ARRAY),
-                (&(wanted + 1), Type::INT8),
-                (&RESPONSE_BYTES, Type::INT8),
-            ],
-        )
-        .await?;
+    let mut rows = call(
+        database,
+        "search_messages",
+        &[
+            (&user_id.as_str(), Type::TEXT),
+            (&cursor.map(|cursor| cursor.time), Type::TIMESTAMPTZ),
+            (&cursor.map(|cursor| cursor.id), Type::UUID),
+            (&cursor.map(|cursor| cursor.position), Type::INT8),
+            (&alternatives, Type::INT4_ARRAY),
+            (&patterns, Type::TEXT_ARRAY),
+            (&negated, Type::BOOL_ARRAY),
+            (&(wanted + 1), Type::INT8),
+            (&RESPONSE_BYTES, Type::INT8),
+        ],
+    )
+    .await?;
     let more = cut(&mut rows, wanted);
     let hit = |row| Ok(SearchHit::new(query, rows::message(row, 1, get(row, 0)?)?));
     Ok((rows.iter().map(hit).collect::<Result<Vec<_>>>()?, more))

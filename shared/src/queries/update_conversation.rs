@@ -4,31 +4,12 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::rows::{self, conversation_columns, get};
+use super::call;
+use super::rows::{self, get};
 use crate::auth::Caller;
 use crate::db::Database;
 use crate::error::{Error, Fault, Invalid, Result};
 use crate::models::{Conversation, ConversationChange, ETags, Metadata, Title};
-
-const UPDATE_CONVERSATION: &str = concat!(
-    "with locked as (
-        select *, last_operation is not distinct from $3 as done, $4::bigint[] is null or version = any($4) as current
-        from conversations where id = $1 and ($2::text is null or user_id = $2)
-        for update
-    ), changed as (
-        update conversations c
-        set title = case when $5 then c.title else $6 end,
-            metadata = case when $7 then c.metadata when $8::text is null then '{}' else merge_patch(c.metadata, $8::text::json) end,
-            version = c.version + 1,
-            updated_at = greatest(clock_timestamp(), c.updated_at + interval '1 microsecond'),
-            last_operation = $3
-        from locked l where c.id = l.id and l.current and not l.done and not ($5 and $7)
-        returning c.*
-    )
-    select true, ", conversation_columns!(), " from changed
-    union all
-    select done or current, ", conversation_columns!(), " from locked where not exists (select from changed)",
-);
 
 /// Changes a conversation's title and metadata; a change that keeps both changes nothing.
 ///
@@ -42,28 +23,28 @@ pub async fn update_conversation(
     change: &ConversationChange,
     if_match: Option<&ETags>,
 ) -> Result<Conversation> {
-    let rows = database
-        .fetch(
-            UPDATE_CONVERSATION,
-            &[
-                (&conversation_id, Type::UUID),
-                (&caller.owner(), Type::TEXT),
-                (&Uuid::now_v7(), Type::UUID),
-                (&if_match.and_then(ETags::versions), Type::INT8_ARRAY),
-                (&change.title.is_keep(), Type::BOOL),
-                (&change.title.value().map(Title::as_str), Type::TEXT),
-                (&change.metadata.is_keep(), Type::BOOL),
-                (&change.metadata.value().map(Metadata::as_str), Type::TEXT),
-            ],
-        )
-        .await
-        .map_err(|error| match error {
-            // The one check that only the merged metadata can fail.
-            Error::Database(error) if error.code() == Some(&SqlState::CHECK_VIOLATION) => {
-                Invalid::new(Fault::TooLarge, "metadata, with this merged into it, has 16 KiB of JSON at most").at("metadata")
-            }
-            error => error,
-        })?;
+    let rows = call(
+        database,
+        "update_conversation",
+        &[
+            (&conversation_id, Type::UUID),
+            (&caller.owner(), Type::TEXT),
+            (&Uuid::now_v7(), Type::UUID),
+            (&if_match.and_then(ETags::versions), Type::INT8_ARRAY),
+            (&change.title.is_keep(), Type::BOOL),
+            (&change.title.value().map(Title::as_str), Type::TEXT),
+            (&change.metadata.is_keep(), Type::BOOL),
+            (&change.metadata.value().map(Metadata::as_str), Type::TEXT),
+        ],
+    )
+    .await
+    .map_err(|error| match error {
+        // The one check that only the merged metadata can fail.
+        Error::Database(error) if error.code() == Some(&SqlState::CHECK_VIOLATION) => {
+            Invalid::new(Fault::TooLarge, "metadata, with this merged into it, has 16 KiB of JSON at most").at("metadata")
+        }
+        error => error,
+    })?;
     let row = rows.first().ok_or(Error::NotFound)?;
     if get::<bool>(row, 0)? { rows::conversation(row, 1) } else { Err(Error::PreconditionFailed) }
 }

@@ -4,14 +4,12 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
+use super::call;
 use super::rows::{self, get};
 use crate::auth::Caller;
 use crate::db::Database;
 use crate::error::{Error, Result};
 use crate::models::{Content, ETags, Message, MessageChange, Metadata, ToolCalls, Version, no_content};
-
-/// Ends in the columns of [`rows::message`].
-const UPDATE_MESSAGE: &str = include_str!("update_message.sql");
 
 /// Edits a message, which keeps its position; a change that keeps everything changes nothing. Returns it, and the conversation's
 /// version.
@@ -29,31 +27,31 @@ pub async fn update_message(
     if_match: Option<&ETags>,
 ) -> Result<(Message, Version)> {
     let content = change.content.value();
-    let rows = database
-        .fetch(
-            UPDATE_MESSAGE,
-            &[
-                (&conversation_id, Type::UUID),
-                (&caller.owner(), Type::TEXT),
-                (&message_id, Type::UUID),
-                (&Uuid::now_v7(), Type::UUID),
-                (&if_match.and_then(ETags::versions), Type::INT8_ARRAY),
-                (&change.content.is_keep(), Type::BOOL),
-                (&content.and_then(Content::as_text), Type::TEXT),
-                (&content.and_then(Content::as_parts), Type::TEXT),
-                (&content.and_then(Content::parts_text), Type::TEXT),
-                (&change.tool_calls.is_keep(), Type::BOOL),
-                (&change.tool_calls.value().map(ToolCalls::as_str), Type::TEXT),
-                (&change.metadata.is_keep(), Type::BOOL),
-                (&change.metadata.value().map(Metadata::as_str), Type::TEXT),
-            ],
-        )
-        .await
-        .map_err(|error| match error {
-            // The one check that only the edited message as a whole can fail.
-            Error::Database(error) if error.code() == Some(&SqlState::CHECK_VIOLATION) => no_content().at("content"),
-            error => error,
-        })?;
+    let rows = call(
+        database,
+        "update_message",
+        &[
+            (&conversation_id, Type::UUID),
+            (&caller.owner(), Type::TEXT),
+            (&message_id, Type::UUID),
+            (&Uuid::now_v7(), Type::UUID),
+            (&if_match.and_then(ETags::versions), Type::INT8_ARRAY),
+            (&change.content.is_keep(), Type::BOOL),
+            (&content.and_then(Content::as_text), Type::TEXT),
+            (&content.and_then(Content::as_parts), Type::TEXT),
+            (&content.and_then(Content::parts_text), Type::TEXT),
+            (&change.tool_calls.is_keep(), Type::BOOL),
+            (&change.tool_calls.value().map(ToolCalls::as_str), Type::TEXT),
+            (&change.metadata.is_keep(), Type::BOOL),
+            (&change.metadata.value().map(Metadata::as_str), Type::TEXT),
+        ],
+    )
+    .await
+    .map_err(|error| match error {
+        // The one check that only the edited message as a whole can fail.
+        Error::Database(error) if error.code() == Some(&SqlState::CHECK_VIOLATION) => no_content().at("content"),
+        error => error,
+    })?;
     let row = rows.first().ok_or(Error::NotFound)?;
     if !get::<bool>(row, 0)? {
         return Err(Error::PreconditionFailed);

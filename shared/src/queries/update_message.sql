@@ -1,34 +1,49 @@
-with locked as (
-    select id, version, last_operation is not distinct from $4 as done, $5::bigint[] is null or version = any($5) as current
-    from conversations where id = $1 and ($2::text is null or user_id = $2)
-    for update
-), message as (
-    -- Locked, so that it is what is there now and not what the statement saw before its wait.
-    select * from messages where conversation_id = (select id from locked) and id = $3 for update
-), touched as (
-    update conversations c
-    set version = c.version + 1,
-        updated_at = greatest(clock_timestamp(), c.updated_at + interval '1 microsecond'),
-        last_operation = $4
-    from locked l, message
-    where c.id = l.id and l.current and not l.done and not ($6 and $10 and $12)
-    returning c.version, c.updated_at as now
-), changed as (
-    update messages m
-    set content = case when $6 then m.content else $7 end,
-        content_parts = case when $6 then m.content_parts else $8::text::json end,
-        parts_text = case when $6 then m.parts_text else $9 end,
-        tool_calls = case when $10 then m.tool_calls else $11::text::json end,
-        metadata = case when $12 then m.metadata else coalesce($13::text, '{}')::json end,
-        updated_at = t.now
-    from touched t
-    where m.conversation_id = $1 and m.id = $3
-    returning m.*
-), outcome as (
-    select true as allowed, changed.* from changed
-    union all
-    select l.done or l.current, message.* from locked l, message where not exists (select from changed)
+-- Returns no row where the owner has no such message. `allowed` is false where the conversation's version is none of `if_match`.
+create function update_message(
+    conversation uuid, owner text, message uuid, operation uuid, if_match bigint[], keep_content boolean, new_content text,
+    new_parts text, new_parts_text text, keep_tool_calls boolean, new_tool_calls text, keep_metadata boolean, new_metadata text
 )
-select o.allowed, coalesce(t.version, l.version), o.position, o.id, o.role, o.content, o.content_parts::text, o.tool_calls::text,
-    o.tool_call_id, o.name, o.metadata::text, o.created_at, o.updated_at
-from outcome o cross join locked l left join touched t on true
+returns table (
+    allowed boolean, version bigint, "position" bigint, id uuid, role text, content text, content_parts text, tool_calls text, tool_call_id text,
+    name text, metadata text, created_at timestamptz, updated_at timestamptz
+)
+language plpgsql security definer set search_path from current set plan_cache_mode = force_generic_plan as $$
+#variable_conflict use_variable
+declare
+    done boolean;
+    changed_at timestamptz;
+begin
+    -- Writers to a conversation take turns from here on.
+    select c.version, c.last_operation is not distinct from operation, c.updated_at into version, done, changed_at
+    from public.conversations c
+    where c.id = conversation and (owner is null or c.user_id = owner)
+    for update;
+    if not found then
+        return;
+    end if;
+
+    allowed := done or if_match is null or version = any (if_match);
+    if allowed and not done and not (keep_content and keep_tool_calls and keep_metadata) then
+        changed_at := greatest(clock_timestamp(), changed_at + interval '1 microsecond');
+        update public.messages m
+        set content = case when keep_content then m.content else new_content end,
+            content_parts = case when keep_content then m.content_parts else new_parts::json end,
+            parts_text = case when keep_content then m.parts_text else new_parts_text end,
+            tool_calls = case when keep_tool_calls then m.tool_calls else new_tool_calls::json end,
+            metadata = case when keep_metadata then m.metadata else coalesce(new_metadata, '{}')::json end,
+            updated_at = changed_at
+        where m.conversation_id = conversation and m.id = message;
+        if found then
+            update public.conversations c
+            set version = c.version + 1, updated_at = changed_at, last_operation = operation
+            where c.id = conversation
+            returning c.version into version;
+        end if;
+    end if;
+    return query
+    select allowed, version, m.position, m.id, m.role, m.content, m.content_parts::text, m.tool_calls::text, m.tool_call_id, m.name,
+        m.metadata::text, m.created_at, m.updated_at
+    from public.messages m
+    where m.conversation_id = conversation and m.id = message;
+end
+$$;

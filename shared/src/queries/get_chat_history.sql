@@ -1,0 +1,64 @@
+-- Returns no row where the owner has no such conversation, else a first row with nothing but its version. A page of its messages
+-- follows, unless the caller has the version (`known`).
+create function get_chat_history(
+    conversation uuid, owner text, known bigint[], after bigint, before bigint, last bigint, newest_first boolean, wanted bigint,
+    bytes bigint
+)
+returns table (
+    version bigint, "position" bigint, id uuid, role text, content text, content_parts text, tool_calls text, tool_call_id text,
+    name text, metadata text, created_at timestamptz, updated_at timestamptz
+)
+language plpgsql stable security definer set search_path from current set plan_cache_mode = force_generic_plan as $$
+#variable_conflict use_variable
+begin
+    select c.version into version
+    from public.conversations c
+    where c.id = conversation and (owner is null or c.user_id = owner);
+    if not found then
+        return;
+    end if;
+    return next;
+    if version = any (known) then
+        return;
+    end if;
+
+    if last is not null then
+        select min(newest.position) - 1 into after
+        from (
+            select m.position from public.messages m where m.conversation_id = conversation order by m.position desc limit last
+        ) newest;
+    end if;
+    -- A page is one range of an index, read in the order of the answer. The running total cuts it to what a response can hold.
+    if newest_first then
+        return query
+        select version, page.position, page.id, page.role, page.content, page.content_parts, page.tool_calls, page.tool_call_id,
+            page.name, page.metadata, page.created_at, page.updated_at
+        from (
+            select m.position, m.id, m.role, m.content, m.content_parts::text, m.tool_calls::text, m.tool_call_id, m.name,
+                m.metadata::text, m.created_at, m.updated_at,
+                sum(m.size) over (order by m.position desc rows unbounded preceding) - m.size as bytes_before
+            from public.messages m
+            where m.conversation_id = conversation and m.position > after and m.position < before
+            order by m.position desc
+            limit wanted
+        ) page
+        where page.bytes_before <= bytes
+        order by page.position desc;
+    else
+        return query
+        select version, page.position, page.id, page.role, page.content, page.content_parts, page.tool_calls, page.tool_call_id,
+            page.name, page.metadata, page.created_at, page.updated_at
+        from (
+            select m.position, m.id, m.role, m.content, m.content_parts::text, m.tool_calls::text, m.tool_call_id, m.name,
+                m.metadata::text, m.created_at, m.updated_at,
+                sum(m.size) over (order by m.position rows unbounded preceding) - m.size as bytes_before
+            from public.messages m
+            where m.conversation_id = conversation and m.position > after and m.position < before
+            order by m.position
+            limit wanted
+        ) page
+        where page.bytes_before <= bytes
+        order by page.position;
+    end if;
+end
+$$;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
+use shared::queries::release::SCHEMA;
 use tokio_postgres::error::SqlState;
 
 use crate::support::{App, Call, binary, database_log, pooled, proxy::Proxy};
@@ -69,18 +70,33 @@ async fn every_request_is_one_unnamed_statement() {
 }
 
 #[tokio::test]
-async fn the_role_reads_and_writes_rows_and_can_do_nothing_else() {
+async fn the_role_calls_its_functions_and_can_do_nothing_else() {
     let app = App::start().await;
+    // Postgres lets everybody execute a function, unless its schema is closed to them.
+    let other = "
+        create schema other;
+        create function other.read_everything() returns setof public.messages language sql security definer
+            as 'select * from public.messages'";
+    app.superuser().await.batch_execute(other).await.unwrap();
     let role = app.functions_role().await;
     for statement in [
-        "create table more (id int)",
-        "drop table messages",
-        "truncate messages",
-        "alter table messages add column more int",
-        "create index on messages (role)",
+        "select from public.messages",
+        "select from public.conversations",
+        "insert into public.conversations (id, user_id) values (gen_random_uuid(), 'ada')",
+        "update public.messages set content = 'x'",
+        "delete from public.conversations",
+        "select * from public.refinery_schema_history",
+        "select other.read_everything()",
+        "create table public.more (id int)",
+        "create function public.more() returns int language sql return 1",
+        &format!("create or replace function {SCHEMA}.erase_user(of_user text) returns int language sql return 1"),
+        &format!("drop schema {SCHEMA} cascade"),
+        "drop table public.messages",
+        "truncate public.messages",
+        "alter table public.messages add column more int",
+        "create index on public.messages (role)",
         "create role more",
-        "select * from refinery_schema_history",
-        "copy messages to program 'cat'",
+        "copy public.messages to program 'cat'",
     ] {
         let error = role.batch_execute(statement).await.expect_err(statement);
         assert_eq!(error.code(), Some(&SqlState::INSUFFICIENT_PRIVILEGE), "{statement}: {error:?}");
@@ -89,7 +105,7 @@ async fn the_role_reads_and_writes_rows_and_can_do_nothing_else() {
         let shown = role.query_typed(&format!("show {setting}"), &[]).await.unwrap();
         assert_eq!(shown[0].get::<_, &str>(0), expected, "{setting}");
     }
-    role.batch_execute("delete from messages; delete from conversations").await.unwrap();
+    role.batch_execute(&format!("select {SCHEMA}.erase_user('ada')")).await.unwrap();
 }
 
 #[tokio::test]

@@ -27,6 +27,7 @@ mod panics;
 mod plans;
 mod pooler;
 mod properties;
+mod release;
 mod rewind_conversation;
 mod search_messages;
 mod support;

@@ -376,9 +376,12 @@ mod tests {
         assert!(crate::migrations::apply(&url, Some(server.ca_file())).await.unwrap().0.is_empty());
         server.create_database("copy", Some("template")).await.unwrap();
         let client = database::connect(&server.functions_url("copy"), Some(server.ca_file())).await.unwrap();
-        client.query_typed("select id from conversations", &[]).await.unwrap();
-        let refused = client.batch_execute("create table mine (id int)").await.unwrap_err();
-        assert_eq!(refused.code(), Some(&tokio_postgres::error::SqlState::INSUFFICIENT_PRIVILEGE));
+        let call = format!("select * from {}.erase_user($1)", shared::queries::release::SCHEMA);
+        assert_eq!(client.query_typed(&call, &[(&"ada", Type::TEXT)]).await.unwrap()[0].get::<_, i64>(0), 0);
+        for statement in ["select id from conversations", "create table mine (id int)"] {
+            let refused = client.batch_execute(statement).await.unwrap_err();
+            assert_eq!(refused.code(), Some(&tokio_postgres::error::SqlState::INSUFFICIENT_PRIVILEGE));
+        }
         assert!(database::connect(&server.functions_url("copy"), None).await.is_err(), "an unknown authority is trusted");
         drop(server);
         assert!(!directory.exists());

@@ -4,7 +4,7 @@
 //! their text, and the functions' binaries of the same source call them there. So the functions of two releases can be used side by
 //! side, and a rollback needs no change to the database.
 //!
-//! Rules for the functions, which the tests check:
+//! Rules for the functions, which `tests/api/release.rs` checks:
 //! - `security definer`: the caller's role has no right on any table. A function that touches a conversation checks its owner.
 //! - `set search_path from current`: the search path is fixed when the function is created. It is the functions' own schema.
 //! - `set plan_cache_mode = force_generic_plan`: a plan is made once a session, and is the plan that `tests/plans` shows.

@@ -207,6 +207,11 @@ impl App {
         connect_to(&server().superuser_url(&self.database)).await
     }
 
+    /// What `cargo xtask migrate` does to the app's database.
+    pub async fn migrate(&self) -> Vec<String> {
+        xtask::migrations::apply(&server().superuser_url(&self.database), Some(server().ca_file())).await.unwrap().0
+    }
+
     /// A connection of the functions' role.
     pub async fn functions_role(&self) -> Client {
         connect_to(&server().functions_url(&self.database)).await

@@ -97,6 +97,17 @@ async fn cargo_dev_serves_the_whole_api_and_leaves_nothing_behind() {
     assert_eq!(processes_of(&app.database), Vec::<String>::new());
 }
 
+#[tokio::test]
+async fn cargo_dev_refuses_a_database_elsewhere_unless_it_checks_tokens() {
+    let app = App::start().await;
+    let mut command = Command::new(binary("xtask"));
+    command.args(["dev", "--port", "0"]).envs(app.environment().iter().map(|(name, value)| (name, value)));
+    let output = command.env("DATABASE_URL", "postgresql://ada:secret@db.example.com/scrollback").output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{said}");
+    assert!(said.contains("DATABASE_URL names db.example.com") && said.contains("--jwt") && !said.contains("secret"), "{said}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn cargo_dev_with_tokens_serves_each_user_their_own() {
     let _turn = TURN.lock().await;

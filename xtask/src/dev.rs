@@ -2,12 +2,13 @@
 //! emulator, with the routes of the workspace's manifest.
 
 use std::io::ErrorKind;
-use std::net::TcpListener;
+use std::net::{IpAddr, TcpListener};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
+use tokio_postgres::config::Host;
 use uuid::Uuid;
 
 use crate::emulator::{CargoLambda, cargo};
@@ -123,8 +124,16 @@ impl Database {
                 !options.fresh && !options.temporary,
                 "--fresh and --temporary are about the local database, but DATABASE_URL names another one: leave one of the two out"
             );
-            // Each function would refuse it, too, but only after they have all been built.
-            shared::config::database("DATABASE_URL", &url)?;
+            // Each function refuses a URL that cannot work, too, but only after all of them have been built.
+            let config = shared::config::database("DATABASE_URL", &url)?;
+            if let Some(host) = config.get_hosts().iter().find(|host| !is_this_machine(host)) {
+                let host = if let Host::Tcp(name) = host { name } else { "its host" };
+                ensure!(
+                    options.jwt,
+                    "DATABASE_URL names {host}, which is not this machine, and without --jwt every program on this machine could read \
+                     and change all of its conversations: add --jwt, or unset DATABASE_URL to use a local database"
+                );
+            }
             eprintln!("using the database in DATABASE_URL; its schema is up to `cargo xtask migrate`");
             return Ok(Self::Elsewhere(url));
         }
@@ -161,6 +170,17 @@ impl Database {
                 Err(error) => error,
             },
             Self::Elsewhere(_) => std::future::pending().await,
+        }
+    }
+}
+
+/// Whether a database's host is this machine, by its name or address alone: nothing is looked up.
+fn is_this_machine(host: &Host) -> bool {
+    match host {
+        Host::Unix(_) => true,
+        Host::Tcp(name) => {
+            let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+            name == "localhost" || address.is_ok_and(|address| address.is_loopback())
         }
     }
 }
@@ -263,6 +283,21 @@ mod tests {
         let path = harmless("/conversations/{conversation_id}/messages");
         let id = path.strip_prefix("/conversations/").unwrap().strip_suffix("/messages").unwrap();
         Uuid::parse_str(id).unwrap();
+    }
+
+    #[test]
+    fn only_loopback_names_and_addresses_are_this_machine() {
+        let is_this_machine = |name: &str| {
+            let url = format!("postgresql://ada:secret@{name}/scrollback");
+            is_this_machine(&shared::config::database("DATABASE_URL", &url).unwrap().get_hosts()[0])
+        };
+        for name in ["localhost", "localhost:5433", "127.0.0.1", "127.8.0.1:6432", "[::1]:5432"] {
+            assert!(is_this_machine(name), "{name}");
+        }
+        for name in ["ep-x-pooler.eu-central-1.aws.neon.tech", "10.0.0.7", "192.168.1.2", "localhost.example.com", "[2001:db8::1]"]
+        {
+            assert!(!is_this_machine(name), "{name}");
+        }
     }
 
     #[test]

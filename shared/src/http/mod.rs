@@ -409,20 +409,17 @@ impl Request {
         format!("{}?{}", self.own_path(), parameters.iter().filter_map(pair).collect::<Vec<_>>().join("&"))
     }
 
-    /// A path parameter, decoded exactly once: where API Gateway has matched a route, it has decoded; the emulator and Function
-    /// URLs (which have no routes, so that the segment behind the collection's name is the parameter) have not.
+    /// A path parameter, decoded exactly once. An event with a route comes from API Gateway, which has decoded the parameter already. An
+    /// event without one comes from `cargo lambda watch`, which passes the parameter on as it stands in the path.
     fn path(&self, name: &str) -> Result<String, Invalid> {
         let parameter = self.event.path_parameters.as_ref().and_then(|parameters| parameters.get(name));
-        if let (Some(value), Some(_route)) = (parameter, self.event.route()) {
-            return Ok(value.clone());
-        }
-        let collection = name.strip_suffix("_id").map(|thing| format!("{thing}s")).unwrap_or_default();
-        let mut segments = self.event.raw_path.as_deref().unwrap_or_default().split('/');
-        parameter
-            .map(String::as_str)
-            .or_else(|| segments.find(|segment| *segment == collection).and_then(|_| segments.next()))
-            .ok_or_else(|| Invalid::new(Fault::Missing, format!("the path has no {name}")))
-            .and_then(decode)
+        let value = parameter.ok_or_else(|| {
+            Invalid::new(
+                Fault::Missing,
+                format!("{name} is required: the event's pathParameters have to hold it, as an HTTP API sends it"),
+            )
+        })?;
+        if self.event.route().is_some() { Ok(value.clone()) } else { decode(value) }
     }
 
     fn fields(&self) -> Result<Fields<'_>> {

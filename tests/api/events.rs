@@ -29,7 +29,7 @@ fn requests(app: &App) -> Vec<Call<'_>> {
 #[tokio::test]
 async fn every_function_has_an_event_that_succeeds() {
     let app = App::start().await;
-    let mut functions = xtask::routes::functions();
+    let mut functions = local::project::functions();
     for call in requests(&app) {
         let (function, event) = call.event();
         let file = project().join(format!("tests/events/{function}.json"));

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use local::gateway;
 use serde_json::Value;
 
 use crate::support::{App, ROUTES, project};
@@ -45,6 +46,20 @@ fn the_template_and_the_emulator_have_the_same_routes() {
         }
     }
     assert_eq!(&deployed, &*ROUTES, "template.yaml and the emulator's routes in Cargo.toml");
+}
+
+#[test]
+fn browsers_may_do_the_same_on_aws_and_on_this_machine() {
+    let cors = &resources("AWS::Serverless::HttpApi")["Api"]["Properties"]["CorsConfiguration"];
+    let list = |name: &str| {
+        let mut values: Vec<String> = cors[name].as_array().unwrap().iter().map(text).collect();
+        values.sort();
+        values.join(",")
+    };
+    assert_eq!(list("AllowMethods"), gateway::ALLOW_METHODS);
+    assert_eq!(list("AllowHeaders"), gateway::ALLOW_HEADERS);
+    assert_eq!(list("ExposeHeaders"), gateway::EXPOSE_HEADERS);
+    assert_eq!(cors["MaxAge"].to_string(), gateway::MAX_AGE);
 }
 
 #[test]

@@ -2,19 +2,14 @@
 
 use std::time::Duration;
 
-/// The CPU time that it has taken, its ended threads' included.
+/// The CPU time that its threads have taken, of those that have not ended. It is exact for a thread that waits.
 pub(super) fn cpu(process_id: u32) -> Option<Duration> {
-    #[cfg(target_os = "linux")]
-    {
-        use nix::{time::ClockId, unistd::Pid};
-        let clock = ClockId::pid_cpu_clock_id(Pid::from_raw(process_id.try_into().ok()?)).ok()?;
-        Some(clock.now().ok()?.into())
-    }
-    #[cfg(not(target_os = "linux"))]
-    {
-        let _ = process_id;
-        None
-    }
+    let threads = std::fs::read_dir(format!("/proc/{process_id}/task")).ok()?;
+    let nanoseconds = |thread: std::io::Result<std::fs::DirEntry>| {
+        let text = std::fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
+        text.split(' ').next()?.parse::<u64>().ok()
+    };
+    threads.map(nanoseconds).sum::<Option<u64>>().map(Duration::from_nanos)
 }
 
 /// The most memory that it has held, in MB.

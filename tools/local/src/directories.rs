@@ -3,14 +3,15 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use nix::unistd::Uid;
+
+use crate::postgres::user::is_root;
 
 /// What can be fetched again.
 ///
 /// # Errors
 /// A user without a home.
 pub fn cache() -> Result<PathBuf> {
-    if Uid::effective().is_root() {
+    if is_root() {
         return Ok("/var/cache/scrollback".into());
     }
     Ok(dirs::cache_dir().context("there is no cache directory: set HOME")?.join("scrollback"))
@@ -21,7 +22,7 @@ pub fn cache() -> Result<PathBuf> {
 /// # Errors
 /// A user without a home.
 pub fn data() -> Result<PathBuf> {
-    if Uid::effective().is_root() {
+    if is_root() {
         return Ok("/var/lib/scrollback-dev".into());
     }
     Ok(dirs::data_local_dir().context("there is no data directory: set HOME")?.join("scrollback-dev"))

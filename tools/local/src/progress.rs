@@ -1,29 +1,31 @@
-//! What the tool is doing, for somebody who waits: a spinner on a terminal, a line elsewhere.
+//! What a tool is doing, for somebody who waits: a line when it begins, and one when it took long.
 
-use std::borrow::Cow;
-use std::time::Duration;
+use std::fmt::Display;
+use std::time::{Duration, Instant};
 
-use indicatif::ProgressBar;
+/// What takes less than this needs no second line.
+const LONG: Duration = Duration::from_secs(2);
 
-/// Something that is going on. Dropping it says that it is over.
+/// Something that is going on. Dropping it ends it.
 #[derive(Debug)]
-pub struct Step(ProgressBar);
+pub struct Step {
+    what: String,
+    started: Instant,
+}
 
-/// Shows that `what` is going on.
+/// Says that `what` is going on.
 #[must_use]
-pub fn step(what: impl Into<Cow<'static, str>>) -> Step {
-    let what = what.into();
-    let bar = ProgressBar::new_spinner();
-    if bar.is_hidden() {
-        eprintln!("{what} …");
-    }
-    bar.set_message(what);
-    bar.enable_steady_tick(Duration::from_millis(100));
-    Step(bar)
+pub fn step(what: impl Display) -> Step {
+    let what = what.to_string();
+    eprintln!("{what} …");
+    Step { what, started: Instant::now() }
 }
 
 impl Drop for Step {
     fn drop(&mut self) {
-        self.0.finish_and_clear();
+        let took = self.started.elapsed();
+        if took >= LONG && !std::thread::panicking() {
+            eprintln!("{}: {:.0} s", self.what, took.as_secs_f64());
+        }
     }
 }

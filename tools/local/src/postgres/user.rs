@@ -7,38 +7,41 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result};
-use nix::unistd::{Uid, User};
+use anyhow::{Context, Result, bail};
 
 pub(crate) struct ServerUser {
-    user: User,
-    /// We are root, and they are not.
+    name: String,
+    user_id: u32,
+    group_id: u32,
+    /// We are root, and this user is not.
     other: bool,
 }
 
 impl ServerUser {
     pub(crate) fn choose() -> Result<Self> {
-        let me = Uid::effective();
-        if !me.is_root() {
-            let user = User::from_uid(me)?.with_context(|| format!("the user {me} is not in the user database"))?;
-            return Ok(Self { user, other: false });
+        if !is_root() {
+            let name = id(&["-un"]).context("id does not say which user this is")?;
+            return Self::named(&name, false).with_context(|| format!("the user {name} is not in the user database"));
         }
-        for name in ["postgres", "nobody"] {
-            if let Some(user) = User::from_name(name)? {
-                return Ok(Self { user, other: true });
-            }
+        match ["postgres", "nobody"].into_iter().find_map(|name| Self::named(name, true)) {
+            Some(user) => Ok(user),
+            None => bail!("Postgres does not run as root, and there is neither a user postgres nor a user nobody to run it as"),
         }
-        anyhow::bail!("Postgres does not run as root, and there is neither a user postgres nor a user nobody to run it as");
+    }
+
+    fn named(name: &str, other: bool) -> Option<Self> {
+        let number = |what| id(&[what, name])?.parse().ok();
+        Some(Self { name: name.to_owned(), user_id: number("-u")?, group_id: number("-g")?, other })
     }
 
     pub(crate) fn name(&self) -> &str {
-        &self.user.name
+        &self.name
     }
 
     /// Makes the command run as this user.
     pub(crate) fn run(&self, command: &mut Command) {
         if self.other {
-            command.uid(self.user.uid.as_raw()).gid(self.user.gid.as_raw());
+            command.uid(self.user_id).gid(self.group_id);
         }
     }
 
@@ -66,9 +69,20 @@ impl ServerUser {
 
     fn own(&self, path: &Path) -> Result<()> {
         if self.other {
-            chown(path, Some(self.user.uid.as_raw()), Some(self.user.gid.as_raw()))
-                .with_context(|| format!("cannot give {} to the user {}", path.display(), self.user.name))?;
+            chown(path, Some(self.user_id), Some(self.group_id))
+                .with_context(|| format!("cannot give {} to the user {}", path.display(), self.name))?;
         }
         Ok(())
     }
+}
+
+/// Whether this process may do everything.
+pub(crate) fn is_root() -> bool {
+    id(&["-u"]).as_deref() == Some("0")
+}
+
+/// What `id` prints: it asks the same user database as the system does, and is on every Unix.
+fn id(arguments: &[&str]) -> Option<String> {
+    let output = Command::new("id").args(arguments).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }

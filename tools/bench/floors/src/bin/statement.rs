@@ -83,7 +83,7 @@ async fn main() -> Outcome<()> {
 
 /// The CPU time that this process has taken.
 fn cpu() -> Outcome<Duration> {
-    Ok(nix::time::ClockId::CLOCK_PROCESS_CPUTIME_ID.now()?.into())
+    Ok(rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime).try_into()?)
 }
 
 async fn run(client: &Client, statement: &Statement) -> Outcome<Duration> {

@@ -61,7 +61,7 @@ pub enum Format {
     Json,
 }
 
-/// Serves the API until Ctrl-C, SIGTERM or SIGHUP. What it has started ends with it, however it ends.
+/// Serves the API until Ctrl-C, SIGTERM or SIGHUP. Every process that it has started ends with it, even if it is killed.
 ///
 /// # Errors
 /// A sentence for each thing that can be missing or in the way, and for a database that ends by itself.
@@ -96,7 +96,7 @@ async fn serve(options: Options) -> Result<()> {
             set("SSL_CERT_FILE", &server.ca_file().display().to_string());
             set("SSL_CERT_DIR", "");
         }
-        // Which authorities are trusted is up to whoever named the database.
+        // The environment that names the database also names the authorities to trust.
         Database::Elsewhere(_) => {
             for name in ["SSL_CERT_FILE", "SSL_CERT_DIR"] {
                 if let Ok(value) = std::env::var(name) {
@@ -121,7 +121,7 @@ async fn serve(options: Options) -> Result<()> {
     }
 }
 
-/// A function's binary, which stands beside this program.
+/// A function's binary, which is in the same directory as this program.
 fn binary(name: &str) -> PathBuf {
     std::env::current_exe().ok().and_then(|path| path.parent().map(Path::to_owned)).unwrap_or_default().join(name)
 }

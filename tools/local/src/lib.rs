@@ -1,7 +1,8 @@
 //! Everything that Scrollback runs on, on one machine. `cargo dev`, the tests and the benchmark share it.
 //!
-//! A request goes through [`gateway`] as through an HTTP API of API Gateway: [`http_api`] makes it into an event, and [`runtime_api`] hands
-//! the event to a process of the function, as Lambda does. [`postgres`] is the database, [`pgbouncer`] a pooler before it.
+//! A request goes through [`gateway`], which does what an HTTP API of API Gateway does. [`http_api`] makes the request into an event.
+//! [`runtime_api`] hands the event to a process of the function, as Lambda does. [`postgres`] is the database, and [`pgbouncer`] a pooler
+//! before it.
 
 pub mod directories;
 pub mod gateway;

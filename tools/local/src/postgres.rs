@@ -1,5 +1,5 @@
-//! A Postgres for this machine alone: its own data directory, a free port of 127.0.0.1, TLS and passwords for everybody.
-//! `cargo dev` keeps one from run to run; a test run makes one and throws it away.
+//! A Postgres for this machine alone. It has its own data directory and a free port of 127.0.0.1, and asks everybody for TLS and a password.
+//! `cargo dev` keeps one from run to run. A test run makes one and deletes it.
 
 mod binaries;
 pub(crate) mod certificates;
@@ -270,8 +270,8 @@ pub async fn erase(directory: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The server's log, locked. The server and its watcher inherit the open file and with it the lock, so that whoever is still using the
-/// directory holds it, even when the process that started them has been killed. Then they need a moment to end.
+/// The server's log, locked. The server and its watcher inherit the open file and with it the lock. So the lock is held as long as a server
+/// uses the directory, even when the process that started it has been killed. Such a server needs a moment to end.
 async fn lock(directory: &Path) -> Result<File> {
     let path = directory.join(LOG);
     let log = OpenOptions::new()

@@ -1,8 +1,8 @@
 //! The Lambda Runtime API, and the functions that it serves.
 //! <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>
 //!
-//! Each process of a function has a Runtime API of its own, so that its end can be told from the end of any other: the request that it
-//! was working on fails, and only that one. A function ends by itself when its Runtime API is gone, even if this process was killed.
+//! Each process of a function has a Runtime API on a port of its own. When a process ends, the request that it was working on fails, and no
+//! other. A function ends by itself when its Runtime API is gone, even if this process was killed.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -159,7 +159,7 @@ impl Function {
     pub async fn send(&self, id: Uuid, event: String) -> Result<Bytes, Failure> {
         let (answer, answered) = oneshot::channel();
         self.0.enqueue(Invocation { id, event, timeout: TIMEOUT, answer });
-        // Nobody drops the sender without an answer as long as the function is there.
+        // The sender is dropped without an answer only when the function is.
         answered.await.unwrap_or_else(|_| Err(Failure::NotStarted("the function has been stopped".to_owned())))
     }
 
@@ -342,7 +342,7 @@ impl Inner {
         let Some(instance) = state.instances.get_mut(&number) else { return false };
         match instance.running.take() {
             Some((running, answer)) if running.to_string() == id => {
-                // Whoever has stopped waiting has said so.
+                // It fails when the caller no longer waits.
                 let _ = answer.send(outcome);
                 true
             }

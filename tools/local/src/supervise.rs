@@ -1,5 +1,5 @@
-//! Programs that end when we do, however we do: each has a watcher, a few lines of `sh`, that waits for the end of a pipe which only
-//! this process holds. The kernel closes that pipe even when nobody runs our destructors.
+//! Child processes that exit when their parent dies, even by SIGKILL. Each has a watcher, a few lines of `sh`, which waits for the end of a
+//! pipe that only this process holds. The kernel closes that pipe even when no destructor runs.
 //!
 //! `PR_SET_PDEATHSIG` would be shorter, but it fires when the *thread* that started the program ends, and it is Linux alone.
 
@@ -10,9 +10,9 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus};
 use std::time::Duration;
 
-/// The watcher is started first and stays in the background; then the shell becomes the program, so that its process id and its exit
-/// status are the program's own. They are a process group of their own, which a terminal's Ctrl-C does not reach: we decide the order.
-/// As long as the watcher lives, the kernel does not give the group's id to anyone else.
+/// The watcher is started first and stays in the background. Then the shell becomes the program, so that the process id and the exit status
+/// are the program's own. Both are in a process group of their own, which a terminal's Ctrl-C does not reach: the parent decides the order in
+/// which its children end. While the watcher lives, the kernel gives the group's id to no other process.
 const WATCHER: &str = r#"
 signal=$1; leftover=$2; shift 2
 exec 3<&0

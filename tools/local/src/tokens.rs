@@ -36,7 +36,7 @@ impl Key {
         let path = directory.join("jwt-key");
         let unusable = || format!("cannot read or make the key {}", path.display());
         std::fs::create_dir_all(&directory).with_context(unusable)?;
-        // Written elsewhere first: whoever finds the key finds all of it.
+        // Written to another file first, so that a reader never finds half a key.
         let mine = directory.join(format!("jwt-key-{}", Uuid::new_v4()));
         let secret = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
         if !path.exists() {
@@ -76,7 +76,7 @@ impl Key {
     pub fn check(&self, token: &str) -> Option<Map<String, Value>> {
         let (signed, signature) = token.rsplit_once('.')?;
         hmac::verify(&self.0, signed.as_bytes(), &BASE64.decode(signature).ok()?).ok()?;
-        // Nobody but us has signed it, so it says what we write.
+        // This key has signed the token, so its claims are those that we write.
         let claims: Map<String, Value> = serde_json::from_slice(&BASE64.decode(signed.split_once('.')?.1).ok()?).ok()?;
         if claims.get("exp")?.as_u64()? <= seconds(SystemTime::now()) {
             return None;

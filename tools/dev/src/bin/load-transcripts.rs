@@ -36,7 +36,7 @@ struct Options {
     /// Where `cargo dev` serves the API.
     #[arg(long, default_value = "http://127.0.0.1:9000")]
     url: Url,
-    /// Whose conversations they become.
+    /// The user that the conversations are stored for.
     #[arg(long, default_value = "transcripts")]
     user: String,
 }

@@ -1,6 +1,8 @@
 //! A Postgres for this machine alone: its own data directory, a free port of 127.0.0.1, TLS and passwords for everybody.
 //! `cargo dev` keeps one from run to run; a test run makes one and throws it away.
 
+#[cfg(test)]
+mod bare_machine;
 mod binaries;
 pub(crate) mod certificates;
 pub(crate) mod user;

@@ -1,6 +1,8 @@
 //! A Postgres for this machine alone. It has its own data directory and a free port of 127.0.0.1, and asks everybody for TLS and a password.
 //! `cargo dev` keeps one from run to run. A test run makes one and deletes it.
 
+#[cfg(test)]
+mod bare_machine;
 mod binaries;
 pub(crate) mod certificates;
 pub(crate) mod user;

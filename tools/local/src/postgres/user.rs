@@ -81,8 +81,8 @@ pub(crate) fn is_root() -> bool {
     id(&["-u"]).as_deref() == Some("0")
 }
 
-/// What `id` prints: it asks the same user database as the system does, and is on every Unix.
-fn id(arguments: &[&str]) -> Option<String> {
+/// What `id` prints. It reads the same user database as the system, and every Unix has it.
+pub(super) fn id(arguments: &[&str]) -> Option<String> {
     let output = Command::new("id").args(arguments).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }

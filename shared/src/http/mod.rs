@@ -28,7 +28,7 @@ use crate::error::{Error, Fault, Invalid, Result, chain};
 use crate::log;
 use crate::models::{
     ContextFormat, ContextLimits, ConversationChange, Cursor, ETags, HistoryRange, MessageChange, NewConversation, NewMessage,
-    SearchQuery, Title, UserId,
+    SearchQuery, Title, Unanswered, UserId,
 };
 
 /// What is kept of a function's own time-out to say that the database did not answer.
@@ -318,15 +318,16 @@ impl Request {
     ///
     /// # Errors
     /// The first field that is wrong.
-    pub fn context(&self) -> Result<(ContextLimits, ContextFormat)> {
+    pub fn context(&self) -> Result<(ContextLimits, Unanswered, ContextFormat)> {
         let mut fields = self.fields()?;
         let limits = ContextLimits {
             messages: fields.integer("max_messages", 1..=i64::MAX)?,
             characters: fields.integer("max_chars", 1..=i64::MAX)?,
         };
+        let unanswered = fields.parse("unanswered", |text| Unanswered::parse(&text))?;
         let format = fields.parse("format", |text| ContextFormat::parse(&text))?;
         fields.finish()?;
-        Ok((limits, format.unwrap_or(ContextFormat::Messages)))
+        Ok((limits, unanswered.unwrap_or_default(), format.unwrap_or(ContextFormat::Messages)))
     }
 
     /// What to look for, how much of it, and behind which message.

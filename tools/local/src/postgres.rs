@@ -28,8 +28,8 @@ use user::ServerUser;
 const SUPERUSER: &str = "postgres";
 const LOG: &str = "server.log";
 
-/// Makes the data at the first start, then becomes the server. Renamed when it is complete: an interrupted first start leaves nothing that
-/// looks like data.
+/// Makes the data at the first start, then becomes the server. The data is renamed when it is complete, so an interrupted first start leaves
+/// nothing that looks like data.
 const START: &str = r#"
 set -e
 initdb=$1; superuser=$2; locale=$3; durability=$4; shift 4

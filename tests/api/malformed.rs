@@ -24,8 +24,8 @@ fn cases() -> usize {
     std::env::var("CASES").map_or(60, |text| text.parse().unwrap())
 }
 
-/// All fields that there are, and one that there is not.
-const FIELDS: [&str; 23] = [
+/// All fields that there are, and one that there is not. A test compares them with openapi.yaml.
+pub const FIELDS: [&str; 23] = [
     "id",
     "user_id",
     "new",

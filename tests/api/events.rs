@@ -42,5 +42,5 @@ async fn every_function_has_an_event_that_succeeds() {
         assert!(answer.status < 300, "{function}: {answer:?}");
         functions.remove(function);
     }
-    assert!(functions.is_empty(), "functions without an event: {functions:?}");
+    assert!(functions.is_empty(), "requests in tests/api/events.rs has no request to {functions:?}");
 }

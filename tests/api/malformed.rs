@@ -24,8 +24,8 @@ fn cases() -> usize {
     std::env::var("CASES").map_or(60, |text| text.parse().unwrap())
 }
 
-/// All fields that there are, and one that there is not.
-const FIELDS: [&str; 23] = [
+/// All fields that there are, and one that there is not. A test compares them with openapi.yaml.
+pub const FIELDS: [&str; 24] = [
     "id",
     "user_id",
     "new",
@@ -47,6 +47,7 @@ const FIELDS: [&str; 23] = [
     "from",
     "max_messages",
     "max_chars",
+    "unanswered",
     "format",
     "unknown",
 ];

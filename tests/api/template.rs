@@ -134,6 +134,17 @@ fn every_function_is_watched_for_errors_and_for_throttles() {
     }
 }
 
+#[test]
+fn the_price_of_the_alarms_counts_each_of_their_metrics() {
+    let of_one = |alarm: &Value| match alarm["Properties"]["Metrics"].as_array() {
+        Some(metrics) => metrics.iter().filter(|metric| !metric["MetricStat"].is_null()).count(),
+        None => 1,
+    };
+    let metrics: usize = resources("AWS::CloudWatch::Alarm").values().map(of_one).sum();
+    let guide = std::fs::read_to_string(project().join("docs/deploy.md")).unwrap();
+    assert!(guide.contains(&format!("alarms' {metrics} metrics")), "docs/deploy.md does not count {metrics} metrics of alarms");
+}
+
 /// What a query of Logs Insights wants a log line to have: members by their names, and text that it looks for as it stands.
 fn asked_for(query: &str) -> (BTreeSet<String>, Vec<&str>) {
     let (code, texts): (Vec<_>, Vec<_>) = query.split('\'').enumerate().partition(|(index, _)| index % 2 == 0);

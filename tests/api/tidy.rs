@@ -49,6 +49,40 @@ fn every_function_has_a_folder_a_route_and_a_place_in_the_readme() {
 }
 
 #[test]
+fn every_function_has_a_query_and_tests_of_its_name() {
+    let tests = std::fs::read_to_string(project().join("tests/api/main.rs")).unwrap();
+    for function in local::project::functions() {
+        let name = function.replace('-', "_");
+        for file in [format!("shared/src/queries/{name}.rs"), format!("tests/api/{name}.rs")] {
+            assert!(project().join(&file).is_file(), "{function} has no {file}");
+        }
+        assert!(tests.lines().any(|line| line == format!("mod {name};")), "tests/api/main.rs does not name {name}");
+    }
+}
+
+#[test]
+fn every_recorded_file_is_of_a_function_that_exists() {
+    let names = |extension: &str| local::project::functions().iter().map(|name| format!("{name}.{extension}")).collect();
+    assert_eq!(folders("tests/events"), names("json"), "tests/events and the routes in Cargo.toml");
+    assert_eq!(folders("tests/plans"), names("txt"), "tests/plans and the routes in Cargo.toml");
+}
+
+#[test]
+fn the_number_of_functions_is_the_same_everywhere() {
+    let count = local::project::functions().len();
+    for (file, before, after) in [("template.yaml", "that each of the ", " functions may have"), ("docs/deploy.md", "", " × *R*")]
+    {
+        let text = std::fs::read_to_string(project().join(file)).unwrap();
+        let parts: Vec<&str> = text.split(after).collect();
+        assert!(parts.len() > 1, "{file} no longer says how many functions there are");
+        for part in &parts[..parts.len() - 1] {
+            let line = part.lines().next_back().unwrap_or_default();
+            assert!(line.ends_with(&format!("{before}{count}")), "{file} does not count {count} functions: {line}{after}");
+        }
+    }
+}
+
+#[test]
 fn every_migration_follows_the_one_before() {
     let mut versions: Vec<u32> = folders("migrations")
         .iter()

@@ -3,12 +3,12 @@
 
 use std::process::ExitCode;
 
-use shared::http::{self, Reply, Request};
+use shared::http::{Reply, Request};
 use shared::{Database, Error};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    http::run(panics).await
+    shared::run(panics).await
 }
 
 async fn panics(request: Request, _database: Database) -> Result<Reply, Error> {

@@ -88,12 +88,14 @@ pub enum Fault {
 }
 
 impl Invalid {
-    pub(crate) fn new(fault: Fault, detail: impl Into<String>) -> Self {
+    /// A value that is refused, with what would be right.
+    pub fn new(fault: Fault, detail: impl Into<String>) -> Self {
         Self { fault, detail: detail.into() }
     }
 
     /// Names the field.
-    pub(crate) fn at(self, param: impl Into<String>) -> Error {
+    #[must_use]
+    pub fn at(self, param: impl Into<String>) -> Error {
         Error::Invalid { param: Some(param.into()), invalid: self }
     }
 }

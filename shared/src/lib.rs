@@ -1,11 +1,11 @@
 //! What every endpoint of Scrollback shares.
 //!
-//! A request travels one way through this crate: [`http::run`] takes the event, [`Caller`] says who is calling, [`models`] parse
+//! A request travels one way through this crate: [`run`] takes the event, [`Caller`] says who is calling, [`models`] parse
 //! what was sent, one function of [`queries`] calls one stored function on the [`Database`], and an [`http::Reply`] or an [`Error`]
 //! goes back. A function's binary is a handler that names these steps:
 //!
 //! ```no_run
-//! use shared::http::{self, Reply, Request};
+//! use shared::http::{Reply, Request};
 //! use shared::{Database, Error};
 //!
 //! async fn hello(request: Request, _database: Database) -> Result<Reply, Error> {
@@ -14,7 +14,7 @@
 //!
 //! #[tokio::main(flavor = "current_thread")]
 //! async fn main() -> std::process::ExitCode {
-//!     http::run(hello).await
+//!     shared::run(hello).await
 //! }
 //! ```
 
@@ -26,8 +26,10 @@ pub mod http;
 mod log;
 pub mod models;
 pub mod queries;
+mod runtime;
 
 pub use auth::Caller;
 pub use config::Config;
 pub use db::{Database, tls_connector};
-pub use error::Error;
+pub use error::{Error, Result};
+pub use runtime::run;

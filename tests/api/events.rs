@@ -29,7 +29,7 @@ fn requests(app: &App) -> Vec<Call<'_>> {
 #[tokio::test]
 async fn every_function_has_an_event_that_succeeds() {
     let app = App::start().await;
-    let mut functions = xtask::routes::functions();
+    let mut functions = local::project::functions();
     for call in requests(&app) {
         let (function, event) = call.event();
         let file = project().join(format!("tests/events/{function}.json"));
@@ -42,5 +42,5 @@ async fn every_function_has_an_event_that_succeeds() {
         assert!(answer.status < 300, "{function}: {answer:?}");
         functions.remove(function);
     }
-    assert!(functions.is_empty(), "functions without an event: {functions:?}");
+    assert!(functions.is_empty(), "requests in tests/api/events.rs has no request to {functions:?}");
 }

@@ -13,8 +13,6 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -22,7 +20,7 @@ use tokio_postgres::Client;
 use uuid::Uuid;
 
 use crate::support::proxy::{Fault, Plan, Proxy, Way};
-use crate::support::{Answer, App, Function, OwnServer, start_function, terminate_sessions};
+use crate::support::{Answer, App, Function, OwnServer, signal, start_function, terminate_sessions};
 
 const PROCESSES: usize = 8;
 const CLIENTS: usize = 16;
@@ -221,7 +219,7 @@ impl Run {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
             let lane = &self.lanes[rng.usize(..self.lanes.len())];
-            let process = Pid::from_raw(lane.function.lock().unwrap().process_ids()[0].try_into().unwrap());
+            let process = lane.function.lock().unwrap().process_ids()[0];
             let blow = match (rng.u32(0..100), own.as_mut()) {
                 (0..35, None) => {
                     terminate_sessions(&self.app.superuser().await, "order by random() limit 2").await;
@@ -232,14 +230,14 @@ impl Run {
                     "sessions ended"
                 }
                 (35..60, _) => {
-                    kill(process, Signal::SIGSTOP).unwrap();
+                    signal(process, "STOP");
                     tokio::time::sleep(Duration::from_millis(rng.u64(50..1000))).await;
-                    kill(process, Signal::SIGCONT).unwrap();
+                    signal(process, "CONT");
                     "functions frozen"
                 }
                 (60..90, _) | (_, None) => {
                     // As Lambda does with a sandbox. Whoever waits for it learns that at once, as from API Gateway.
-                    kill(process, Signal::SIGKILL).unwrap();
+                    signal(process, "KILL");
                     *lane.function.lock().unwrap() = start_function("add-message", 1, self.app.environment());
                     lane.killed.notify_waiters();
                     "functions killed"
@@ -247,7 +245,7 @@ impl Run {
                 (90..98, Some(own)) => {
                     let superuser = own.superuser_when_it_is_back().await;
                     let backend = superuser.query_typed("select pg_backend_pid()", &[]).await.unwrap()[0].get::<_, i32>(0);
-                    kill(Pid::from_raw(backend), Signal::SIGKILL).unwrap();
+                    signal(backend.try_into().unwrap(), "KILL");
                     "server crashes"
                 }
                 (_, Some(own)) => {

@@ -3,13 +3,11 @@
 
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::support::proxy::{Fault, Plan, Proxy, Way};
-use crate::support::{Answer, App, Call, Function, OwnServer, pooled, terminate_sessions};
+use crate::support::{Answer, App, Call, Function, OwnServer, pooled, signal, terminate_sessions};
 
 /// As good as at once, on a machine that is busy with other tests.
 pub const AT_ONCE: Duration = Duration::from_secs(2);
@@ -59,8 +57,8 @@ impl Scene {
         self.app.post(&self.path).json(&json!({"id": Uuid::now_v7(), "role": "user", "content": "hello"}))
     }
 
-    fn process(&self) -> Pid {
-        Pid::from_raw(self.app.function("add-message").process_ids()[0].try_into().unwrap())
+    fn process(&self) -> u32 {
+        self.app.function("add-message").process_ids()[0]
     }
 
     /// A message is stored, in this time.
@@ -128,20 +126,20 @@ async fn whatever_becomes_of_a_connection_costs_a_delay_at_most() {
 async fn a_frozen_function_whose_connection_dies_meanwhile_answers_after_its_thaw() {
     let scene = Scene::set().await;
     for _ in 0..3 {
-        kill(scene.process(), Signal::SIGSTOP).unwrap();
+        signal(scene.process(), "STOP");
         scene.proxy.reset_all();
         tokio::time::sleep(Duration::from_millis(100)).await;
-        kill(scene.process(), Signal::SIGCONT).unwrap();
+        signal(scene.process(), "CONT");
         scene.stores(AT_ONCE).await;
     }
-    kill(scene.process(), Signal::SIGSTOP).unwrap();
+    signal(scene.process(), "STOP");
     terminate_sessions(&scene.app.superuser().await, "").await;
-    kill(scene.process(), Signal::SIGCONT).unwrap();
+    signal(scene.process(), "CONT");
     scene.stores(AT_ONCE).await;
     // A gateway on the way has forgotten it, and tells nobody.
-    kill(scene.process(), Signal::SIGSTOP).unwrap();
+    signal(scene.process(), "STOP");
     scene.proxy.arm(Plan { way: Way::ToServer, after: 0, fault: Fault::BlackHole });
-    kill(scene.process(), Signal::SIGCONT).unwrap();
+    signal(scene.process(), "CONT");
     scene.stores(AFTER_SILENCE).await;
     scene.stores(AT_ONCE).await;
 }
@@ -149,10 +147,10 @@ async fn a_frozen_function_whose_connection_dies_meanwhile_answers_after_its_tha
 #[tokio::test]
 async fn a_function_that_was_frozen_while_it_connected_does_not_wait_for_what_was_lost() {
     let (app, _proxy, function) = connecting().await;
-    let process = Pid::from_raw(function.process_ids()[0].try_into().unwrap());
-    kill(process, Signal::SIGSTOP).unwrap();
+    let process = function.process_ids()[0];
+    signal(process, "STOP");
     tokio::time::sleep(Duration::from_millis(3200)).await;
-    kill(process, Signal::SIGCONT).unwrap();
+    signal(process, "CONT");
     let (answer, took) = timed(app.post("/conversations")).await;
     assert!(answer.status == 201 && took < AFTER_SILENCE, "{took:?} {}", answer.body);
 }
@@ -163,13 +161,13 @@ async fn after_a_freeze_of_half_a_minute_a_connection_is_not_even_tried() {
     let used = scene.app.function("add-message");
     let size = used.log_size();
     let (app, _proxy, connecting) = connecting().await;
-    let processes = [&used, &connecting].map(|function| Pid::from_raw(function.process_ids()[0].try_into().unwrap()));
+    let processes = [&used, &connecting].map(|function| function.process_ids()[0]);
     for process in processes {
-        kill(process, Signal::SIGSTOP).unwrap();
+        signal(process, "STOP");
     }
     tokio::time::sleep(Duration::from_millis(30_500)).await;
     for process in processes {
-        kill(process, Signal::SIGCONT).unwrap();
+        signal(process, "CONT");
     }
     scene.stores(AT_ONCE).await;
     let (answer, took) = timed(app.post("/conversations")).await;
@@ -192,7 +190,7 @@ async fn a_server_that_restarts_or_crashes_loses_nothing_and_is_used_again_at_on
     // A backend that is killed makes the server end all others, and recover from its log.
     let superuser = scene.own.as_ref().unwrap().superuser().await;
     let backend = superuser.query_typed("select pg_backend_pid()", &[]).await.unwrap()[0].get::<_, i32>(0);
-    kill(Pid::from_raw(backend), Signal::SIGKILL).unwrap();
+    signal(backend.try_into().unwrap(), "KILL");
     tokio::time::sleep(Duration::from_millis(20)).await;
     let retried = scene.append();
     let (answer, took) = timed(retried.clone()).await;

@@ -1,8 +1,11 @@
 //! `GET /conversations/{conversation_id}/context`
 
+mod reference;
+mod rules;
+mod unanswered;
+
 use std::collections::BTreeSet;
 
-use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -59,7 +62,7 @@ async fn pinned_messages_come_first_and_then_the_newest_turns_that_fit() {
         (7, vec![1, 2, 3, 4, 5, 6, 7]),
         (6, vec![1, 2, 5, 6, 7]),
         (5, vec![1, 2, 5, 6, 7]),
-        // The newest turn thinned.
+        // The newest turn is shortened.
         (4, vec![1, 2, 5, 7]),
         (3, vec![1, 2, 5]),
         (2, vec![1, 2, 5]),
@@ -89,23 +92,6 @@ async fn calls_and_results_stay_together() {
     let path = conversation_of(&app, &parallel).await;
     assert_eq!(positions(&app, &path, "max_messages=6").await, [6, 7]);
     assert_eq!(positions(&app, &path, "max_messages=7").await, [1, 2, 3, 4, 5, 6, 7]);
-
-    let unanswered = [say("user", "1"), call(&["a", "b"]), result("a"), say("user", "4"), say("assistant", "5")];
-    let path = conversation_of(&app, &unanswered).await;
-    assert_eq!(positions(&app, &path, "").await, [4, 5], "a call that was never answered would be refused for ever");
-
-    let orphan = [say("user", "1"), result("x"), say("user", "3")];
-    let path = conversation_of(&app, &orphan).await;
-    assert_eq!(positions(&app, &path, "").await, [3]);
-
-    let between = [say("user", "1"), call(&["a"]), say("user", "3"), result("a"), say("assistant", "5")];
-    let path = conversation_of(&app, &between).await;
-    assert_eq!(positions(&app, &path, "").await, [1, 2, 3, 4, 5]);
-    assert_eq!(
-        positions(&app, &path, "max_messages=4").await,
-        [3, 5],
-        "what starts between a call and its result is an orphan's home"
-    );
 
     let same_ids = [say("user", "1"), call(&["a"]), result("a"), say("user", "4"), call(&["a"]), result("a")];
     let path = conversation_of(&app, &same_ids).await;
@@ -153,7 +139,7 @@ async fn tools_of_other_spellings_are_understood() {
 }
 
 #[tokio::test]
-async fn when_not_even_the_newest_turn_fits_it_is_thinned() {
+async fn when_not_even_the_newest_turn_fits_it_is_shortened() {
     let app = App::start().await;
     let mut messages = vec![say("system", "be brief"), say("user", "old"), say("assistant", "old"), say("user", "question")];
     for step in 0..120 {
@@ -183,6 +169,7 @@ async fn conversations_without_a_question_are_their_instructions() {
         (vec![say("system", "1"), say("assistant", "2")], vec![1]),
         (vec![say("assistant", "1")], vec![]),
         (vec![call(&["a"])], vec![]),
+        (vec![result("a")], vec![]),
     ] {
         let path = conversation_of(&app, &messages).await;
         assert_eq!(positions(&app, &path, "").await, expected, "{messages:?}");
@@ -219,7 +206,7 @@ async fn openai_messages_have_no_nulls_but_a_null_content() {
     assert_eq!(
         body,
         format!(
-            r#"{{"messages":[{{"role":"user","content":"1","name":"Ada"}},{{"role":"assistant","content":null,"tool_calls":{calls}}},{{"role":"tool","content":"r","tool_call_id":"a"}}],"omitted":0}}"#
+            r#"{{"messages":[{{"role":"user","content":"1","name":"Ada"}},{{"role":"assistant","content":null,"tool_calls":{calls}}},{{"role":"tool","content":"r","tool_call_id":"a"}}],"omitted":0,"first_position":1,"repaired":[],"open_calls":[]}}"#
         )
     );
     app.get(&format!("/conversations/{conversation}/context?format=messages")).expect(200).await;
@@ -235,6 +222,7 @@ async fn what_is_wrong_or_not_there_or_not_allowed_is_refused() {
         ("max_chars=0", "max_chars"),
         ("max_chars=-1", "max_chars"),
         ("format=xml", "format"),
+        ("unanswered=keep", "unanswered"),
     ] {
         app.get(&format!("{path}?{query}")).refused(400, "invalid_parameter", param).await;
     }
@@ -244,50 +232,6 @@ async fn what_is_wrong_or_not_there_or_not_allowed_is_refused() {
     app.get(&path).by_nobody().refused(401, "unauthenticated", None).await;
     app.get(&format!("/conversations/{}/context", Uuid::now_v7())).refused(404, "not_found", None).await;
     app.get("/conversations/x/context").refused(400, "invalid_uuid", "conversation_id").await;
-}
-
-/// What the Chat Completions API publishes as the shape of its messages.
-#[derive(Deserialize)]
-#[serde(tag = "role", rename_all = "lowercase", deny_unknown_fields)]
-#[expect(dead_code, reason = "the shape is the test")]
-enum ChatCompletionMessage {
-    System { content: Text, name: Option<String> },
-    Developer { content: Text, name: Option<String> },
-    User { content: Text, name: Option<String> },
-    Assistant { content: Option<Text>, tool_calls: Option<Vec<ToolCall>>, name: Option<String> },
-    // A tool's `name` is from the API's earlier days; it is accepted, and the transcripts have it.
-    Tool { content: Text, tool_call_id: String, name: Option<String> },
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-#[expect(dead_code, reason = "the shape is the test")]
-enum Text {
-    String(String),
-    Parts(Vec<Value>),
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "the shape is the test")]
-struct ToolCall {
-    id: String,
-    r#type: FunctionKind,
-    function: Function,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum FunctionKind {
-    Function,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "the shape is the test")]
-struct Function {
-    name: String,
-    arguments: String,
 }
 
 fn number(value: &Value) -> usize {
@@ -330,7 +274,7 @@ fn longest_by_trial(all: &[Value], max_messages: usize, max_characters: usize) -
     })
 }
 
-/// What holds of every answer; whether it was a thinned turn.
+/// Checks what holds for every answer. Returns whether the answer is a shortened turn.
 fn prove(all: &[Value], answer: &Answer, max_messages: usize, max_characters: usize) -> bool {
     let context = answer.json();
     let messages = context["messages"].as_array().unwrap();
@@ -351,11 +295,12 @@ fn prove(all: &[Value], answer: &Answer, max_messages: usize, max_characters: us
     true
 }
 
+#[cfg_attr(not(has_transcripts), ignore = "there are no recorded conversations: name a file in TRANSCRIPTS")]
 #[tokio::test]
 async fn on_every_real_transcript_every_window_is_the_longest_that_a_model_accepts() {
-    let Some(transcripts) = transcripts() else { return };
+    let transcripts = transcripts();
     let app = App::with_instances(2).await;
-    let (mut windows, mut thinned) = (0, 0);
+    let (mut windows, mut shortened) = (0, 0);
     for transcript in transcripts {
         let messages_path = store(&app, &transcript.id, &transcript.messages).await;
         let path = messages_path.replace("/messages", "/context");
@@ -368,24 +313,21 @@ async fn on_every_real_transcript_every_window_is_the_longest_that_a_model_accep
         let total: usize = all.iter().map(characters).sum();
         for max_messages in 1..=all.len() {
             let answer = app.get(&format!("{path}?max_messages={max_messages}")).expect(200).await;
-            thinned += usize::from(prove(&all, &answer, max_messages, usize::MAX));
+            shortened += usize::from(prove(&all, &answer, max_messages, usize::MAX));
             windows += 1;
         }
         for max_characters in (1..=10).map(|tenth| total * tenth / 10).chain([1, total - 1, total + 1]) {
             let answer = app.get(&format!("{path}?max_chars={max_characters}")).expect(200).await;
-            thinned += usize::from(prove(&all, &answer, usize::MAX, max_characters));
+            shortened += usize::from(prove(&all, &answer, usize::MAX, max_characters));
             windows += 1;
         }
         for query in ["", "&max_messages=10", "&max_messages=3&max_chars=10000"] {
             let openai = app.get(&format!("{path}?format=openai{query}")).expect(200).await.json();
-            for message in openai["messages"].as_array().unwrap() {
-                serde_json::from_value::<ChatCompletionMessage>(message.clone())
-                    .unwrap_or_else(|error| panic!("{error}: {message}"));
-            }
+            assert_eq!(rules::chat_completions_refuses(openai["messages"].as_array().unwrap()), None);
         }
     }
-    println!("{windows} windows proved, {thinned} of them thinned turns");
-    assert!(windows > thinned && thinned > 0);
+    println!("{windows} windows proved, {shortened} of them shortened turns");
+    assert!(windows > shortened && shortened > 0);
 }
 
 #[tokio::test]
@@ -425,7 +367,7 @@ async fn parts_of_any_kind_hide_no_tools() {
         app.post(&format!("/conversations/{conversation}/messages")).body(body).expect(201).await;
     }
     let body = app.get(&format!("/conversations/{conversation}/context")).expect(200).await.body;
-    assert!(body.ends_with(r#""omitted":0}"#), "{body}");
+    assert!(body.contains(r#""omitted":0,"first_position":1,"repaired":[],"#), "{body}");
 }
 
 #[tokio::test]

@@ -10,10 +10,10 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
+use migrate::database::FUNCTIONS_ROLE;
 use serde_json::json;
 use tokio::task::JoinSet;
 use uuid::Uuid;
-use xtask::database::FUNCTIONS_ROLE;
 
 use crate::support::{Answer, App, Function, binary, pooled, terminate_sessions};
 

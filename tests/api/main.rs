@@ -4,11 +4,12 @@
 #![expect(unreachable_pub, reason = "one crate of tests: `pub` says what its modules use of each other")]
 
 mod add_message;
+mod cargo_lambda;
 mod concurrency;
 mod database;
 mod delete_conversation;
+mod dev;
 mod edge;
-mod emulator;
 mod erase_user;
 mod events;
 mod every_byte;

@@ -7,13 +7,13 @@ use std::collections::BTreeMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use local::http_api::HttpRequest;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
-use xtask::http_api::HttpRequest;
 
 use crate::database::one_of_each;
 use crate::properties::{any_json, any_text};
@@ -24,8 +24,8 @@ fn cases() -> usize {
     std::env::var("CASES").map_or(60, |text| text.parse().unwrap())
 }
 
-/// All fields that there are, and one that there is not.
-const FIELDS: [&str; 23] = [
+/// All fields that there are, and one that there is not. A test compares them with openapi.yaml.
+pub const FIELDS: [&str; 24] = [
     "id",
     "user_id",
     "new",
@@ -47,6 +47,7 @@ const FIELDS: [&str; 23] = [
     "from",
     "max_messages",
     "max_chars",
+    "unanswered",
     "format",
     "unknown",
 ];

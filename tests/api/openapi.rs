@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
+use local::gateway;
 use serde_json::Value;
 
+use crate::malformed::FIELDS;
 use crate::support::{ROUTES, project};
 
 fn description() -> &'static Value {
@@ -80,6 +82,46 @@ fn every_operation_says_what_it_is_for_and_how_it_can_end() {
         let described = parameters.iter().filter(|parameter| parameter["in"] == "path");
         assert_eq!(described.map(|parameter| parameter["name"].as_str().unwrap()).collect::<BTreeSet<_>>(), in_path);
     }
+}
+
+#[test]
+fn every_field_is_tried_with_malformed_requests() {
+    fn collect(schema: &'static Value, names: &mut BTreeSet<&'static str>) {
+        let schema = resolved(schema);
+        names.extend(schema["properties"].as_object().into_iter().flatten().map(|(name, _)| name.as_str()));
+        for word in ["allOf", "anyOf", "oneOf"] {
+            schema[word].as_array().into_iter().flatten().for_each(|schema| collect(schema, names));
+        }
+    }
+    let mut names = BTreeSet::new();
+    for (_, _, operation, parameters) in operations() {
+        let in_query = parameters.iter().filter(|parameter| parameter["in"] == "query");
+        names.extend(in_query.map(|parameter| parameter["name"].as_str().unwrap()));
+        collect(&resolved(&operation["requestBody"])["content"]["application/json"]["schema"], &mut names);
+    }
+    names.insert("unknown");
+    assert_eq!(names, BTreeSet::from(FIELDS), "openapi.yaml and FIELDS in tests/api/malformed.rs");
+}
+
+#[test]
+fn browsers_may_send_and_read_everything_that_is_described() {
+    let (mut methods, mut sent, mut read) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    for (_, method, operation, parameters) in operations() {
+        methods.insert(method.to_uppercase());
+        let headers = parameters.iter().filter(|parameter| parameter["in"] == "header");
+        sent.extend(headers.map(|header| header["name"].as_str().unwrap().to_lowercase()));
+        for response in operation["responses"].as_object().unwrap().values() {
+            let headers = resolved(response)["headers"].as_object().into_iter().flatten();
+            read.extend(headers.map(|(name, _)| name.to_lowercase()));
+        }
+    }
+    // A request has these without being described to have them, and browsers may read this one anyway.
+    sent.extend(["authorization", "content-type"].map(str::to_owned));
+    read.remove("cache-control");
+    let list = |names: BTreeSet<String>| names.into_iter().collect::<Vec<_>>().join(",");
+    assert_eq!(list(methods), gateway::ALLOW_METHODS, "openapi.yaml and tools/local/src/gateway.rs");
+    assert_eq!(list(sent), gateway::ALLOW_HEADERS, "openapi.yaml and tools/local/src/gateway.rs");
+    assert_eq!(list(read), gateway::EXPOSE_HEADERS, "openapi.yaml and tools/local/src/gateway.rs");
 }
 
 #[test]

@@ -1,12 +1,11 @@
 //! A panic in a handler is one 500, and the process serves on. (`shared/examples/panics.rs` is the handler.)
 
 use std::path::Path;
-use std::process::Command;
 
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::{Answer, App, binary, project, start_binary, without_cargos_variables};
+use crate::support::{Answer, App, binary, start_binary};
 
 async fn costs_one_request(binary: &Path) {
     let app = App::start().await;
@@ -41,10 +40,8 @@ async fn a_panic_costs_one_request() {
 #[tokio::test]
 #[ignore = "builds for minutes: cargo test -p tests panics -- --ignored"]
 async fn a_panic_costs_one_request_in_the_profile_that_ships() {
-    let mut command = Command::new(env!("CARGO"));
-    without_cargos_variables(&mut command);
-    let build = ["build", "--quiet", "--workspace", "--release", "--example", "panics"];
-    assert!(command.args(build).current_dir(project()).status().unwrap().success());
+    let build = ["build", "--release", "--package", "shared", "--example", "panics"];
+    assert!(local::project::cargo().args(build).status().unwrap().success());
     let target = binary("").parent().unwrap().to_owned();
     costs_one_request(&target.join("release/examples/panics")).await;
 }

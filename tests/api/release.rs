@@ -3,11 +3,11 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use migrate::migrations::{create_functions, prune};
 use serde_json::{Value, json};
 use shared::queries::release::{SCHEMA, SQL};
 use tokio_postgres::Client;
 use uuid::Uuid;
-use xtask::migrations::{create_functions, prune};
 
 use crate::support::{Answer, App, Call, Function, binary, project, start_binary};
 
@@ -71,7 +71,7 @@ async fn every_stored_function_follows_the_rules() {
         where pronamespace = $1::text::regnamespace
         order by proname";
     let functions = app.superuser().await.query_typed(functions, &[(&SCHEMA, tokio_postgres::types::Type::TEXT)]).await.unwrap();
-    let mut endpoints: Vec<String> = xtask::routes::functions().iter().map(|name| name.replace('-', "_")).collect();
+    let mut endpoints: Vec<String> = local::project::functions().iter().map(|name| name.replace('-', "_")).collect();
     endpoints.push("merge_patch".to_owned());
     endpoints.sort();
     assert_eq!(functions.iter().map(|row| row.get::<_, String>(0)).collect::<Vec<_>>(), endpoints);

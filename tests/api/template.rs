@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use local::gateway;
 use serde_json::Value;
 
 use crate::support::{App, ROUTES, project};
@@ -45,6 +46,20 @@ fn the_template_and_the_emulator_have_the_same_routes() {
         }
     }
     assert_eq!(&deployed, &*ROUTES, "template.yaml and the emulator's routes in Cargo.toml");
+}
+
+#[test]
+fn browsers_may_do_the_same_on_aws_and_on_this_machine() {
+    let cors = &resources("AWS::Serverless::HttpApi")["Api"]["Properties"]["CorsConfiguration"];
+    let list = |name: &str| {
+        let mut values: Vec<String> = cors[name].as_array().unwrap().iter().map(text).collect();
+        values.sort();
+        values.join(",")
+    };
+    assert_eq!(list("AllowMethods"), gateway::ALLOW_METHODS);
+    assert_eq!(list("AllowHeaders"), gateway::ALLOW_HEADERS);
+    assert_eq!(list("ExposeHeaders"), gateway::EXPOSE_HEADERS);
+    assert_eq!(cors["MaxAge"].to_string(), gateway::MAX_AGE);
 }
 
 #[test]
@@ -117,6 +132,17 @@ fn every_function_is_watched_for_errors_and_for_throttles() {
         }
         assert_eq!(watched, functions().into_keys().collect(), "{metric}");
     }
+}
+
+#[test]
+fn the_price_of_the_alarms_counts_each_of_their_metrics() {
+    let of_one = |alarm: &Value| match alarm["Properties"]["Metrics"].as_array() {
+        Some(metrics) => metrics.iter().filter(|metric| !metric["MetricStat"].is_null()).count(),
+        None => 1,
+    };
+    let metrics: usize = resources("AWS::CloudWatch::Alarm").values().map(of_one).sum();
+    let guide = std::fs::read_to_string(project().join("docs/deploy.md")).unwrap();
+    assert!(guide.contains(&format!("alarms' {metrics} metrics")), "docs/deploy.md does not count {metrics} metrics of alarms");
 }
 
 /// What a query of Logs Insights wants a log line to have: members by their names, and text that it looks for as it stands.

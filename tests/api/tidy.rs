@@ -4,6 +4,28 @@ use std::collections::BTreeSet;
 
 use crate::support::{ROUTES, project};
 
+/// The packages that a choice of packages is compiled from, each with its features.
+fn features(choice: &[&str]) -> BTreeSet<String> {
+    let mut command = local::project::cargo();
+    command.args(["tree", "--offline", "--edges", "normal,build", "--prefix", "none", "--format", "{p} {f}"]);
+    let output = command.args(choice).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let lines = String::from_utf8(output.stdout).unwrap();
+    lines.lines().map(|line| line.trim_end_matches(" (*)").to_owned()).collect()
+}
+
+#[test]
+fn what_else_is_built_does_not_change_what_a_function_is_compiled_from() {
+    // `cargo lambda build` builds the functions among the workspace's default members.
+    let everything = features(&[]);
+    for function in local::project::functions() {
+        let alone = features(&["--package", function]);
+        assert!(alone.len() > 50, "{alone:?}");
+        let changed: Vec<&String> = alone.difference(&everything).collect();
+        assert!(changed.is_empty(), "{function} alone has {changed:#?}");
+    }
+}
+
 fn folders(path: &str) -> BTreeSet<String> {
     let entries = std::fs::read_dir(project().join(path)).unwrap();
     entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
@@ -12,7 +34,7 @@ fn folders(path: &str) -> BTreeSet<String> {
 #[test]
 fn every_function_has_a_folder_a_route_and_a_place_in_the_readme() {
     let functions = folders("functions");
-    let routed = xtask::routes::functions().into_iter().map(str::to_owned).collect();
+    let routed = local::project::functions().into_iter().map(str::to_owned).collect();
     assert_eq!(functions, routed, "functions/ and the emulator's routes in Cargo.toml");
     let readme = std::fs::read_to_string(project().join("README.md")).unwrap();
     for (path, methods) in ROUTES.iter() {
@@ -22,6 +44,40 @@ fn every_function_has_a_folder_a_route_and_a_place_in_the_readme() {
                 row.is_some_and(|row| row.contains(&format!("`{function}`"))),
                 "README.md has no row for {method} {path}, {function}"
             );
+        }
+    }
+}
+
+#[test]
+fn every_function_has_a_query_and_tests_of_its_name() {
+    let tests = std::fs::read_to_string(project().join("tests/api/main.rs")).unwrap();
+    for function in local::project::functions() {
+        let name = function.replace('-', "_");
+        for file in [format!("shared/src/queries/{name}.rs"), format!("tests/api/{name}.rs")] {
+            assert!(project().join(&file).is_file(), "{function} has no {file}");
+        }
+        assert!(tests.lines().any(|line| line == format!("mod {name};")), "tests/api/main.rs does not name {name}");
+    }
+}
+
+#[test]
+fn every_recorded_file_is_of_a_function_that_exists() {
+    let names = |extension: &str| local::project::functions().iter().map(|name| format!("{name}.{extension}")).collect();
+    assert_eq!(folders("tests/events"), names("json"), "tests/events and the routes in Cargo.toml");
+    assert_eq!(folders("tests/plans"), names("txt"), "tests/plans and the routes in Cargo.toml");
+}
+
+#[test]
+fn the_number_of_functions_is_the_same_everywhere() {
+    let count = local::project::functions().len();
+    for (file, before, after) in [("template.yaml", "that each of the ", " functions may have"), ("docs/deploy.md", "", " × *R*")]
+    {
+        let text = std::fs::read_to_string(project().join(file)).unwrap();
+        let parts: Vec<&str> = text.split(after).collect();
+        assert!(parts.len() > 1, "{file} no longer says how many functions there are");
+        for part in &parts[..parts.len() - 1] {
+            let line = part.lines().next_back().unwrap_or_default();
+            assert!(line.ends_with(&format!("{before}{count}")), "{file} does not count {count} functions: {line}{after}");
         }
     }
 }

@@ -1,18 +1,20 @@
 //! Stores one message, or several, at the end of a conversation.
 
+mod input;
+
 use std::process::ExitCode;
 
-use shared::http::{self, Reply, Request};
+use shared::http::{Reply, Request};
 use shared::{Database, Error, queries};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    http::run(add_message).await
+    shared::run(add_message).await
 }
 
 async fn add_message(request: Request, database: Database) -> Result<Reply, Error> {
     let (conversation_id, if_match) = (request.conversation_id()?, request.if_match()?);
-    let (messages, batch) = request.new_messages()?;
+    let (messages, batch) = input::read(&request)?;
     let appended = queries::add_message(&database, request.caller(), conversation_id, messages, if_match.as_ref()).await?;
     let created = !appended.replayed;
     let reply = if batch { Reply::created(created, &appended.messages) } else { Reply::created(created, &appended.messages[0]) }?;

@@ -2,12 +2,12 @@
 
 use std::process::ExitCode;
 
-use shared::http::{self, Reply, Request};
+use shared::http::{Reply, Request};
 use shared::{Database, Error, queries};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    http::run(erase_user).await
+    shared::run(erase_user).await
 }
 
 async fn erase_user(request: Request, database: Database) -> Result<Reply, Error> {

@@ -1,17 +1,19 @@
 //! Reads a conversation's messages.
 
+mod input;
+
 use std::process::ExitCode;
 
-use shared::http::{self, Reply, Request};
+use shared::http::{Reply, Request};
 use shared::{Database, Error, queries};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    http::run(get_chat_history).await
+    shared::run(get_chat_history).await
 }
 
 async fn get_chat_history(request: Request, database: Database) -> Result<Reply, Error> {
-    let (conversation_id, range) = (request.conversation_id()?, request.history_range()?);
+    let (conversation_id, range) = (request.conversation_id()?, input::read(&request)?);
     let if_none_match = request.if_none_match()?;
     let history = queries::get_chat_history(&database, request.caller(), conversation_id, range, if_none_match.as_ref()).await?;
     let reply = match history.messages {

@@ -1,20 +1,22 @@
 //! Reads what to send to a model.
 
+mod input;
+
 use std::process::ExitCode;
 
-use shared::http::{self, Reply, Request};
+use shared::http::{Reply, Request};
 use shared::{Database, Error, queries};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    http::run(get_context).await
+    shared::run(get_context).await
 }
 
 async fn get_context(request: Request, database: Database) -> Result<Reply, Error> {
     let (conversation_id, if_none_match) = (request.conversation_id()?, request.if_none_match()?);
-    let (limits, format) = request.context()?;
+    let (limits, unanswered, format) = input::read(&request)?;
     let (context, version) =
-        queries::get_context(&database, request.caller(), conversation_id, limits, if_none_match.as_ref()).await?;
+        queries::get_context(&database, request.caller(), conversation_id, limits, unanswered, if_none_match.as_ref()).await?;
     let reply = match context {
         None => Reply::not_modified(),
         Some(context) => Reply::ok(&context.as_json(format))?,

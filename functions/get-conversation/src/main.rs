@@ -2,12 +2,12 @@
 
 use std::process::ExitCode;
 
-use shared::http::{self, Reply, Request};
+use shared::http::{Reply, Request};
 use shared::{Database, Error, queries};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    http::run(get_conversation).await
+    shared::run(get_conversation).await
 }
 
 async fn get_conversation(request: Request, database: Database) -> Result<Reply, Error> {

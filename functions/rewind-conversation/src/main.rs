@@ -1,18 +1,20 @@
 //! Deletes a message and all after it, so that a reply can be edited or generated anew.
 
+mod input;
+
 use std::process::ExitCode;
 
-use shared::http::{self, Reply, Request};
+use shared::http::{Reply, Request};
 use shared::{Database, Error, queries};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    http::run(rewind_conversation).await
+    shared::run(rewind_conversation).await
 }
 
 async fn rewind_conversation(request: Request, database: Database) -> Result<Reply, Error> {
     let (conversation_id, if_match) = (request.conversation_id()?, request.if_match()?);
-    let from = request.rewind_from()?;
+    let from = input::read(&request)?;
     let (rewound, version) =
         queries::rewind_conversation(&database, request.caller(), conversation_id, from, if_match.as_ref()).await?;
     Ok(Reply::ok(&rewound)?.version(version))

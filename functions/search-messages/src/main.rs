@@ -1,18 +1,20 @@
 //! Searches a user's messages.
 
+mod input;
+
 use std::process::ExitCode;
 
-use shared::http::{self, Reply, Request};
+use shared::http::{Reply, Request};
 use shared::{Database, Error, queries};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    http::run(search_messages).await
+    shared::run(search_messages).await
 }
 
 async fn search_messages(request: Request, database: Database) -> Result<Reply, Error> {
     let user_id = request.user_id()?;
-    let (query, limit, cursor) = request.search()?;
+    let (query, limit, cursor) = input::read(&request)?;
     let (hits, more) = queries::search_messages(&database, &user_id, &query, limit, cursor).await?;
     Reply::list(&hits, more, |last, _sent| {
         let cursor = last.message.cursor().encode();

@@ -1,18 +1,20 @@
 //! Edits a message, which keeps its position.
 
+mod input;
+
 use std::process::ExitCode;
 
-use shared::http::{self, Reply, Request};
+use shared::http::{Reply, Request};
 use shared::{Database, Error, queries};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    http::run(update_message).await
+    shared::run(update_message).await
 }
 
 async fn update_message(request: Request, database: Database) -> Result<Reply, Error> {
     let (conversation_id, message_id) = (request.conversation_id()?, request.message_id()?);
-    let (change, if_match) = (request.message_change()?, request.if_match()?);
+    let (change, if_match) = (input::read(&request)?, request.if_match()?);
     let (message, version) =
         queries::update_message(&database, request.caller(), conversation_id, message_id, &change, if_match.as_ref()).await?;
     Ok(Reply::ok(&message)?.version(version))

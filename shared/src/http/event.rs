@@ -10,11 +10,14 @@ use std::collections::HashMap;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::error::{Fault, Invalid, Result};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(super) struct Event {
-    pub(super) route_key: Option<String>,
+pub(crate) struct Event {
+    route_key: Option<String>,
     pub(super) raw_path: Option<String>,
     raw_query_string: Option<String>,
     query_string_parameters: Option<HashMap<String, String>>,
@@ -27,7 +30,7 @@ pub(super) struct Event {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(super) struct RequestContext {
+pub(crate) struct RequestContext {
     authorizer: Option<Authorizer>,
 }
 
@@ -44,6 +47,18 @@ struct Jwt {
 }
 
 impl Event {
+    /// # Errors
+    /// `invalid_body`: the event is of another kind. Nothing of it is quoted.
+    pub(crate) fn read(event: &RawValue) -> Result<Self> {
+        Ok(serde_json::from_str(event.get())
+            .map_err(|_| Invalid::new(Fault::Body, "the event is not one of an HTTP API with payload format 2.0"))?)
+    }
+
+    /// The route, such as `GET /users/{user_id}/conversations`, where API Gateway has matched one.
+    pub(crate) fn route_key(&self) -> Option<&str> {
+        self.route_key.as_deref().filter(|_| self.route().is_some())
+    }
+
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         let headers = self.headers.as_ref()?;
         // API Gateway writes names in lower case; other senders of the same format need not.
@@ -62,7 +77,7 @@ impl Event {
         }
     }
 
-    pub(super) fn claims(&self) -> Option<&HashMap<String, Value>> {
+    pub(crate) fn claims(&self) -> Option<&HashMap<String, Value>> {
         self.request_context.as_ref()?.authorizer.as_ref()?.jwt.as_ref()?.claims.as_ref()
     }
 

@@ -13,8 +13,8 @@ use uuid::Uuid;
 use crate::error::{Error, Fault, Invalid, Result};
 use crate::models::{Change, Content, Json, Metadata, NewMessage, Role, Text, ToolCalls, lone_surrogate};
 
-/// Named values, each taken once. What is left at the end nobody asked for.
-pub(crate) struct Fields<'a> {
+/// The fields of a request, each taken once by name and type. An error names the field.
+pub struct Fields<'a> {
     /// Where these fields are, such as `messages[3].`
     prefix: String,
     values: BTreeMap<String, Value<'a>>,
@@ -30,7 +30,7 @@ enum Value<'a> {
 impl<'a> Fields<'a> {
     /// Reads both sources; a field in both, or twice in one, is ambiguous.
     pub(super) fn read(query: &str, body: Option<&'a str>) -> Result<Self> {
-        let mut fields = Self { prefix: String::new(), values: BTreeMap::new(), twice: BTreeSet::new(), known: Vec::new() };
+        let mut fields = Self::empty(String::new());
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let name = decode_query(name).map_err(Error::from)?;
@@ -41,6 +41,10 @@ impl<'a> Fields<'a> {
             fields.insert_object(body)?;
         }
         Ok(fields)
+    }
+
+    fn empty(prefix: String) -> Self {
+        Self { prefix, values: BTreeMap::new(), twice: BTreeSet::new(), known: Vec::new() }
     }
 
     fn insert_object(&mut self, json: &'a str) -> Result<()> {
@@ -82,7 +86,10 @@ impl<'a> Fields<'a> {
     }
 
     /// A string, made into a `T`.
-    pub(crate) fn parse<T>(&mut self, name: &'static str, parse: impl FnOnce(String) -> Result<T, Invalid>) -> Result<Option<T>> {
+    ///
+    /// # Errors
+    /// It is no string, or `parse` refuses it.
+    pub fn parse<T>(&mut self, name: &'static str, parse: impl FnOnce(String) -> Result<T, Invalid>) -> Result<Option<T>> {
         let text = match self.take(name)? {
             None => return Ok(None),
             Some(Value::Query(text)) => text,
@@ -94,12 +101,18 @@ impl<'a> Fields<'a> {
     }
 
     /// A hyphenated UUID.
-    pub(crate) fn uuid(&mut self, name: &'static str) -> Result<Option<Uuid>> {
+    ///
+    /// # Errors
+    /// `invalid_uuid`.
+    pub fn uuid(&mut self, name: &'static str) -> Result<Option<Uuid>> {
         self.parse(name, |text| parse_uuid(&text))
     }
 
     /// `true` or `false`.
-    pub(crate) fn flag(&mut self, name: &'static str) -> Result<Option<bool>> {
+    ///
+    /// # Errors
+    /// It is neither.
+    pub fn flag(&mut self, name: &'static str) -> Result<Option<bool>> {
         let value = self.take(name)?;
         match scalar(value.as_ref()) {
             None => Ok(None),
@@ -110,7 +123,10 @@ impl<'a> Fields<'a> {
     }
 
     /// A whole number in a range.
-    pub(crate) fn integer(&mut self, name: &'static str, range: RangeInclusive<i64>) -> Result<Option<i64>> {
+    ///
+    /// # Errors
+    /// It is no such number.
+    pub fn integer(&mut self, name: &'static str, range: RangeInclusive<i64>) -> Result<Option<i64>> {
         let value = self.take(name)?;
         let Some(text) = scalar(value.as_ref()) else { return Ok(None) };
         match text.parse() {
@@ -121,7 +137,10 @@ impl<'a> Fields<'a> {
     }
 
     /// Any JSON but null; in the query string, its text.
-    pub(crate) fn json(&mut self, name: &'static str) -> Result<Option<Json>> {
+    ///
+    /// # Errors
+    /// It is no JSON, or JSON that can't be stored.
+    pub fn json(&mut self, name: &'static str) -> Result<Option<Json>> {
         let json = match self.take(name)? {
             None => return Ok(None),
             Some(Value::Query(text)) => Json::parse(text),
@@ -130,13 +149,19 @@ impl<'a> Fields<'a> {
         json.map(|json| Some(json).filter(|json| json.as_str() != "null")).map_err(|invalid| invalid.at(self.path(name)))
     }
 
-    /// A JSON object.
-    pub(crate) fn metadata(&mut self) -> Result<Option<Metadata>> {
+    /// `metadata`: a JSON object.
+    ///
+    /// # Errors
+    /// It is no object, or too large or too deep.
+    pub fn metadata(&mut self) -> Result<Option<Metadata>> {
         self.json("metadata")?.map(|json| Metadata::parse(json).map_err(|invalid| invalid.at(self.path("metadata")))).transpose()
     }
 
-    /// A string, or an array of parts; in the query string always a string.
-    pub(crate) fn content(&mut self) -> Result<Option<Content>> {
+    /// `content`: a string, or an array of parts; in the query string always a string.
+    ///
+    /// # Errors
+    /// It is neither, or too large.
+    pub fn content(&mut self) -> Result<Option<Content>> {
         let content = match self.take("content")? {
             None => return Ok(None),
             Some(Value::Query(text)) => Content::text(text),
@@ -148,15 +173,21 @@ impl<'a> Fields<'a> {
         content.map(Some).map_err(|invalid| invalid.at(self.path("content")))
     }
 
-    /// A model's calls to tools.
-    pub(crate) fn tool_calls(&mut self) -> Result<Option<ToolCalls>> {
+    /// `tool_calls`: a model's calls to tools, a JSON object or array.
+    ///
+    /// # Errors
+    /// It is neither, or too large.
+    pub fn tool_calls(&mut self) -> Result<Option<ToolCalls>> {
         self.json("tool_calls")?
             .map(|json| ToolCalls::parse(json).map_err(|invalid| invalid.at(self.path("tool_calls"))))
             .transpose()
     }
 
-    /// A field in which null says something else than nothing.
-    pub(crate) fn change<T>(&mut self, name: &'static str, read: impl FnOnce(&mut Self) -> Result<Option<T>>) -> Result<Change<T>> {
+    /// A field that a request changes: null clears it, and without the field it stays as it is.
+    ///
+    /// # Errors
+    /// `read` refuses it.
+    pub fn change<T>(&mut self, name: &'static str, read: impl FnOnce(&mut Self) -> Result<Option<T>>) -> Result<Change<T>> {
         let named = self.values.contains_key(name);
         Ok(match read(self)? {
             Some(value) => Change::Set(value),
@@ -165,8 +196,43 @@ impl<'a> Fields<'a> {
         })
     }
 
-    /// One message, of the members that are there.
-    fn message(&mut self) -> Result<NewMessage> {
+    /// How many items a list may have, at most: 1 to 1000.
+    ///
+    /// # Errors
+    /// It is no such number.
+    pub fn limit(&mut self, name: &'static str) -> Result<Option<i64>> {
+        self.integer(name, 1..=1000)
+    }
+
+    /// The objects of an array, each as fields of its own; in the query string there can be none.
+    ///
+    /// # Errors
+    /// It is no array of so many objects.
+    pub fn objects(&mut self, name: &'static str, count: RangeInclusive<usize>) -> Result<Option<Vec<Fields<'a>>>> {
+        let Some(Value::Json(array)) = self.take(name)? else { return Ok(None) };
+        let elements: Option<Vec<&RawValue>> = serde_json::from_str(array.get()).ok();
+        let Some(elements) = elements.filter(|elements| count.contains(&elements.len())) else {
+            return Err(self.wanted(name, &format!("an array of {} to {} {name}", count.start(), count.end())));
+        };
+        let objects = elements.into_iter().enumerate().map(|(index, element)| {
+            let mut fields = Self::empty(format!("{}[{index}].", self.path(name)));
+            fields.insert_object(element.get())?;
+            Ok(fields)
+        });
+        objects.collect::<Result<Vec<_>>>().map(Some)
+    }
+
+    /// The first of these fields that is there.
+    #[must_use]
+    pub fn any_of(&self, names: &[&'static str]) -> Option<&'static str> {
+        names.iter().find(|name| self.values.contains_key(**name)).copied()
+    }
+
+    /// A message to store, of the members that are there.
+    ///
+    /// # Errors
+    /// The first field that is wrong.
+    pub fn new_message(&mut self) -> Result<NewMessage> {
         let role = self.parse("role", |text| Role::parse(&text))?.ok_or_else(|| {
             Invalid::new(Fault::Missing, "role is required: user, assistant, tool, system or developer").at(self.path("role"))
         })?;
@@ -183,48 +249,11 @@ impl<'a> Fields<'a> {
         Ok(message)
     }
 
-    /// The messages to store, and whether they came as an array.
-    pub(super) fn messages(mut self) -> Result<(Vec<NewMessage>, bool)> {
-        const MAX_MESSAGES: usize = 500;
-        let Some(Value::Json(batch)) = self.take("messages")? else {
-            let message = self.message()?;
-            self.finish()?;
-            return Ok((vec![message], false));
-        };
-        let elements: Vec<&RawValue> =
-            serde_json::from_str(batch.get()).map_err(|_| self.wanted("messages", "an array of 1 to 500 messages"))?;
-        if elements.is_empty() || elements.len() > MAX_MESSAGES {
-            return Err(self.wanted("messages", "an array of 1 to 500 messages"));
-        }
-        if let Some(name) = MESSAGE_MEMBERS.iter().find(|name| self.values.contains_key(**name)) {
-            return Err(Invalid::new(Fault::Ambiguous, "with messages, a message's fields are given in the array").at(*name));
-        }
-        self.finish()?;
-
-        let mut messages = Vec::with_capacity(elements.len());
-        let mut seen = BTreeMap::new();
-        for (index, element) in elements.into_iter().enumerate() {
-            let mut fields = Fields {
-                prefix: format!("messages[{index}]."),
-                values: BTreeMap::new(),
-                twice: BTreeSet::new(),
-                known: Vec::new(),
-            };
-            fields.insert_object(element.get())?;
-            let mut message = fields.message()?;
-            message.index = Some(index);
-            fields.finish()?;
-            if let Some(first) = seen.insert(message.id, index) {
-                let detail = format!("the id is that of messages[{first}], too; give every message its own");
-                return Err(Invalid::new(Fault::Parameter, detail).at(format!("messages[{index}].id")));
-            }
-            messages.push(message);
-        }
-        Ok((messages, true))
-    }
-
     /// Refuses members of the body that nobody asked for. The query string may hold what others put there.
-    pub(crate) fn finish(self) -> Result<()> {
+    ///
+    /// # Errors
+    /// `invalid_parameter`: it names the first such member, and the fields that are known.
+    pub fn finish(self) -> Result<()> {
         match self.values.iter().find(|(_, value)| matches!(value, Value::Json(_))) {
             None => Ok(()),
             Some((name, _)) => {
@@ -238,8 +267,6 @@ impl<'a> Fields<'a> {
         }
     }
 }
-
-const MESSAGE_MEMBERS: [&str; 7] = ["role", "content", "tool_calls", "id", "tool_call_id", "name", "metadata"];
 
 /// A hyphenated UUID and no other spelling, so that an id has one form.
 pub(super) fn parse_uuid(text: &str) -> Result<Uuid, Invalid> {

@@ -45,7 +45,7 @@ enum Body {
 /// The form that API Gateway takes.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Response {
+pub(crate) struct Response {
     status_code: u16,
     #[serde(serialize_with = "as_map")]
     headers: Vec<(HeaderName, String)>,
@@ -153,7 +153,7 @@ impl Reply {
         self
     }
 
-    pub(super) fn conversation_id(&self) -> Option<Uuid> {
+    pub(crate) fn conversation_id(&self) -> Option<Uuid> {
         self.conversation_id
     }
 
@@ -169,7 +169,7 @@ impl Reply {
     }
 
     /// An error as the caller sees it (RFC 9457). No `type` of its own: `code` is what programs go by.
-    pub(super) fn problem(error: &Error, request_id: &str) -> Self {
+    pub(crate) fn problem(error: &Error, request_id: &str) -> Self {
         #[derive(Serialize)]
         struct Problem<'a> {
             r#type: &'static str,
@@ -196,12 +196,12 @@ impl Reply {
         Self::new(status, body.ok()).with(CONTENT_TYPE, "application/problem+json")
     }
 
-    pub(super) fn status(&self) -> StatusCode {
+    pub(crate) fn status(&self) -> StatusCode {
         self.status
     }
 
     /// The form that API Gateway takes.
-    pub(super) fn into_response(self) -> Response {
+    pub(crate) fn into_response(self) -> Response {
         let mut headers = self.headers;
         headers.retain(|(name, value)| {
             let valid = HeaderValue::try_from(value).is_ok();

@@ -1,11 +1,13 @@
 //! What to send to a model: the newest part of a conversation that fits, and that the model's API accepts.
 
-use std::collections::HashSet;
+mod steps;
 
-use serde::Serialize;
+use std::borrow::Cow;
+
+use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use super::message::string_member;
+use self::steps::{Piece, Size};
 use super::{Content, Message, Role, Text};
 use crate::error::{Fault, Invalid};
 
@@ -39,68 +41,105 @@ impl ContextFormat {
     }
 }
 
+/// What becomes of a call that nobody answered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Unanswered {
+    /// The call gets a result that says so.
+    #[default]
+    Answer,
+    /// The call is left out.
+    Drop,
+}
+
+impl Unanswered {
+    /// # Errors
+    /// The text names none of them.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        match text {
+            "answer" => Ok(Self::Answer),
+            "drop" => Ok(Self::Drop),
+            _ => Err(Invalid::new(Fault::Parameter, "unanswered is answer (the default) or drop")),
+        }
+    }
+}
+
 /// What to send to a model.
 #[derive(Debug, Clone)]
 pub struct Context {
     /// The messages, in chronological order.
     pub messages: Vec<Message>,
-    /// How many more the conversation holds.
+    /// How many messages of the conversation `messages` does not represent.
     pub omitted: i64,
+    /// The position of the first message behind the pinned ones.
+    pub first_position: Option<i64>,
+    /// The positions of messages that were repaired: calls that nobody answered, results that are left out, and instructions that stood
+    /// between a call and its result. Only those from the first chosen message on.
+    pub repaired: Vec<i64>,
+    /// The ids of the calls that wait for their results at the end of the conversation. An empty text stands for a call without an id.
+    pub open_calls: Vec<String>,
 }
 
 impl Context {
     /// What a response can hold in JSON, however it has to be escaped on its way.
     const MAX_JSON_BYTES: usize = 4_480_000;
 
-    /// Chooses from what was read: the `pinned` messages, the newest message of the user, and the `newest` messages without a gap, which
-    /// may or may not reach back to it.
+    /// Chooses from what was read: the `pinned` messages, the newest message of the user, and the `newest` messages without a gap. The
+    /// newest may or may not reach back to the user's. The conversation holds as many messages as `stored` says.
     ///
-    /// That is the pinned messages and the longest run of the newest that is within the limits, starts with a user's message and is
-    /// complete: no result without its call, no call without all its results. Where not even the newest turn fits, that turn is
-    /// thinned: its user's message stays, and of what follows it the longest run of the newest that is complete and fits. The
-    /// pinned messages and that message are sent even if they alone are over the limits: without them there is nothing to answer.
+    /// Calls without results and results without calls are repaired first ([`steps`]). The context is the pinned messages and the longest
+    /// run of the newest that is within the limits and starts with a user's message. When not even the newest turn fits, it is shortened:
+    /// its user's message stays, and the longest run of its newest steps that fits. The pinned messages and that message are sent even if
+    /// they alone are over the limits: without them there is nothing to answer.
+    ///
+    /// The limits hold for the answer, repairs included, and for the stored messages that it was made from. So nothing but the stored
+    /// size decides how far back the database reads.
     pub(crate) fn choose(
         mut pinned: Vec<Message>,
         newest_of_user: Option<Message>,
-        mut newest: Vec<Message>,
+        newest: Vec<Message>,
+        stored: i64,
         limits: ContextLimits,
-    ) -> Vec<Message> {
-        let mut room = Room {
-            messages: limits.messages.unwrap_or(i64::MAX),
-            characters: limits.characters.unwrap_or(i64::MAX),
-            json_bytes: Self::MAX_JSON_BYTES,
-        };
-        let begins_turn = |message: &Message| message.role == Role::User && Tools::of(message).results.is_empty();
-        let question = newest.iter().rposition(begins_turn);
+        unanswered: Unanswered,
+    ) -> Self {
+        let (mut pieces, open_calls) = steps::pieces(newest, unanswered);
+        let question = pieces.iter().rposition(|piece| piece.begins_turn);
+        let newest_of_user = newest_of_user.filter(|message| question.is_none() && steps::begins_turn(message)).map(Piece::of);
+
+        let mut room = Room::within(limits);
         // Whatever else there is, the question fits in the response.
-        let reserved = question.map(|at| &newest[at]).or(newest_of_user.as_ref()).map_or(0, json_bytes).min(Self::MAX_JSON_BYTES);
+        let reserved = question.map(|at| &pieces[at]).or(newest_of_user.as_ref()).map_or(0, |question| question.sent.json_bytes);
+        let reserved = reserved.min(room.json_bytes);
         room.json_bytes -= reserved;
-        let kept = pinned.iter().take_while(|message| room.take_json(message)).count();
+        let kept = pinned.iter().take_while(|message| room.take_json(json_bytes(message))).count();
         pinned.truncate(kept);
         room.json_bytes += reserved;
         for message in &pinned {
-            room.take_counted(message);
+            room.sent.take(Size::of(message));
+            room.stored.take(Size::of(message));
         }
 
-        if let Some(start) = longest_complete(&newest, room.clone(), |message| message.role == Role::User) {
-            pinned.extend(newest.drain(start..));
-            return pinned;
-        }
-        let (question, answers) = match question {
-            Some(at) => {
-                let answers = newest.split_off(at + 1);
-                (newest.pop(), answers)
+        let mut chosen = Vec::new();
+        if let Some(start) = longest(&pieces, room.clone(), |piece| piece.begins_turn) {
+            chosen = pieces.split_off(start);
+        } else {
+            let steps = pieces.split_off(question.map_or(0, |at| at + 1));
+            if let Some(question) = pieces.pop().or(newest_of_user) {
+                room.take(&question);
+                chosen.push(question);
+                let start = longest(&steps, room, |piece| piece.begins_step).unwrap_or(steps.len());
+                chosen.extend(steps.into_iter().skip(start));
             }
-            None => (newest_of_user.filter(begins_turn), newest),
-        };
-        if let Some(question) = question {
-            room.take_json(&question);
-            room.take_counted(&question);
-            pinned.push(question);
-            let start = longest_complete(&answers, room, |_| true).unwrap_or(answers.len());
-            pinned.extend(answers.into_iter().skip(start));
         }
-        pinned
+
+        let mut repaired: Vec<i64> = chosen.iter().flat_map(|piece| &piece.repaired).copied().collect();
+        repaired.sort_unstable();
+        let synthetic: i64 = chosen.iter().map(|piece| piece.synthetic).sum();
+        let mut messages = pinned;
+        let pinned = messages.len();
+        messages.extend(chosen.into_iter().flat_map(|piece| piece.messages));
+        let represented = i64::try_from(messages.len()).unwrap_or(i64::MAX) - synthetic;
+        let first_position = messages.get(pinned).map(|message| message.position);
+        Self { messages, omitted: stored - represented, first_position, repaired, open_calls }
     }
 
     /// The value to respond with.
@@ -110,158 +149,117 @@ impl Context {
         struct Body<'a> {
             messages: Vec<Written<'a>>,
             omitted: i64,
+            first_position: Option<i64>,
+            repaired: &'a [i64],
+            open_calls: &'a [String],
         }
+        let messages = match format {
+            ContextFormat::Messages => self.messages.iter().map(Written::Message).collect(),
+            ContextFormat::OpenAi => self.answered_together().map(Written::OpenAi).collect(),
+        };
+        Body {
+            messages,
+            omitted: self.omitted,
+            first_position: self.first_position,
+            repaired: &self.repaired,
+            open_calls: &self.open_calls,
+        }
+    }
+
+    /// The messages; those of the assistant that are answered together are one.
+    fn answered_together(&self) -> impl Iterator<Item = Cow<'_, Message>> {
+        let mut rest = &self.messages[..];
+        std::iter::from_fn(move || {
+            let run = rest.iter().take_while(|message| message.role == Role::Assistant).count();
+            let length = if run > 1 && steps::calls_tools(&rest[0]) { run } else { 1 };
+            let (together, others) = rest.split_at_checked(length)?;
+            rest = others;
+            if length == 1 { together.first().map(Cow::Borrowed) } else { steps::joined(together).map(Cow::Owned) }
+        })
+    }
+}
+
+/// A message as a format has it.
+enum Written<'a> {
+    Message(&'a Message),
+    OpenAi(Cow<'a, Message>),
+}
+
+impl Serialize for Written<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
-        #[serde(untagged)]
-        enum Written<'a> {
-            Message(&'a Message),
-            OpenAi {
-                role: Role,
-                content: Option<&'a Content>,
-                #[serde(skip_serializing_if = "Option::is_none")]
-                tool_calls: Option<&'a RawValue>,
-                #[serde(skip_serializing_if = "Option::is_none")]
-                tool_call_id: Option<&'a Text>,
-                #[serde(skip_serializing_if = "Option::is_none")]
-                name: Option<&'a Text>,
-            },
+        struct OpenAi<'a> {
+            role: Role,
+            content: Option<&'a Content>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            tool_calls: Option<&'a RawValue>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            tool_call_id: Option<&'a Text>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            name: Option<&'a Text>,
         }
-        let write = |message| match format {
-            ContextFormat::Messages => Written::Message(message),
-            ContextFormat::OpenAi => Written::OpenAi {
+        match self {
+            Self::Message(message) => message.serialize(serializer),
+            Self::OpenAi(message) => OpenAi {
                 role: message.role,
                 content: message.content.as_ref(),
                 tool_calls: message.tool_calls.as_deref(),
                 tool_call_id: message.tool_call_id.as_ref(),
                 name: message.name.as_ref(),
-            },
-        };
-        Body { messages: self.messages.iter().map(write).collect(), omitted: self.omitted }
+            }
+            .serialize(serializer),
+        }
     }
 }
 
 /// What is left of the limits.
 #[derive(Clone)]
 struct Room {
-    messages: i64,
-    characters: i64,
+    /// For what is sent.
+    sent: Counted,
+    /// For what is stored.
+    stored: Counted,
+    /// In the response.
     json_bytes: usize,
 }
 
-impl Room {
-    /// Whether the message is within the limits that a caller sets; takes its room in any case.
-    fn take_counted(&mut self, message: &Message) -> bool {
-        self.messages -= 1;
-        self.characters = self.characters.saturating_sub(characters(message));
+/// What a caller limits.
+#[derive(Clone)]
+struct Counted {
+    messages: i64,
+    characters: i64,
+}
+
+impl Counted {
+    fn take(&mut self, size: Size) -> bool {
+        self.messages -= size.messages;
+        self.characters = self.characters.saturating_sub(size.characters);
         self.messages >= 0 && self.characters >= 0
     }
+}
 
-    /// Whether the message fits in a response.
-    fn take_json(&mut self, message: &Message) -> bool {
-        let left = self.json_bytes.checked_sub(json_bytes(message));
+impl Room {
+    fn within(limits: ContextLimits) -> Self {
+        let counted = Counted { messages: limits.messages.unwrap_or(i64::MAX), characters: limits.characters.unwrap_or(i64::MAX) };
+        Self { sent: counted.clone(), stored: counted, json_bytes: Context::MAX_JSON_BYTES }
+    }
+
+    /// Whether the piece is within the limits; takes its room in any case.
+    fn take(&mut self, piece: &Piece) -> bool {
+        self.sent.take(piece.sent) & self.stored.take(piece.stored) & self.take_json(piece.sent.json_bytes)
+    }
+
+    fn take_json(&mut self, bytes: usize) -> bool {
+        let left = self.json_bytes.checked_sub(bytes);
         self.json_bytes = left.unwrap_or(0);
         left.is_some()
     }
 }
 
-/// The start of the longest complete run up to the end that fits and starts where `may_start` says.
-fn longest_complete(messages: &[Message], mut room: Room, may_start: impl Fn(&Message) -> bool) -> Option<usize> {
-    let (mut longest, mut unclaimed) = (None, Unclaimed::default());
-    for (index, message) in messages.iter().enumerate().rev() {
-        let fits = room.take_counted(message) & room.take_json(message);
-        if !fits || !unclaimed.add_before(message) {
-            break;
-        }
-        if unclaimed.is_empty() && may_start(message) {
-            longest = Some(index);
-        }
-    }
-    longest
-}
-
-/// Results whose calls have not been met yet, going backwards.
-#[derive(Default)]
-struct Unclaimed {
-    ids: HashSet<String>,
-    /// Results that do not say which call they are of: each is of any.
-    anonymous: usize,
-}
-
-impl Unclaimed {
-    /// Goes on to the message before; false: it has a call without a result, so that no run with it is complete.
-    fn add_before(&mut self, message: &Message) -> bool {
-        let mut tools = Tools::of(message);
-        tools.calls.sort_unstable();
-        // Of two calls of one message with the same id, a result is of both.
-        tools.calls.dedup_by(|a, b| a.is_some() && a == b);
-        for call in tools.calls.into_iter().rev() {
-            let claimed = match &call {
-                Some(id) => self.ids.remove(id) || self.take_anonymous(),
-                None => self.take_anonymous() || self.take_any(),
-            };
-            if !claimed {
-                return false;
-            }
-        }
-        for result in tools.results {
-            match result {
-                Some(id) => drop(self.ids.insert(id)),
-                None => self.anonymous += 1,
-            }
-        }
-        true
-    }
-
-    fn take_anonymous(&mut self) -> bool {
-        let found = self.anonymous > 0;
-        self.anonymous -= usize::from(found);
-        found
-    }
-
-    fn take_any(&mut self) -> bool {
-        let any = self.ids.iter().next().cloned();
-        any.is_some_and(|id| self.ids.remove(&id))
-    }
-
-    fn is_empty(&self) -> bool {
-        self.ids.is_empty() && self.anonymous == 0
-    }
-}
-
-/// The calls and results of a message, by id where they have one.
-#[derive(Default)]
-struct Tools {
-    calls: Vec<Option<String>>,
-    results: Vec<Option<String>>,
-}
-
-impl Tools {
-    /// Reads `tool_calls` and `tool_call_id` as the Chat Completions API has them, and parts of the types `tool_use` and
-    /// `tool_result` as the Messages API of Anthropic has them.
-    fn of(message: &Message) -> Self {
-        // Some servers give every call the same empty id, which says as much as none.
-        let id = |object, name| serde_json::from_str(string_member(object, name)?).ok().filter(|id: &String| !id.is_empty());
-        let mut tools = Self::default();
-        if let Some(calls) = &message.tool_calls {
-            // One call is an object. What is none, or empty, is in a form of the caller's own, that says nothing about results.
-            let calls = if calls.get().starts_with('{') { vec![&**calls] } else { elements(calls) };
-            tools.calls.extend(calls.into_iter().filter(|call| is_filled_object(call)).map(|call| id(call, "id")));
-        }
-        if message.role == Role::Tool {
-            let id = message.tool_call_id.as_ref().map(Text::as_str).filter(|id| !id.is_empty());
-            tools.results.push(id.map(str::to_owned));
-        }
-        if let Some(Content::Parts(parts)) = &message.content {
-            for part in elements(parts) {
-                match id(part, "type").as_deref() {
-                    Some("tool_use") => tools.calls.push(id(part, "id")),
-                    Some("tool_result") => tools.results.push(id(part, "tool_use_id")),
-                    _ => {}
-                }
-            }
-        }
-        tools
-    }
+/// The start of the longest run of pieces up to the end that fits and starts where `may_start` says.
+fn longest(pieces: &[Piece], mut room: Room, may_start: impl Fn(&Piece) -> bool) -> Option<usize> {
+    let fitting = pieces.iter().enumerate().rev().take_while(|(_, piece)| room.take(piece));
+    fitting.filter(|(_, piece)| may_start(piece)).last().map(|(at, _)| at)
 }
 
 fn is_filled_object(json: &RawValue) -> bool {

@@ -21,7 +21,11 @@ pub enum HistoryRange {
 }
 
 impl HistoryRange {
-    pub(crate) fn order(text: &str) -> Result<bool, Invalid> {
+    /// Reads an order: whether the newest come first.
+    ///
+    /// # Errors
+    /// It is neither `asc` nor `desc`.
+    pub fn order(text: &str) -> Result<bool, Invalid> {
         match text {
             "asc" => Ok(false),
             "desc" => Ok(true),

@@ -231,6 +231,19 @@ impl NewMessage {
             metadata: Metadata::default(),
         })
     }
+
+    /// Its id.
+    #[must_use]
+    pub fn id(&self) -> Uuid {
+        self.id
+    }
+
+    /// Says at which place it is in a batch, from 0, so that an error can name it.
+    #[must_use]
+    pub fn in_batch(mut self, index: usize) -> Self {
+        self.index = Some(index);
+        self
+    }
 }
 
 /// A message says something, or calls something.

@@ -8,21 +8,22 @@ use super::{RESPONSE_BYTES, RESPONSE_ROWS, call};
 use crate::auth::Caller;
 use crate::db::Database;
 use crate::error::{Error, Result};
-use crate::models::{Context, ContextLimits, ETags, Version};
+use crate::models::{Context, ContextLimits, ETags, Unanswered, Version};
 
-/// Reads what to send to a model: the leading instructions, and the longest newest part of the conversation that is within the
-/// limits and that the model's API accepts ([`Context`] says how it is chosen). `None`: the caller has this version, which
-/// `if_none_match` names. Of a long conversation no more is read than about what is sent.
+/// Reads what to send to a model: the leading instructions, and the longest newest part of the conversation that is within the limits.
+/// The model's API accepts it ([`Context`] says how it is chosen). `None`: the caller has this version, which `if_none_match` names. A
+/// long conversation is read no further back than the limits need, plus the last step of tool calls.
 ///
 /// ```no_run
 /// use shared::Caller;
-/// use shared::models::{ContextFormat, ContextLimits};
+/// use shared::models::{ContextFormat, ContextLimits, Unanswered};
 /// use shared::queries::get_context;
 /// # use shared::{Database, Error};
 ///
 /// # async fn example(database: &Database, conversation_id: uuid::Uuid) -> Result<(), Error> {
 /// let limits = ContextLimits { messages: Some(50), characters: Some(100_000) };
-/// if let (Some(context), _version) = get_context(database, &Caller::Anyone, conversation_id, limits, None).await? {
+/// let unanswered = Unanswered::Answer;
+/// if let (Some(context), _version) = get_context(database, &Caller::Anyone, conversation_id, limits, unanswered, None).await? {
 ///     println!("{}", serde_json::to_string(&context.as_json(ContextFormat::OpenAi)).unwrap());
 /// }
 /// # Ok(())
@@ -36,6 +37,7 @@ pub async fn get_context(
     caller: &Caller,
     conversation_id: Uuid,
     limits: ContextLimits,
+    unanswered: Unanswered,
     if_none_match: Option<&ETags>,
 ) -> Result<(Option<Context>, Version)> {
     let known = if_none_match.and_then(ETags::versions).unwrap_or_default();
@@ -70,7 +72,6 @@ pub async fn get_context(
     // They come in order, or in the opposite one, which is quickly seen; in the statement it would be a sort of everything.
     pinned.sort_unstable_by_key(|message| message.position);
     newest.sort_unstable_by_key(|message| message.position);
-    let messages = Context::choose(pinned, newest_of_user, newest, limits);
-    let omitted = stored - i64::try_from(messages.len()).unwrap_or(i64::MAX);
-    Ok((Some(Context { messages, omitted }), version))
+    let context = Context::choose(pinned, newest_of_user, newest, stored, limits, unanswered);
+    Ok((Some(context), version))
 }

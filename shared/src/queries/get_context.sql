@@ -24,14 +24,34 @@ with conversation as (
         where conversation_id = (select conversation from conversation) and role not in ('system', 'developer')
         order by position limit 1
     ) first
+), spoken as (
+    -- The newest message that is neither a result nor an instruction.
+    select position, role = 'assistant' and (tool_calls is not null or content_parts::text like '%"tool_use"%') as may_call
+    from public.messages
+    where conversation_id = (select conversation from conversation where wanted)
+        and (role = 'assistant' or role = 'user' and (content is not null or content_parts::text not like '%"tool_result"%'))
+    order by position desc limit 1
+), last_step as (
+    -- Its calls may be open, and then this step is left out. So it is read in addition to the limits, and takes no room from the
+    -- messages before it. There is no row if that message calls no tools, or if the step is larger than a response.
+    select min(position) as position, count(*) as messages
+    from (
+        select position, size from public.messages
+        where conversation_id = (select conversation from conversation)
+            and position >= (select position from spoken where may_call)
+        -- Cuts nothing: there is a limit so that the planner reads in order.
+        order by position desc limit (select $5)
+    ) step
+    having sum(size) <= $5
 ), start as (
-    -- Back from the end, no further than to the message that passes a limit: null if none does. The limits of $3 and $5, here and
-    -- below, are sub-selects: a planner that knows them may sort a conversation instead of reading in order.
+    -- Backwards from before the last step, or from the end, no further than to the message that passes a limit: null if none does. The
+    -- limits of $3 and $5, here and below, are sub-selects: a planner that knows them may sort a conversation instead of reading in order.
     select position
     from (
         select position, sum(characters) over newest_first as characters, sum(size) over newest_first as size
         from public.messages
         where conversation_id = (select conversation from conversation where wanted)
+            and position < coalesce((select position from last_step), 9223372036854775807)
         window newest_first as (order by position desc rows unbounded preceding)
         order by position desc limit (select $3)
     ) newest
@@ -68,7 +88,7 @@ from conversation c
             where c.wanted
                 and conversation_id = c.conversation
                 and position >= greatest((select position from start), (select position from first_other))
-            order by position desc limit (select $3)
+            order by position desc limit (select $3 + coalesce((select messages from last_step), 0))
         )
     ) part on true;
 end

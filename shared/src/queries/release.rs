@@ -40,6 +40,12 @@ pub const SCHEMA: &str = match str::from_utf8(&NAME) {
 
 const NAME: [u8; 12] = name(SQL.as_bytes());
 
+/// The schema for functions with this SQL, as [`SCHEMA`] is for [`SQL`].
+#[must_use]
+pub fn schema(sql: &str) -> String {
+    name(sql.as_bytes()).map(char::from).iter().collect()
+}
+
 /// FNV-1a of 64 bits, folded to 32. Carriage returns do not count, so that the digest is the same in a checkout on Windows.
 const fn name(sql: &[u8]) -> [u8; 12] {
     let mut digest = 0xcbf2_9ce4_8422_2325_u64;
@@ -69,6 +75,16 @@ mod tests {
         // FNV-1a's published values for "" and "foobar", folded.
         assert_eq!((&name(b""), &name(b"foobar")), (b"api_4fd0bfc1", b"api_72ad2699"));
         assert_eq!(name(b"a\r\nb"), name(b"a\nb"));
-        assert_eq!(SCHEMA.as_bytes(), name(SQL.as_bytes()));
+        assert_eq!(SCHEMA, schema(SQL));
+    }
+
+    #[test]
+    fn every_sql_file_is_part_of_the_release_in_alphabetical_order() {
+        let folder = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/queries")).unwrap();
+        let mut files: Vec<_> = folder.map(|file| file.unwrap().path()).collect();
+        files.retain(|file| file.extension().is_some_and(|extension| extension == "sql"));
+        files.sort();
+        let sql: String = files.iter().map(|file| std::fs::read_to_string(file).unwrap()).collect();
+        assert!(sql == SQL, "`SQL` in release.rs is not all of these files, in this order: {files:#?}");
     }
 }

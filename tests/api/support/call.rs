@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use local::http_api::HttpRequest;
 use serde_json::{Map, Value, json};
-use xtask::http_api::HttpRequest;
 
 use super::App;
 

@@ -10,18 +10,18 @@ use std::sync::{Mutex, OnceLock};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use local::pgbouncer::PgBouncer;
+use local::postgres::Server;
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 use tokio_postgres::Client;
 use uuid::Uuid;
-use xtask::pgbouncer::PgBouncer;
-use xtask::postgres::Server;
 
 use self::call::TOKEN;
 pub use self::call::{Answer, Call};
 use self::proxy::Proxy;
-pub use xtask::routes::{ROUTES, project};
-pub use xtask::runtime_api::Function;
+pub use local::project::{ROUTES, project};
+pub use local::runtime_api::Function;
 
 const TEMPLATE: &str = "template_scrollback";
 
@@ -33,7 +33,7 @@ fn server() -> &'static Server {
         on_a_thread_of_its_own(async {
             let server = Server::start_temporary().await.expect("a Postgres to test with");
             server.create_database(TEMPLATE, None).await.unwrap();
-            xtask::migrations::apply(&server.superuser_url(TEMPLATE), Some(server.ca_file())).await.unwrap();
+            migrate::migrations::apply(&server.superuser_url(TEMPLATE), Some(server.ca_file())).await.unwrap();
             server
         })
     })
@@ -63,13 +63,18 @@ fn on_a_thread_of_its_own<T: Send + 'static>(future: impl Future<Output = T> + S
 
 /// `cargo test` builds the functions' binaries for nobody, since no test of their own packages needs them.
 fn build_functions() {
-    let mut command = Command::new(env!("CARGO"));
-    without_cargos_variables(&mut command);
-    command.args(["build", "--quiet", "--workspace", "--bins", "--example", "panics"]);
+    let mut command = local::project::build();
+    command.args(["--package", "dev", "--bin", "token", "--package", "shared", "--example", "panics"]);
     if !cfg!(debug_assertions) {
         command.arg("--release");
     }
-    assert!(command.current_dir(project()).status().unwrap().success(), "the functions do not build");
+    assert!(command.status().unwrap().success(), "the functions do not build");
+}
+
+/// Sends a signal to a process, by name, such as `STOP`.
+pub fn signal(process: u32, name: &str) {
+    let status = Command::new("kill").args(["-s", name, &process.to_string()]).status().unwrap();
+    assert!(status.success(), "no process {process} for {name}");
 }
 
 /// What cargo says about this package makes some build scripts run again.
@@ -209,7 +214,7 @@ impl App {
 
     /// What `cargo xtask migrate` does to the app's database.
     pub async fn migrate(&self) -> Vec<String> {
-        xtask::migrations::apply(&server().superuser_url(&self.database), Some(server().ca_file())).await.unwrap().0
+        migrate::migrations::apply(&server().superuser_url(&self.database), Some(server().ca_file())).await.unwrap().0
     }
 
     /// A connection of the functions' role.
@@ -256,7 +261,7 @@ impl OwnServer {
         let server = Server::start(&directory).await.unwrap();
         let database = app.database.clone();
         server.create_database(&database, None).await.unwrap();
-        xtask::migrations::apply(&server.superuser_url(&database), Some(server.ca_file())).await.unwrap();
+        migrate::migrations::apply(&server.superuser_url(&database), Some(server.ca_file())).await.unwrap();
         let pooler = if pooled() { Some(PgBouncer::start(&server, 2).await.unwrap()) } else { None };
         proxy.retarget(pooler.as_ref().map_or_else(|| server.port(), PgBouncer::port));
         app.set("DATABASE_URL", &at_port(&server.functions_url(&database), proxy.port()));
@@ -279,7 +284,7 @@ impl OwnServer {
     }
 
     async fn connect(&self) -> Result<Client, impl std::fmt::Debug> {
-        xtask::database::connect(&self.server.superuser_url(&self.database), Some(self.server.ca_file())).await
+        migrate::database::connect(&self.server.superuser_url(&self.database), Some(self.server.ca_file())).await
     }
 }
 
@@ -301,7 +306,7 @@ pub async fn terminate_sessions(superuser: &Client, some: &str) {
     let statement = format!(
         "select pg_terminate_backend(pid, 5000) from pg_stat_activity
         where datname = current_database() and usename = '{}' {some}",
-        xtask::database::FUNCTIONS_ROLE
+        migrate::database::FUNCTIONS_ROLE
     );
     superuser.batch_execute(&statement).await.unwrap();
 }
@@ -367,5 +372,5 @@ pub async fn fresh_database() -> String {
 
 /// A connection to this URL of the run's server, or of a pooler before it.
 pub async fn connect_to(url: &str) -> Client {
-    xtask::database::connect(url, Some(server().ca_file())).await.unwrap()
+    migrate::database::connect(url, Some(server().ca_file())).await.unwrap()
 }

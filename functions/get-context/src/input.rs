@@ -1,0 +1,18 @@
+//! How much a model is sent, and in which form.
+
+use shared::Result;
+use shared::http::Request;
+use shared::models::{ContextFormat, ContextLimits, Unanswered};
+
+/// The limits, what becomes of calls without results, and the form.
+pub(crate) fn read(request: &Request) -> Result<(ContextLimits, Unanswered, ContextFormat)> {
+    let mut fields = request.fields()?;
+    let limits = ContextLimits {
+        messages: fields.integer("max_messages", 1..=i64::MAX)?,
+        characters: fields.integer("max_chars", 1..=i64::MAX)?,
+    };
+    let unanswered = fields.parse("unanswered", |text| Unanswered::parse(&text))?;
+    let format = fields.parse("format", |text| ContextFormat::parse(&text))?;
+    fields.finish()?;
+    Ok((limits, unanswered.unwrap_or_default(), format.unwrap_or(ContextFormat::Messages)))
+}

@@ -1,0 +1,161 @@
+//! A request: who sent it, and what it says.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use uuid::Uuid;
+
+use super::event::Event;
+use super::fields::{Fields, decode, parse_uuid};
+use crate::auth::Caller;
+use crate::error::{Error, Fault, Invalid, Result};
+use crate::models::{ETags, UserId};
+
+const MAX_BODY_BYTES: usize = 4 << 20;
+/// All but what RFC 3986 calls unreserved.
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// A request, with its caller known and its body read.
+#[derive(Debug)]
+pub struct Request {
+    event: Event,
+    caller: Caller,
+    body: Option<String>,
+}
+
+impl Request {
+    pub(crate) fn new(mut event: Event, caller: Caller) -> Result<Self> {
+        let body = match event.body.take().filter(|body| !body.is_empty()) {
+            None => None,
+            Some(body) => {
+                let body = if event.is_base64_encoded { decode_base64(&body)? } else { body };
+                if body.len() > MAX_BODY_BYTES {
+                    return Err(
+                        Invalid::new(Fault::TooLarge, "a request body has 4 MiB at most; send fewer messages at once").into()
+                    );
+                }
+                let media_type = event.header("content-type").unwrap_or_default().split(';').next().unwrap_or_default().trim();
+                if !media_type.eq_ignore_ascii_case("application/json") {
+                    return Err(Error::UnsupportedMediaType);
+                }
+                Some(body)
+            }
+        };
+        Ok(Self { event, caller, body })
+    }
+
+    /// Who is calling.
+    #[must_use]
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// The path's `conversation_id`.
+    ///
+    /// # Errors
+    /// `invalid_uuid`.
+    pub fn conversation_id(&self) -> Result<Uuid> {
+        self.path("conversation_id").and_then(|text| parse_uuid(&text)).map_err(|invalid| invalid.at("conversation_id"))
+    }
+
+    /// The path's `message_id`.
+    ///
+    /// # Errors
+    /// `invalid_uuid`.
+    pub fn message_id(&self) -> Result<Uuid> {
+        self.path("message_id").and_then(|text| parse_uuid(&text)).map_err(|invalid| invalid.at("message_id"))
+    }
+
+    /// The path's `user_id`, if the caller may act for it.
+    ///
+    /// # Errors
+    /// It is no user id, or another user's.
+    pub fn user_id(&self) -> Result<UserId> {
+        let user_id = self.path("user_id").and_then(UserId::parse).map_err(|invalid| invalid.at("user_id"))?;
+        self.caller.acting_for(Some(user_id))
+    }
+
+    /// The fields of the query string and of the body.
+    ///
+    /// # Errors
+    /// `invalid_body` or `invalid_character`: they can't be read.
+    pub fn fields(&self) -> Result<Fields<'_>> {
+        Fields::read(&self.event.query_string(), self.body.as_deref())
+    }
+
+    /// Refuses fields where none are taken.
+    ///
+    /// # Errors
+    /// The body has a field.
+    pub fn no_fields(&self) -> Result<()> {
+        self.fields()?.finish()
+    }
+
+    /// `If-Match`, where it is sent.
+    ///
+    /// # Errors
+    /// It is no list of ETags.
+    pub fn if_match(&self) -> Result<Option<ETags>> {
+        self.event.header("if-match").map(|header| ETags::if_match(header).map_err(|invalid| invalid.at("If-Match"))).transpose()
+    }
+
+    /// `If-None-Match`, where it is sent.
+    ///
+    /// # Errors
+    /// It is no list of ETags.
+    pub fn if_none_match(&self) -> Result<Option<ETags>> {
+        self.event
+            .header("if-none-match")
+            .map(|header| ETags::if_none_match(header).map_err(|invalid| invalid.at("If-None-Match")))
+            .transpose()
+    }
+
+    /// The path that this request was sent to, percent-encoded, whatever stage or mapping it went through.
+    #[must_use]
+    pub fn own_path(&self) -> String {
+        let raw = self.event.raw_path.as_deref().unwrap_or_default();
+        // Without a route there is nobody who has decoded it.
+        let Some(route) = self.event.route() else { return raw.to_owned() };
+        let segments = |encode: bool| {
+            let segment = |part: &str| {
+                let name = part.strip_prefix('{').and_then(|part| part.strip_suffix('}'));
+                let value = name.and_then(|name| self.event.path_parameters.as_ref()?.get(name)).map_or(part, String::as_str);
+                if encode { utf8_percent_encode(value, UNRESERVED).to_string() } else { value.to_owned() }
+            };
+            route.split('/').map(segment).collect::<Vec<_>>().join("/")
+        };
+        let prefix = raw.strip_suffix(&*segments(false)).unwrap_or_default();
+        prefix.to_owned() + &segments(true)
+    }
+
+    /// The same request for another page: this path, with those parameters that have a value.
+    #[must_use]
+    pub fn page(&self, parameters: &[(&str, Option<String>)]) -> String {
+        let pair = |(name, value): &(&str, Option<String>)| {
+            let value = utf8_percent_encode(value.as_deref()?, UNRESERVED);
+            Some(format!("{name}={value}"))
+        };
+        format!("{}?{}", self.own_path(), parameters.iter().filter_map(pair).collect::<Vec<_>>().join("&"))
+    }
+
+    /// A path parameter, decoded exactly once. An event with a route comes from API Gateway, which has decoded the parameter already. An
+    /// event without one comes from `cargo lambda watch`, which passes the parameter on as it stands in the path.
+    fn path(&self, name: &str) -> Result<String, Invalid> {
+        let parameter = self.event.path_parameters.as_ref().and_then(|parameters| parameters.get(name));
+        let value = parameter.ok_or_else(|| {
+            Invalid::new(
+                Fault::Missing,
+                format!("{name} is required: the event's pathParameters have to hold it, as an HTTP API sends it"),
+            )
+        })?;
+        if self.event.route().is_some() { Ok(value.clone()) } else { decode(value) }
+    }
+}
+
+fn decode_base64(body: &str) -> Result<String> {
+    STANDARD
+        .decode(body)
+        .ok()
+        .and_then(|bytes| String::from_utf8(bytes).ok())
+        .ok_or_else(|| Invalid::new(Fault::Body, "the body is not UTF-8").into())
+}

@@ -1,0 +1,156 @@
+//! The loop of a function: an event, its handler, a reply, and a line of log.
+
+use std::panic::AssertUnwindSafe;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use futures_util::FutureExt;
+use futures_util::future::LocalBoxFuture;
+use lambda_runtime::{LambdaEvent, service_fn};
+use serde_json::value::RawValue;
+use tokio::time::Instant;
+use tracing::{error, info};
+use uuid::Uuid;
+
+use crate::auth::Caller;
+use crate::config::{AuthMode, Config};
+use crate::db::{Database, REQUEST_BUDGET};
+use crate::error::{Error, Result, chain};
+use crate::http::{Event, Reply, Request};
+use crate::log;
+
+/// What is kept of a function's own time-out to say that the database did not answer.
+const DEADLINE_MARGIN: Duration = Duration::from_millis(500);
+/// Serves a handler until the process ends: a binary's whole `main`.
+///
+/// Reads the environment ([`Config::from_env`]), asks the Lambda runtime for events, and connects to the database meanwhile. Every
+/// event gets an answer: an [`Error`] becomes a problem document, a panic a 500, and each request one log line.
+pub async fn run<H, F>(handler: H) -> ExitCode
+where
+    H: Fn(Request, Database) -> F,
+    F: Future<Output = Result<Reply>>,
+{
+    // One type for all handlers, so that the loop is compiled once and not in each function.
+    serve(&|request, database| handler(request, database).boxed_local()).await
+}
+
+type Handler<'a> = dyn Fn(Request, Database) -> LocalBoxFuture<'a, Result<Reply>> + 'a;
+
+async fn serve(handler: &Handler<'_>) -> ExitCode {
+    log::start();
+    let config = match Config::from_env() {
+        Ok(config) => config,
+        Err(error) => {
+            error!(cause = %error, "the function can't start");
+            return ExitCode::FAILURE;
+        }
+    };
+    let database = Database::new(config.database);
+    database.connect_ahead();
+    let cold = AtomicBool::new(true);
+    let function = std::env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default();
+
+    // Raw: what is no event is a request that is refused here, and not one that the runtime quotes in the log.
+    let served = lambda_runtime::run(service_fn(async |event: LambdaEvent<Box<RawValue>>| {
+        let started = Instant::now();
+        let cold_start = cold.swap(false, Ordering::Relaxed);
+        if cold_start {
+            // From now on there is something that it could quote.
+            log::hide_the_words_of_panics();
+        }
+        let (event, context) = event.into_parts();
+        let database = database.until(started + budget(context.deadline));
+        let mut subject = Subject::default();
+        let answer = AssertUnwindSafe(answer(handler, &event, &config.auth, database.clone(), &mut subject));
+        // Where it panicked, the log has been told already.
+        let outcome = answer.catch_unwind().await.unwrap_or_else(|_panic| Err(Error::Internal("the handler panicked".into())));
+        let usage = database.usage();
+        let Subject { route, caller, conversation_id } = subject;
+        // A macro, because an event's level is part of its static description.
+        macro_rules! log {
+            ($level:ident, $reply:expr, $($problem:tt)*) => {
+                $level!(
+                    function,
+                    route,
+                    status = $reply.status().as_u16(),
+                    duration.ms = milliseconds(started.elapsed()),
+                    db.ms = milliseconds(usage.time()),
+                    db.statements = usage.statements(),
+                    db.connects = usage.connects(),
+                    cold_start,
+                    caller,
+                    conversation.id = $reply.conversation_id().or(conversation_id).map(tracing::field::display),
+                    $($problem)*
+                    "request"
+                )
+            };
+        }
+        let reply = match outcome {
+            Ok(reply) => {
+                log!(info, reply,);
+                reply
+            }
+            Err(error) => {
+                let reply = Reply::problem(&error, &context.request_id);
+                if error.status().is_server_error() {
+                    log!(error, reply, code = error.code(), cause = error.cause(), sqlstate = error.sqlstate(),);
+                } else {
+                    log!(info, reply, code = error.code(),);
+                }
+                reply
+            }
+        };
+        Ok::<_, lambda_runtime::Error>(reply.into_response())
+    }));
+    match served.await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            error!(cause = chain(&*error), "the Lambda runtime failed");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What the log says of who asked for what, as far as it was found out.
+struct Subject {
+    route: Option<String>,
+    caller: &'static str,
+    conversation_id: Option<Uuid>,
+}
+
+impl Default for Subject {
+    fn default() -> Self {
+        Self { route: None, caller: "nobody", conversation_id: None }
+    }
+}
+
+async fn answer(
+    handler: &Handler<'_>,
+    event: &RawValue,
+    auth: &AuthMode,
+    database: Database,
+    subject: &mut Subject,
+) -> Result<Reply> {
+    let event = Event::read(event)?;
+    subject.route = event.route_key().map(str::to_owned);
+    let caller = Caller::identify(event.claims(), auth)?;
+    subject.caller = caller.kind();
+    let request = Request::new(event, caller)?;
+    subject.conversation_id = request.conversation_id().ok();
+    handler(request, database).await
+}
+
+/// For the log: milliseconds, to the microsecond.
+fn milliseconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}
+
+/// What is left of the function's time-out, less a margin. The emulator's deadline lies in 1970, which says nothing.
+fn budget(deadline_ms: u64) -> Duration {
+    let deadline = UNIX_EPOCH + Duration::from_millis(deadline_ms);
+    match deadline.duration_since(SystemTime::now()) {
+        Ok(left) => left.saturating_sub(DEADLINE_MARGIN).min(REQUEST_BUDGET),
+        Err(_past) => REQUEST_BUDGET,
+    }
+}

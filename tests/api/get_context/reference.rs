@@ -1,0 +1,339 @@
+//! What `get-context` answers, written for clearness: every rule on its own, and every start tried one by one.
+//!
+//! It takes messages as `get-chat-history` gives them. Their JSON must have been stored as `serde_json` writes it, because the
+//! characters of `tool_calls` and of content parts are counted here from what it writes.
+
+use serde_json::{Value, json};
+
+/// What is expected. `messages` holds all that are sent, with the stored message's position for a synthetic result.
+#[derive(Debug, Default)]
+pub struct Expected {
+    pub messages: Vec<Value>,
+    pub omitted: usize,
+    pub repaired: Vec<u64>,
+    pub open_calls: Vec<String>,
+    /// Not even the newest turn fits.
+    pub is_shortened: bool,
+}
+
+#[derive(Clone, Copy)]
+pub struct Limits {
+    pub messages: usize,
+    pub characters: usize,
+}
+
+const NO_RESULT: &str = "[no result: interrupted]";
+
+pub fn context(all: &[Value], drop: bool, limits: Limits) -> Expected {
+    let instructions = all.iter().take_while(|message| instructs(message)).count();
+    let (pinned, others) = all.split_at(instructions);
+    let (others, open_calls) = without_open_calls(others);
+    let groups = groups(&others);
+
+    let expected = |kept: Vec<&[Value]>, is_shortened| {
+        let (mut messages, mut repaired) = (pinned.to_vec(), Vec::new());
+        for group in kept {
+            let sent = sent(group, drop);
+            repaired.extend(sent.repaired);
+            messages.extend(sent.messages);
+        }
+        repaired.sort_unstable();
+        let stored = messages.iter().filter(|message| message["metadata"]["synthetic"].is_null()).count();
+        Expected { messages, omitted: all.len() - stored, repaired, open_calls: open_calls.clone(), is_shortened }
+    };
+    let fits = |kept: &[&[Value]]| {
+        let stored = kept.iter().flat_map(|group| group.iter()).chain(pinned);
+        let (count, size) = stored.fold((0, 0), |(count, size), message| (count + 1, size + characters(message)));
+        let sent: Vec<Sent> = kept.iter().map(|group| sent(group, drop)).collect();
+        let sent_count: usize = pinned.len() + sent.iter().map(|sent| sent.messages.len()).sum::<usize>();
+        let sent_size: usize =
+            pinned.iter().map(characters).sum::<usize>() + sent.iter().map(|sent| sent.characters).sum::<usize>();
+        count.max(sent_count) <= limits.messages && size.max(sent_size) <= limits.characters
+    };
+
+    let starts: Vec<usize> = (0..groups.len()).filter(|at| begins_turn(&groups[*at][0])).collect();
+    if let Some(start) = starts.iter().find(|start| fits(&groups[**start..])) {
+        return expected(groups[*start..].to_vec(), false);
+    }
+    let Some(question) = starts.last() else { return expected(Vec::new(), true) };
+    let shortened = |start: usize| [&[groups[*question]], &groups[start..]].concat();
+    let mut steps = (question + 1..groups.len()).filter(|step| begins_step(&others, groups[..*step].concat().len()));
+    let start = steps.find(|start| fits(&shortened(*start))).unwrap_or(groups.len());
+    expected(shortened(start), true)
+}
+
+fn instructs(message: &Value) -> bool {
+    message["role"] == "system" || message["role"] == "developer"
+}
+
+fn parts(message: &Value) -> impl Iterator<Item = &Value> {
+    message["content"].as_array().into_iter().flatten()
+}
+
+fn calls(message: &Value) -> Vec<String> {
+    let in_parts = parts(message).filter(|part| part["type"] == "tool_use");
+    let calls = message["tool_calls"].as_array().into_iter().flatten().chain(in_parts);
+    calls.map(|call| call["id"].as_str().unwrap().to_owned()).collect()
+}
+
+fn results(message: &Value) -> Vec<String> {
+    let in_parts = parts(message).filter(|part| part["type"] == "tool_result").map(|part| &part["tool_use_id"]);
+    let id = (message["role"] == "tool").then_some(&message["tool_call_id"]);
+    id.into_iter().chain(in_parts).map(|id| id.as_str().unwrap().to_owned()).collect()
+}
+
+fn begins_turn(message: &Value) -> bool {
+    message["role"] == "user" && results(message).is_empty()
+}
+
+/// Results, and nothing said.
+fn only_answers(message: &Value) -> bool {
+    let says = message["content"].is_string() || parts(message).any(|part| part["type"] != "tool_result");
+    message["role"] == "tool" || message["role"] == "user" && !says && !results(message).is_empty()
+}
+
+fn is_assistant(message: &Value) -> bool {
+    message["role"] == "assistant"
+}
+
+/// The messages that may have results of this message's calls. Assistant messages may follow it directly. Behind these come results, up
+/// to the next message in which somebody speaks. The user may speak in the last message that has results.
+fn answers_of(messages: &[Value], caller: usize) -> std::ops::Range<usize> {
+    let start = (caller..messages.len()).find(|at| !is_assistant(&messages[*at])).unwrap_or(messages.len());
+    let first_other = (start..messages.len()).find(|at| !instructs(&messages[*at]) && !only_answers(&messages[*at]));
+    let end = match first_other {
+        None => messages.len(),
+        Some(at) if messages[at]["role"] == "user" && !results(&messages[at]).is_empty() => at + 1,
+        Some(at) => at,
+    };
+    let last_result = (start..end).rev().find(|at| !results(&messages[*at]).is_empty());
+    start..last_result.map_or(start, |at| at + 1)
+}
+
+/// Which calls and results belong to each other: for each result of each message, the message with its call.
+fn answered(messages: &[Value]) -> Vec<Vec<Option<usize>>> {
+    let mut unanswered: Vec<Vec<String>> = messages.iter().map(calls).collect();
+    let mut answer = |at: usize, id: String| {
+        let caller = (0..at).rev().find(|caller| {
+            is_assistant(&messages[*caller]) && answers_of(messages, *caller).contains(&at) && unanswered[*caller].contains(&id)
+        })?;
+        let call = unanswered[caller].iter().position(|call| *call == id)?;
+        unanswered[caller].remove(call);
+        Some(caller)
+    };
+    messages.iter().enumerate().map(|(at, message)| results(message).into_iter().map(|id| answer(at, id)).collect()).collect()
+}
+
+/// The calls of a message that have no result, each with its index among the message's calls.
+fn missing(messages: &[Value], answered: &[Vec<Option<usize>>], caller: usize) -> Vec<(usize, String)> {
+    let mut missing: Vec<(usize, String)> = calls(&messages[caller]).into_iter().enumerate().collect();
+    for (message, callers) in messages.iter().zip(answered) {
+        for (id, _) in results(message).iter().zip(callers).filter(|(_, of)| **of == Some(caller)) {
+            let call = missing.iter().position(|(_, call)| call == id).unwrap();
+            missing.remove(call);
+        }
+    }
+    missing
+}
+
+/// Leaves out the message whose calls are open, and its results.
+fn without_open_calls(messages: &[Value]) -> (Vec<Value>, Vec<String>) {
+    let speaks = |message: &Value| !instructs(message) && !only_answers(message);
+    let Some(last) = messages.iter().rposition(speaks) else { return (messages.to_vec(), Vec::new()) };
+    let answered = answered(messages);
+    let open: Vec<String> = missing(messages, &answered, last).into_iter().map(|(_, id)| id).collect();
+    if open.is_empty() {
+        return (messages.to_vec(), open);
+    }
+    let others = (0..messages.len()).filter(|at| *at != last);
+    let others = others.filter_map(|at| without_results(&messages[at], |result| answered[at][result] == Some(last))).collect();
+    (others, open)
+}
+
+/// Without some of its results, if anything is left.
+fn without_results(message: &Value, drop: impl Fn(usize) -> bool) -> Option<Value> {
+    let (mut message, mut result) = (message.clone(), 0);
+    if message["role"] == "tool" {
+        return (!drop(0)).then_some(message);
+    }
+    if let Some(parts) = message["content"].as_array_mut() {
+        parts.retain(|part| {
+            let is_result = part["type"] == "tool_result";
+            result += usize::from(is_result);
+            !(is_result && drop(result - 1))
+        });
+    }
+    (message["content"] != json!([])).then_some(message)
+}
+
+/// Messages that are sent together: a step with everything up to its last result, or else one message.
+fn groups(messages: &[Value]) -> Vec<&[Value]> {
+    let answered = answered(messages);
+    let (mut groups, mut at) = (Vec::new(), 0);
+    while at < messages.len() {
+        let has_result = answered.iter().flatten().any(|caller| *caller == Some(at));
+        let end = if has_result || (is_last_of_run(messages, at) && !calls(&messages[at]).is_empty()) {
+            answers_of(messages, at).end
+        } else {
+            at + 1
+        };
+        groups.push(&messages[at..end]);
+        at = end;
+    }
+    groups
+}
+
+/// Whether a shortened turn may go on here: where the assistant begins, or goes on in a run to which all results behind it belong.
+fn begins_step(messages: &[Value], at: usize) -> bool {
+    let results = answers_of(messages, at);
+    let goes_on = at > 0 && is_assistant(&messages[at - 1]);
+    is_assistant(&messages[at]) && (!goes_on || answered(messages)[results].iter().flatten().all(Option::is_some))
+}
+
+fn is_last_of_run(messages: &[Value], at: usize) -> bool {
+    is_assistant(&messages[at]) && messages.get(at + 1).is_none_or(|next| !is_assistant(next))
+}
+
+struct Sent {
+    messages: Vec<Value>,
+    characters: usize,
+    repaired: Vec<u64>,
+}
+
+/// What is sent of a group, in the order in which an API takes it.
+fn sent(group: &[Value], drop: bool) -> Sent {
+    const CALLS: u8 = 0;
+    const RESULTS: u8 = 1;
+    const SYNTHETIC: u8 = 2;
+    const SAID: u8 = 3;
+    const INSTRUCTIONS: u8 = 4;
+    let answered = answered(group);
+    let (mut sent, mut repaired, mut last_answer) = (Vec::<(u8, Value)>::new(), Vec::new(), 0);
+    for (at, message) in group.iter().enumerate() {
+        let missing = missing(group, &answered, at);
+        if !missing.is_empty() || answered[at].contains(&None) {
+            repaired.push(position(message));
+        }
+        if let Some(rest) = without_results(message, |result| answered[at][result].is_none()) {
+            let rank = if is_assistant(message) {
+                CALLS
+            } else if instructs(message) {
+                INSTRUCTIONS
+            } else if only_answers(message) {
+                RESULTS
+            } else {
+                SAID
+            };
+            if rank == RESULTS || rank == SAID {
+                last_answer = at;
+            }
+            let rest = if drop && !missing.is_empty() { without_calls(rest, &missing) } else { Some(rest) };
+            sent.extend(rest.map(|rest| (rank, rest)));
+        }
+        if !drop {
+            sent.extend(synthetic(message, &missing).into_iter().map(|result| (SYNTHETIC, result)));
+        }
+    }
+    repaired.extend(group[..last_answer].iter().filter(|message| instructs(message)).map(position));
+    sent.sort_by_key(|(rank, _)| *rank);
+    let calling: Vec<&Value> = sent.iter().filter(|(rank, _)| *rank == CALLS).map(|(_, message)| message).collect();
+    let apart: usize = calling.iter().map(|message| characters(message)).sum();
+    let together = if calling.len() > 1 { characters(&joined(&calling)) } else { 0 };
+    let others: usize = sent.iter().filter(|(rank, _)| *rank != CALLS).map(|(_, message)| characters(message)).sum();
+    let messages = sent.into_iter().map(|(_, message)| message).collect();
+    Sent { messages, characters: others + apart.max(together), repaired }
+}
+
+fn without_calls(mut message: Value, missing: &[(usize, String)]) -> Option<Value> {
+    // A message has its calls either in `tool_calls` or in parts.
+    let mut call = 0;
+    let mut keep = |is_call: bool| {
+        call += usize::from(is_call);
+        !(is_call && missing.iter().any(|(at, _)| *at == call - 1))
+    };
+    if let Some(calls) = message["tool_calls"].as_array_mut() {
+        calls.retain(|_| keep(true));
+    } else if let Some(parts) = message["content"].as_array_mut() {
+        parts.retain(|part| keep(part["type"] == "tool_use"));
+    }
+    if message["tool_calls"] == json!([]) {
+        message["tool_calls"] = Value::Null;
+    }
+    let says = !matches!(message["content"].as_str(), Some("")) && message["content"] != json!([]) && !message["content"].is_null();
+    (says || !message["tool_calls"].is_null()).then_some(message)
+}
+
+fn synthetic(message: &Value, missing: &[(usize, String)]) -> Vec<Value> {
+    let new = |role: &str, content: Value, tool_call_id: Value| {
+        let mut new = message.clone();
+        new["role"] = json!(role);
+        new["content"] = content;
+        new["tool_calls"] = Value::Null;
+        new["tool_call_id"] = tool_call_id;
+        new["name"] = Value::Null;
+        new["metadata"] = json!({"synthetic": true});
+        new
+    };
+    if message["tool_calls"].is_array() {
+        return missing.iter().map(|(_, id)| new("tool", json!(NO_RESULT), json!(id))).collect();
+    }
+    let part = |id: &String| json!({"type": "tool_result", "tool_use_id": id, "content": NO_RESULT});
+    let parts: Vec<Value> = missing.iter().map(|(_, id)| part(id)).collect();
+    if parts.is_empty() { Vec::new() } else { vec![new("user", json!(parts), Value::Null)] }
+}
+
+/// Assistant messages that are answered together, as `format=openai` has them.
+fn joined(messages: &[&Value]) -> Value {
+    let contents: Vec<&Value> = messages.iter().map(|message| &message["content"]).collect();
+    let said: Vec<&&Value> = contents.iter().filter(|content| !content.is_null() && **content != "").collect();
+    let texts: Vec<&str> = said.iter().filter_map(|content| content.as_str()).collect();
+    let content = match said.len() {
+        0 => contents.iter().find(|content| content.is_string()).map_or(Value::Null, |content| (*content).clone()),
+        all if all == texts.len() => json!(texts.join("\n\n")),
+        _ => {
+            let parts = |content: &Value| match content.as_array() {
+                Some(parts) => parts.clone(),
+                None => vec![json!({"text": content, "type": "text"})],
+            };
+            said.into_iter().flat_map(|content| parts(content)).collect()
+        }
+    };
+    let calls: Vec<&Value> = messages.iter().filter_map(|message| message["tool_calls"].as_array()).flatten().collect();
+    let mut joined = messages[0].clone();
+    joined["content"] = content;
+    joined["tool_calls"] = if calls.is_empty() { Value::Null } else { json!(calls) };
+    joined
+}
+
+/// The messages in Chat Completions' form.
+pub fn as_openai(messages: &[Value]) -> Vec<Value> {
+    let mut written: Vec<Value> = Vec::new();
+    let mut rest = messages;
+    while let Some(first) = rest.first() {
+        let run = rest.iter().take_while(|message| is_assistant(message)).count();
+        let together = if run > 1 && !calls(first).is_empty() { run } else { 1 };
+        let message = if together > 1 { joined(&rest[..together].iter().collect::<Vec<_>>()) } else { first.clone() };
+        let mut new = json!({"role": message["role"], "content": message["content"]});
+        for member in ["tool_calls", "tool_call_id", "name"] {
+            if !message[member].is_null() {
+                new[member] = message[member].clone();
+            }
+        }
+        written.push(new);
+        rest = &rest[together..];
+    }
+    written
+}
+
+pub fn characters(message: &Value) -> usize {
+    let count = |value: &Value| match value {
+        Value::Null => 0,
+        Value::String(text) => text.chars().count(),
+        json => json.to_string().chars().count(),
+    };
+    count(&message["content"]) + count(&message["tool_calls"])
+}
+
+fn position(message: &Value) -> u64 {
+    message["position"].as_u64().unwrap()
+}

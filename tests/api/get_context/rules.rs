@@ -1,0 +1,153 @@
+//! The rules that APIs publish for the messages they take. They are written from the published descriptions, not from our code.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+/// A message as the reference of the Chat Completions API describes it.
+#[derive(Deserialize)]
+#[serde(tag = "role", rename_all = "lowercase", deny_unknown_fields)]
+#[expect(dead_code, reason = "the shape is the test")]
+pub enum ChatCompletionMessage {
+    System { content: Text, name: Option<String> },
+    Developer { content: Text, name: Option<String> },
+    User { content: Text, name: Option<String> },
+    Assistant { content: Option<Text>, tool_calls: Option<Vec<ToolCall>>, name: Option<String> },
+    // A tool's `name` is from the API's earlier days; it is accepted, and the transcripts have it.
+    Tool { content: Text, tool_call_id: String, name: Option<String> },
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "the shape is the test")]
+pub enum Text {
+    String(String),
+    Parts(Vec<Value>),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "the shape is the test")]
+pub struct ToolCall {
+    id: String,
+    r#type: FunctionKind,
+    function: Function,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FunctionKind {
+    Function,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "the shape is the test")]
+pub struct Function {
+    name: String,
+    arguments: String,
+}
+
+/// Why the Chat Completions API would refuse these messages.
+pub fn chat_completions_refuses(messages: &[Value]) -> Option<String> {
+    let mut at = 0;
+    while let Some(message) = messages.get(at) {
+        match serde_json::from_value(message.clone()) {
+            Err(error) => return Some(format!("message {at}: {error}")),
+            Ok(ChatCompletionMessage::Tool { .. }) => {
+                return Some(format!("message {at}: a tool message must follow an assistant message with tool_calls"));
+            }
+            Ok(ChatCompletionMessage::Assistant { content, tool_calls, .. }) => {
+                if tool_calls.as_ref().is_some_and(Vec::is_empty) {
+                    return Some(format!("message {at}: tool_calls is too short"));
+                }
+                if content.is_none() && tool_calls.is_none() {
+                    return Some(format!("message {at}: content is required unless tool_calls is specified"));
+                }
+                let mut missing = Counts::default();
+                for call in tool_calls.into_iter().flatten() {
+                    missing.add(&call.id);
+                }
+                while missing.is_some() {
+                    at += 1;
+                    let id = messages.get(at).filter(|message| message["role"] == "tool").map(|message| &message["tool_call_id"]);
+                    let Some(id) = id else {
+                        return Some(format!("message {at}: tool messages must respond to each tool_call_id: {missing:?}"));
+                    };
+                    if !missing.take(id.as_str().unwrap_or_default()) {
+                        return Some(format!("message {at}: no call {id} before it lacks a response"));
+                    }
+                }
+            }
+            Ok(_) => {}
+        }
+        at += 1;
+    }
+    None
+}
+
+/// Why the Messages API of Anthropic would refuse these messages, once instructions are taken out of them. Neighbours of one role
+/// are one turn there.
+pub fn anthropic_refuses(messages: &[Value]) -> Option<String> {
+    let spoken = messages.iter().filter(|message| message["role"] != "system" && message["role"] != "developer");
+    let mut turns: Vec<(&str, Vec<&Value>)> = Vec::new();
+    for message in spoken {
+        let role = message["role"].as_str().unwrap();
+        if turns.last().is_none_or(|(last, _)| *last != role) {
+            turns.push((role, Vec::new()));
+        }
+        let turn = &mut turns.last_mut().unwrap().1;
+        match &message["content"] {
+            Value::Array(parts) if !parts.is_empty() => turn.extend(parts),
+            text @ Value::String(_) => turn.push(text),
+            other => return Some(format!("content is {other}")),
+        }
+    }
+    let mut missing = Counts::default();
+    for (role, parts) in turns {
+        match role {
+            "user" => {
+                let results = parts.iter().take_while(|part| part["type"] == "tool_result").count();
+                for part in &parts[..results] {
+                    let id = part["tool_use_id"].as_str().unwrap();
+                    if !missing.take(id) {
+                        return Some(format!("no tool_use {id} before it lacks a result"));
+                    }
+                }
+                if parts[results..].iter().any(|part| part["type"] == "tool_result") {
+                    return Some("a tool_result is behind other content".to_owned());
+                }
+                if missing.is_some() {
+                    return Some(format!("tool_use without tool_result right behind it: {missing:?}"));
+                }
+            }
+            "assistant" => {
+                for part in parts.iter().filter(|part| part["type"] == "tool_use") {
+                    missing.add(part["id"].as_str().unwrap());
+                }
+            }
+            role => return Some(format!("the role {role}")),
+        }
+    }
+    missing.is_some().then(|| format!("tool_use without tool_result right behind it: {missing:?}"))
+}
+
+/// How often each id is still expected.
+#[derive(Debug, Default)]
+struct Counts(BTreeMap<String, usize>);
+
+impl Counts {
+    fn add(&mut self, id: &str) {
+        *self.0.entry(id.to_owned()).or_default() += 1;
+    }
+
+    fn take(&mut self, id: &str) -> bool {
+        let count = self.0.get_mut(id).filter(|count| **count > 0);
+        count.map(|count| *count -= 1).is_some()
+    }
+
+    fn is_some(&self) -> bool {
+        self.0.values().any(|count| *count > 0)
+    }
+}

@@ -1,0 +1,29 @@
+//! Finds what some tests need and not every machine has, so that they are listed as ignored where it is missing.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn main() {
+    // Recorded conversations, which are no part of the project.
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/tau-airline/transcripts.jsonl");
+    let transcripts = std::env::var_os("TRANSCRIPTS").map_or(beside, PathBuf::from);
+    tell("has_transcripts", transcripts.is_file());
+    println!("cargo::rustc-env=TRANSCRIPTS_FILE={}", transcripts.display());
+    println!("cargo::rerun-if-env-changed=TRANSCRIPTS");
+    println!("cargo::rerun-if-changed={}", transcripts.display());
+
+    // The emulator of cargo-lambda.
+    let cargo_lambda = std::env::var_os("CARGO_LAMBDA").unwrap_or_else(|| "cargo-lambda".into());
+    let found = Command::new(&cargo_lambda).args(["lambda", "--version"]).output().is_ok_and(|output| output.status.success());
+    tell("has_cargo_lambda", found);
+    println!("cargo::rustc-env=CARGO_LAMBDA={}", cargo_lambda.display());
+    println!("cargo::rerun-if-env-changed=CARGO_LAMBDA");
+    println!("cargo::rerun-if-env-changed=PATH");
+}
+
+fn tell(name: &str, is_so: bool) {
+    println!("cargo::rustc-check-cfg=cfg({name})");
+    if is_so {
+        println!("cargo::rustc-cfg={name}");
+    }
+}

@@ -225,6 +225,32 @@ async fn browsers_on_this_machine_may_call_and_pages_from_elsewhere_may_not_read
 }
 
 #[tokio::test]
+async fn without_tokens_pages_from_elsewhere_may_not_even_write() {
+    let app = App::start().await;
+    let dev = Dev::start(&app, &[]).await;
+    // What a form or `fetch` in the mode `no-cors` sends: no preflight comes before it.
+    let send = async |name: &str, value: &str| {
+        let response = dev.request("POST", "/conversations?user_id=ada&new=true").header(name, value).send().await.unwrap();
+        (response.status().as_u16(), response.text().await.unwrap())
+    };
+    for (name, value) in [
+        ("origin", "https://example.com"),
+        ("origin", "null"),
+        ("host", "rebound.example.com"),
+        ("host", "localhost.example.com:9000"),
+    ] {
+        let (status, body) = send(name, value).await;
+        assert_eq!(status, 403, "{name}: {value}");
+        assert!(body.contains("--jwt"), "{body}");
+    }
+    assert_eq!(app.rows().await["conversations"], 0);
+    for (name, value) in [("origin", "http://localhost:5173"), ("host", "localhost"), ("host", "[::1]:9000")] {
+        assert_eq!(send(name, value).await.0, 201, "{name}: {value}");
+    }
+    assert_eq!(app.rows().await["conversations"], 3);
+}
+
+#[tokio::test]
 async fn each_request_is_a_line_of_log_without_what_it_says() {
     let app = App::start().await;
     let dev = Dev::start(&app, &[]).await;

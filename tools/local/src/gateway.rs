@@ -90,7 +90,9 @@ impl Gateway {
         let (method, path) = (head.method.to_string(), head.uri.path().to_owned());
         let origin = head.headers.get(header::ORIGIN).filter(|origin| is_of_this_machine(origin)).cloned();
         let mut function = None;
-        let outcome = if head.method == Method::OPTIONS && head.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) {
+        let outcome = if let Some(reply) = self.refuse(&head.headers) {
+            Ok(reply)
+        } else if head.method == Method::OPTIONS && head.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) {
             Ok(preflight())
         } else {
             self.route(&head, body, &mut function).await
@@ -116,6 +118,16 @@ impl Gateway {
         let status = reply.status().as_u16();
         (self.observer)(Access { method, path, status, duration: started.elapsed(), function, failure });
         reply
+    }
+
+    /// Refuses what a page from elsewhere sends by way of a browser on this machine, where no token protects the functions. The page's
+    /// own host name may lead here (DNS rebinding): then `Host` is foreign. Otherwise `Origin` is.
+    fn refuse(&self, headers: &HeaderMap) -> Option<Reply> {
+        let foreign = |name: HeaderName, is_foreign: fn(&HeaderValue) -> bool| headers.get_all(name).iter().any(is_foreign);
+        let refused = self.key.is_none()
+            && (foreign(header::HOST, |host| !is_this_machine(host.to_str().unwrap_or_default()))
+                || foreign(header::ORIGIN, |origin| !is_of_this_machine(origin)));
+        refused.then(|| message(StatusCode::FORBIDDEN, REFUSED))
     }
 
     /// From the route to the function's answer.
@@ -199,12 +211,18 @@ fn joined(headers: &HeaderMap) -> BTreeMap<String, String> {
 
 /// An origin that a page served by this machine has. Pages from elsewhere must not read what is stored here.
 fn is_of_this_machine(origin: &HeaderValue) -> bool {
-    let host = origin.to_str().ok().and_then(|origin| origin.split_once("://")).map(|(_, authority)| {
-        let port = authority.rfind(':').filter(|at| !authority[*at..].contains(']'));
-        &authority[..port.unwrap_or(authority.len())]
-    });
-    matches!(host, Some("localhost" | "127.0.0.1" | "[::1]"))
+    origin.to_str().ok().and_then(|origin| origin.split_once("://")).is_some_and(|(_, authority)| is_this_machine(authority))
 }
+
+/// Whether a host name, with or without a port, can only mean this machine.
+fn is_this_machine(authority: &str) -> bool {
+    let port = authority.rfind(':').filter(|at| !authority[*at..].contains(']'));
+    matches!(&authority[..port.unwrap_or(authority.len())], "localhost" | "127.0.0.1" | "[::1]")
+}
+
+/// The reason, for the developer whose request was refused.
+const REFUSED: &str =
+    "Without --jwt, cargo dev answers only requests to localhost or 127.0.0.1, and in browsers only from pages of this machine";
 
 /// What a browser is told that asks whether a page may send a request.
 fn preflight() -> Reply {

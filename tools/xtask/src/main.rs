@@ -39,8 +39,8 @@ fn dev(arguments: &[OsString]) -> ExitCode {
     let server = binaries.join("dev");
     if !server.exists() {
         eprintln!(
-            "Scrollback compiles its local server, its functions and OpenSSL. This took 2 minutes on 2 cores of an AMD EPYC, and \
-             happens once: later starts take 2 seconds."
+            "Scrollback compiles its local server, its functions and OpenSSL. This took 2 minutes on 2 cores of an AMD EPYC. It \
+             happens once: later starts take a second or two."
         );
     }
     let mut build = cargo();

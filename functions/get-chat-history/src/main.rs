@@ -5,6 +5,7 @@ mod input;
 use std::process::ExitCode;
 
 use shared::http::{Reply, Request};
+use shared::models::Message;
 use shared::{Database, Error, queries};
 
 #[tokio::main(flavor = "current_thread")]
@@ -16,11 +17,8 @@ async fn get_chat_history(request: Request, database: Database) -> Result<Reply,
     let (conversation_id, range) = (request.conversation_id()?, input::read(&request)?);
     let if_none_match = request.if_none_match()?;
     let history = queries::get_chat_history(&database, request.caller(), conversation_id, range, if_none_match.as_ref()).await?;
-    let reply = match history.messages {
-        None => Reply::not_modified(),
-        Some(messages) => Reply::list(&messages, history.more, |last, sent| {
-            format!("{}?{}", request.own_path(), range.next(last.position, sent))
-        })?,
-    };
-    Ok(reply.version(history.version))
+    Reply::conditional(history, |history| {
+        let next = |last: &Message, sent| format!("{}?{}", request.own_path(), range.next(last.position, sent));
+        Reply::list(&history.messages, history.more, next)
+    })
 }

@@ -13,8 +13,6 @@ async fn main() -> ExitCode {
 async fn get_conversation(request: Request, database: Database) -> Result<Reply, Error> {
     request.no_fields()?;
     let (conversation_id, if_none_match) = (request.conversation_id()?, request.if_none_match()?);
-    let conversation = queries::get_conversation(&database, request.caller(), conversation_id).await?;
-    let known = if_none_match.is_some_and(|known| known.matches(conversation.version));
-    let reply = if known { Reply::not_modified() } else { Reply::ok(&conversation)? };
-    Ok(reply.version(conversation.version))
+    let conversation = queries::get_conversation(&database, request.caller(), conversation_id, if_none_match.as_ref()).await?;
+    Reply::conditional(conversation, |conversation| Reply::ok(&conversation))
 }

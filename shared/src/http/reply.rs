@@ -19,7 +19,7 @@ use tracing::error;
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
-use crate::models::Version;
+use crate::models::{Conditional, Version};
 
 /// What a body may weigh in the response that Lambda returns. Its limit is 6 MB; the rest is for headers and the envelope.
 const BODY_BUDGET: usize = 5_990_000;
@@ -95,10 +95,15 @@ impl Reply {
         Self::new(StatusCode::NO_CONTENT, None)
     }
 
-    /// 304: the caller has this version.
-    #[must_use]
-    pub fn not_modified() -> Self {
-        Self::new(StatusCode::NOT_MODIFIED, None)
+    /// 304 if the caller has the version, or else the reply that `reply` makes of what was read. Both have the version as ETag.
+    ///
+    /// # Errors
+    /// Those of `reply`.
+    pub fn conditional<T>(read: Conditional<T>, reply: impl FnOnce(T) -> Result<Self>) -> Result<Self> {
+        match read {
+            Conditional::NotModified(version) => Ok(Self::new(StatusCode::NOT_MODIFIED, None).version(version)),
+            Conditional::Modified(value, version) => Ok(reply(value)?.version(version)),
+        }
     }
 
     /// 200 and as many of the items, in order, as a response can hold. If that is not all, or if there are `more` behind them, the

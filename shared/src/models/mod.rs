@@ -24,7 +24,7 @@ pub use message::{Content, Message, MessageChange, NewMessage, Role, ToolCalls};
 pub use search::{SearchHit, SearchQuery};
 pub use text::Text;
 pub use user_id::UserId;
-pub use version::{ETags, Version};
+pub use version::{Conditional, ETags, Version};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serializer;

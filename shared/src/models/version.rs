@@ -88,6 +88,15 @@ impl ETags {
     }
 }
 
+/// The result of a read with `If-None-Match`, and the conversation's version.
+#[derive(Debug, Clone)]
+pub enum Conditional<T> {
+    /// The caller has this version.
+    NotModified(Version),
+    /// What was read, because the caller has no version or another one.
+    Modified(T, Version),
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,31 +8,32 @@ use super::{RESPONSE_BYTES, RESPONSE_ROWS, call, cut};
 use crate::auth::Caller;
 use crate::db::Database;
 use crate::error::{Error, Result};
-use crate::models::{ETags, HistoryRange, Message, Version};
+use crate::models::{Conditional, ETags, HistoryRange, Message, Version};
 
 /// A page of a conversation's history.
 #[derive(Debug, Clone)]
 pub struct History {
-    /// The messages, in the order asked for; `None`: the caller has this version.
-    pub messages: Option<Vec<Message>>,
+    /// The messages, in the order asked for.
+    pub messages: Vec<Message>,
     /// The range holds more behind them.
     pub more: bool,
-    /// The conversation's version.
-    pub version: Version,
 }
 
-/// Reads a range of a conversation's messages, as much of it as a response could hold. What `if_none_match` names is not read.
+/// Reads a range of a conversation's messages, as much of it as a response could hold. If `if_none_match` names the conversation's version,
+/// no message is read.
 ///
 /// ```no_run
 /// use shared::Caller;
-/// use shared::models::HistoryRange;
+/// use shared::models::{Conditional, HistoryRange};
 /// use shared::queries::get_chat_history;
 /// # use shared::{Database, Error};
 ///
 /// # async fn example(database: &Database, conversation_id: uuid::Uuid) -> Result<(), Error> {
-/// let history = get_chat_history(database, &Caller::Anyone, conversation_id, HistoryRange::Last(20), None).await?;
-/// for message in history.messages.unwrap_or_default() {
-///     println!("{} {:?}", message.position, message.role);
+/// let read = get_chat_history(database, &Caller::Anyone, conversation_id, HistoryRange::Last(20), None).await?;
+/// if let Conditional::Modified(history, _version) = read {
+///     for message in history.messages {
+///         println!("{} {:?}", message.position, message.role);
+///     }
 /// }
 /// # Ok(())
 /// # }
@@ -46,7 +47,7 @@ pub async fn get_chat_history(
     conversation_id: Uuid,
     range: HistoryRange,
     if_none_match: Option<&ETags>,
-) -> Result<History> {
+) -> Result<Conditional<History>> {
     let (after, before, last, newest_first, wanted) = match range {
         HistoryRange::Last(count) => (0, i64::MAX, Some(count), false, count),
         HistoryRange::Between { after, before, newest_first, limit } => {
@@ -74,10 +75,10 @@ pub async fn get_chat_history(
     let mut rows = rows.into_iter();
     let version = Version(get(&rows.next().ok_or(Error::NotFound)?, 0)?);
     if if_none_match.is_some_and(|known| known.matches(version)) {
-        return Ok(History { messages: None, more: false, version });
+        return Ok(Conditional::NotModified(version));
     }
     // A row is dropped when it has been read: a page is held once and not twice.
     let mut messages = rows.map(|row| rows::message(&row, 1, conversation_id)).collect::<Result<Vec<_>>>()?;
     let more = cut(&mut messages, wanted);
-    Ok(History { messages: Some(messages), more, version })
+    Ok(Conditional::Modified(History { messages, more }, version))
 }

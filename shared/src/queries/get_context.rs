@@ -8,22 +8,23 @@ use super::{RESPONSE_BYTES, RESPONSE_ROWS, call};
 use crate::auth::Caller;
 use crate::db::Database;
 use crate::error::{Error, Result};
-use crate::models::{Context, ContextLimits, ETags, Unanswered, Version};
+use crate::models::{Conditional, Context, ContextLimits, ETags, Unanswered, Version};
 
 /// Reads what to send to a model: the leading instructions, and the longest newest part of the conversation that is within the limits.
-/// The model's API accepts it ([`Context`] says how it is chosen). `None`: the caller has this version, which `if_none_match` names. A
+/// The model's API accepts it ([`Context`] says how it is chosen). If `if_none_match` names the conversation's version, no message is read. A
 /// long conversation is read no further back than the limits need, plus the last step of tool calls.
 ///
 /// ```no_run
 /// use shared::Caller;
-/// use shared::models::{ContextFormat, ContextLimits, Unanswered};
+/// use shared::models::{Conditional, ContextFormat, ContextLimits, Unanswered};
 /// use shared::queries::get_context;
 /// # use shared::{Database, Error};
 ///
 /// # async fn example(database: &Database, conversation_id: uuid::Uuid) -> Result<(), Error> {
 /// let limits = ContextLimits { messages: Some(50), characters: Some(100_000) };
 /// let unanswered = Unanswered::Answer;
-/// if let (Some(context), _version) = get_context(database, &Caller::Anyone, conversation_id, limits, unanswered, None).await? {
+/// let read = get_context(database, &Caller::Anyone, conversation_id, limits, unanswered, None).await?;
+/// if let Conditional::Modified(context, _version) = read {
 ///     println!("{}", serde_json::to_string(&context.as_json(ContextFormat::OpenAi)).unwrap());
 /// }
 /// # Ok(())
@@ -39,7 +40,7 @@ pub async fn get_context(
     limits: ContextLimits,
     unanswered: Unanswered,
     if_none_match: Option<&ETags>,
-) -> Result<(Option<Context>, Version)> {
+) -> Result<Conditional<Context>> {
     let known = if_none_match.and_then(ETags::versions).unwrap_or_default();
     let rows = call(
         database,
@@ -57,7 +58,7 @@ pub async fn get_context(
     let first = rows.first().ok_or(Error::NotFound)?;
     let version = Version(get(first, 0)?);
     if if_none_match.is_some_and(|known| known.matches(version)) {
-        return Ok((None, version));
+        return Ok(Conditional::NotModified(version));
     }
     let stored: i64 = get(first, 1)?;
     let (mut pinned, mut newest_of_user, mut newest) = (Vec::new(), None, Vec::new());
@@ -73,5 +74,5 @@ pub async fn get_context(
     pinned.sort_unstable_by_key(|message| message.position);
     newest.sort_unstable_by_key(|message| message.position);
     let context = Context::choose(pinned, newest_of_user, newest, stored, limits, unanswered);
-    Ok((Some(context), version))
+    Ok(Conditional::Modified(context, version))
 }

@@ -7,13 +7,21 @@ use super::{call, rows};
 use crate::auth::Caller;
 use crate::db::Database;
 use crate::error::{Error, Result};
-use crate::models::Conversation;
+use crate::models::{Conditional, Conversation, ETags};
 
 /// Reads a conversation, without its messages.
 ///
 /// # Errors
 /// [`Error::NotFound`]: no such conversation of the caller's. [`Error::Database`], [`Error::DatabaseTimeout`].
-pub async fn get_conversation(database: &Database, caller: &Caller, conversation_id: Uuid) -> Result<Conversation> {
+pub async fn get_conversation(
+    database: &Database,
+    caller: &Caller,
+    conversation_id: Uuid,
+    if_none_match: Option<&ETags>,
+) -> Result<Conditional<Conversation>> {
     let rows = call(database, "get_conversation", &[(&conversation_id, Type::UUID), (&caller.owner(), Type::TEXT)]).await?;
-    rows::conversation(rows.first().ok_or(Error::NotFound)?, 0)
+    let conversation = rows::conversation(rows.first().ok_or(Error::NotFound)?, 0)?;
+    let version = conversation.version;
+    let is_known = if_none_match.is_some_and(|known| known.matches(version));
+    Ok(if is_known { Conditional::NotModified(version) } else { Conditional::Modified(conversation, version) })
 }

@@ -32,7 +32,7 @@ def before_call(context, case, kwargs):
     # Cases share what they are made of.
     query = dict(case.query)
     body = copy.deepcopy(case.body) if isinstance(case.body, dict) else {}
-    # Of two fields that exclude each other, the one stays that this request is about.
+    # If two fields exclude each other, the one that the request is about stays.
     about = case.meta.phase.data
     subject = about.parameter if about.parameter_location == ParameterLocation.QUERY else None
 

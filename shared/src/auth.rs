@@ -36,7 +36,7 @@ impl Caller {
         UserId::parse(sub).map(Self::User).map_err(|_| Error::Unauthenticated)
     }
 
-    /// Whose rows a statement may see: `None` is everybody's.
+    /// The user whose rows a statement may see. `None`: every user's.
     pub(crate) fn owner(&self) -> Option<&str> {
         match self {
             Self::User(user_id) => Some(user_id.as_str()),

@@ -50,7 +50,7 @@ impl Config {
 
     fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let url = variable("DATABASE_URL")
-            .ok_or_else(|| ConfigError::new("DATABASE_URL", "is not set; postgresql://USER:PASSWORD@HOST/DATABASE is wanted"))?;
+            .ok_or_else(|| ConfigError::new("DATABASE_URL", "is not set; it must be postgresql://USER:PASSWORD@HOST/DATABASE"))?;
         let auth = match variable("AUTH_MODE").as_deref() {
             None | Some("claims") => AuthMode::Claims { service_scope: variable("SERVICE_SCOPE") },
             // Lambda sets this variable for every runtime (AWS_EXECUTION_ENV it does not set for provided.al2023); the emulator doesn't.
@@ -70,8 +70,8 @@ impl Config {
     }
 }
 
-/// Parses a connection URL as providers print it. TLS with a checked chain and host name is always on, so of libpq's `sslmode`s
-/// the ones that allow less are refused, and those that ask for it mean the same.
+/// Parses a connection URL as providers print it. TLS with a checked chain and host name is always on. So an `sslmode` that allows less is
+/// refused, and every other `sslmode` means the same.
 ///
 /// ```
 /// let url = "postgresql://ada:secret@ep-x-pooler.eu-central-1.aws.neon.tech/neondb?sslmode=verify-full&channel_binding=require";
@@ -87,7 +87,7 @@ impl Config {
 pub fn database(variable: &str, url: &str) -> Result<tokio_postgres::Config, ConfigError> {
     let fail = |reason: String| ConfigError::new(variable, reason);
     let mut url = Url::parse(url.trim())
-        .map_err(|error| fail(format!("is not a URL ({error}); postgresql://USER:PASSWORD@HOST/DATABASE is wanted")))?;
+        .map_err(|error| fail(format!("is not a URL ({error}); it must be postgresql://USER:PASSWORD@HOST/DATABASE")))?;
     if !matches!(url.scheme(), "postgresql" | "postgres") {
         return Err(fail("the URL starts with postgresql://".to_owned()));
     }
@@ -98,7 +98,7 @@ pub fn database(variable: &str, url: &str) -> Result<tokio_postgres::Config, Con
         ("database", url.path().len() > 1),
     ] {
         if !present {
-            return Err(fail(format!("the URL has no {part}; postgresql://USER:PASSWORD@HOST/DATABASE is wanted")));
+            return Err(fail(format!("the URL has no {part}; it must be postgresql://USER:PASSWORD@HOST/DATABASE")));
         }
     }
 
@@ -136,7 +136,7 @@ pub fn database(variable: &str, url: &str) -> Result<tokio_postgres::Config, Con
                     .map_err(|_| fail(format!("{name}={value} is not a value that {name} can have")))?;
                 kept.push((name.into_owned(), value.into_owned()));
             }
-            _ => return Err(fail(format!("the parameter {name} is not known here; leave it out"))),
+            _ => return Err(fail(format!("the parameter {name} is not supported; leave it out"))),
         }
     }
     url.query_pairs_mut().clear().extend_pairs(kept);

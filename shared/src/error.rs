@@ -1,9 +1,8 @@
 //! One error for the whole crate, and what becomes of it.
 //!
 //! An error has two readers. The caller reads [`Error::status`], [`Error::code`], [`Error::param`] and [`Error::detail`]: what was
-//! wrong with the request and what would be right. Whoever is on call reads the log: the error itself with the chain of its
-//! sources, text from the database included. For a fault of ours the two have nothing in common, and that is the point: `detail`
-//! has no access to a source, so no statement, host name or other user's data can slip through.
+//! wrong with the request and what would be right. The operator reads the log: the error itself with the chain of its sources, text
+//! from the database included. `detail` has no access to a source, so that no statement, host name or other user's data can get into it.
 
 use lambda_http::http::StatusCode;
 use tokio_postgres::error::{DbError, SqlState};
@@ -181,7 +180,7 @@ impl Error {
         }
     }
 
-    /// What the log is told: the chain of causes. Of what the server said only the message, never its details, which may quote a row.
+    /// The chain of causes, for the log. It has the server's message but not its details, because those may quote a row.
     pub(crate) fn cause(&self) -> String {
         chain(self)
     }

@@ -1,7 +1,7 @@
 //! The log: one line an event on standard output, where Lambda takes it from. JSON where Lambda says so, else text for a terminal.
 //!
-//! Of `lambda_runtime`'s own subscriber this has what is used: no filter by regular expression, which every binary would carry, and
-//! the span's fields once. A field named `db.ms` becomes a member of an object `db`, as the queries in `template.yaml` read it.
+//! `lambda_runtime` has a subscriber, too. This one has no filter by regular expression, which every binary would carry, and prints the
+//! span's fields once. A field named `db.ms` becomes a member of an object `db`, as the queries in `template.yaml` read it.
 
 use std::fmt::{Debug, Write as _};
 
@@ -27,7 +27,7 @@ pub(crate) fn start() {
     };
     let json = variable("AWS_LAMBDA_LOG_FORMAT").is_some_and(|format| format.eq_ignore_ascii_case("json"));
     let lines = Lines { json, output: std::io::stdout };
-    // Of others only what has failed, unless somebody wants to know everything: the runtime warns of what the emulator tells it.
+    // Other crates log only errors, unless the level is DEBUG or TRACE: the runtime warns about events of the emulator.
     let ours = filter_fn(move |metadata| {
         metadata.is_span()
             || metadata.target().starts_with("shared")

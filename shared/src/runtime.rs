@@ -51,7 +51,7 @@ async fn serve(handler: &Handler<'_>) -> ExitCode {
     let cold = AtomicBool::new(true);
     let function = std::env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default();
 
-    // Raw: what is no event is a request that is refused here, and not one that the runtime quotes in the log.
+    // Raw, because the runtime would quote an event that it cannot read in the log. Here such an event is a refused request.
     let served = lambda_runtime::run(service_fn(async |event: LambdaEvent<Box<RawValue>>| {
         let started = Instant::now();
         let cold_start = cold.swap(false, Ordering::Relaxed);

@@ -4,7 +4,7 @@ use shared::Result;
 use shared::http::Request;
 use shared::models::{NewConversation, Title, UserId};
 
-/// Whose conversation is wanted, and which.
+/// The user, and which of their conversations is asked for.
 pub(crate) fn read(request: &Request) -> Result<NewConversation> {
     let mut fields = request.fields()?;
     let user_id = request.caller().acting_for(fields.parse("user_id", UserId::parse)?)?;

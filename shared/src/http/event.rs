@@ -1,8 +1,8 @@
 //! The event of an API Gateway HTTP API (payload format 2.0), as far as it is read.
 //!
-//! `lambda_http` has this type too, with a conversion to `http::Request` on top. The conversion panics on a body that is not
-//! base64 although the event says so, on a header value or a path that is not ASCII, and it replaces what is not UTF-8 in a query
-//! with U+FFFD: a client could send any of these. Here they are an error, or simply text.
+//! `lambda_http` has this type too, with a conversion to `http::Request`. A client can make that conversion panic, with a body that is not
+//! base64 although the event says so, or with a header value or a path that is not ASCII. It also replaces bytes of a query that are not
+//! UTF-8 with U+FFFD. Here, each of these is an error or plain text.
 
 use std::borrow::Cow;
 use std::collections::HashMap;

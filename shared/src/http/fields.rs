@@ -81,8 +81,8 @@ impl<'a> Fields<'a> {
         Ok(self.values.remove(name).filter(|value| !matches!(value, Value::Json(raw) if raw.get() == "null")))
     }
 
-    fn wanted(&self, name: &str, what: &str) -> Error {
-        Invalid::new(Fault::Parameter, format!("{what} is wanted")).at(self.path(name))
+    fn must_be(&self, name: &str, what: &str) -> Error {
+        Invalid::new(Fault::Parameter, format!("must be {what}")).at(self.path(name))
     }
 
     /// A string, made into a `T`.
@@ -94,7 +94,7 @@ impl<'a> Fields<'a> {
             None => return Ok(None),
             Some(Value::Query(text)) => text,
             Some(Value::Json(raw)) => {
-                string(raw).ok_or_else(|| self.wanted(name, "a string"))?.map_err(|invalid| invalid.at(self.path(name)))?
+                string(raw).ok_or_else(|| self.must_be(name, "a string"))?.map_err(|invalid| invalid.at(self.path(name)))?
             }
         };
         parse(text).map(Some).map_err(|invalid| invalid.at(self.path(name)))
@@ -118,7 +118,7 @@ impl<'a> Fields<'a> {
             None => Ok(None),
             Some("true") => Ok(Some(true)),
             Some("false") => Ok(Some(false)),
-            Some(_) => Err(self.wanted(name, "true or false")),
+            Some(_) => Err(self.must_be(name, "true or false")),
         }
     }
 
@@ -131,8 +131,8 @@ impl<'a> Fields<'a> {
         let Some(text) = scalar(value.as_ref()) else { return Ok(None) };
         match text.parse() {
             Ok(number) if range.contains(&number) && !text.starts_with('+') => Ok(Some(number)),
-            _ if *range.end() == i64::MAX => Err(self.wanted(name, &format!("a whole number from {}", range.start()))),
-            _ => Err(self.wanted(name, &format!("a whole number from {} to {}", range.start(), range.end()))),
+            _ if *range.end() == i64::MAX => Err(self.must_be(name, &format!("a whole number from {}", range.start()))),
+            _ => Err(self.must_be(name, &format!("a whole number from {} to {}", range.start(), range.end()))),
         }
     }
 
@@ -212,7 +212,7 @@ impl<'a> Fields<'a> {
         let Some(Value::Json(array)) = self.take(name)? else { return Ok(None) };
         let elements: Option<Vec<&RawValue>> = serde_json::from_str(array.get()).ok();
         let Some(elements) = elements.filter(|elements| count.contains(&elements.len())) else {
-            return Err(self.wanted(name, &format!("an array of {} to {} {name}", count.start(), count.end())));
+            return Err(self.must_be(name, &format!("an array of {} to {} {name}", count.start(), count.end())));
         };
         let objects = elements.into_iter().enumerate().map(|(index, element)| {
             let mut fields = Self::empty(format!("{}[{index}].", self.path(name)));
@@ -260,7 +260,7 @@ impl<'a> Fields<'a> {
                 let detail = if self.known.is_empty() {
                     "this request has no fields".to_owned()
                 } else {
-                    format!("the field is not known here; known are {}", self.known.join(", "))
+                    format!("there is no such field; the fields are {}", self.known.join(", "))
                 };
                 Err(Invalid::new(Fault::Parameter, detail).at(self.path(name)))
             }
@@ -271,9 +271,10 @@ impl<'a> Fields<'a> {
 /// A hyphenated UUID and no other spelling, so that an id has one form.
 pub(super) fn parse_uuid(text: &str) -> Result<Uuid, Invalid> {
     const HYPHENATED: usize = 36;
-    Uuid::parse_str(text).ok().filter(|_| text.len() == HYPHENATED).ok_or_else(|| {
-        Invalid::new(Fault::Uuid, "a UUID in hyphenated form is wanted, such as 01931e0a-7b9c-7cc0-8000-0242ac120002")
-    })
+    Uuid::parse_str(text)
+        .ok()
+        .filter(|_| text.len() == HYPHENATED)
+        .ok_or_else(|| Invalid::new(Fault::Uuid, "must be a UUID in hyphenated form, such as 01931e0a-7b9c-7cc0-8000-0242ac120002"))
 }
 
 /// Percent-decodes once. What is not UTF-8 is refused: replaced, it would be stored as something that nobody sent.
@@ -281,7 +282,7 @@ pub(super) fn decode(text: &str) -> Result<String, Invalid> {
     percent_decode_str(text)
         .decode_utf8()
         .map(std::borrow::Cow::into_owned)
-        .map_err(|_| Invalid::new(Fault::Character, "percent-encoded UTF-8 is wanted"))
+        .map_err(|_| Invalid::new(Fault::Character, "must be percent-encoded UTF-8"))
 }
 
 fn decode_query(text: &str) -> Result<String, Invalid> {

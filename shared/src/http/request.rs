@@ -30,9 +30,7 @@ impl Request {
             Some(body) => {
                 let body = if event.is_base64_encoded { decode_base64(&body)? } else { body };
                 if body.len() > MAX_BODY_BYTES {
-                    return Err(
-                        Invalid::new(Fault::TooLarge, "a request body has 4 MiB at most; send fewer messages at once").into()
-                    );
+                    return Err(Invalid::new(Fault::TooLarge, "a request body may have 4 MiB; send fewer messages at once").into());
                 }
                 let media_type = event.header("content-type").unwrap_or_default().split(';').next().unwrap_or_default().trim();
                 if !media_type.eq_ignore_ascii_case("application/json") {

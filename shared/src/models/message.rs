@@ -114,14 +114,16 @@ impl Content {
 
     fn check_size(text: &str) -> Result<(), Invalid> {
         if text.len() > Self::MAX_BYTES {
-            return Err(Invalid::new(Fault::TooLarge, "a message's content has 1 MiB at most"));
+            return Err(Invalid::new(
+                Fault::TooLarge,
+                "a message's content may have 1 MiB; store files elsewhere, and put a reference in a content part",
+            ));
         }
         Ok(())
     }
 }
 
-/// The JSON text of an object's member that is a string. Of a name that is there twice, the last counts; what is nested in other
-/// members is not looked at.
+/// The JSON text of an object's member that is a string. If the name is there twice, the last one counts. Nested members are not looked at.
 pub(super) fn string_member<'a>(object: &'a RawValue, name: &str) -> Option<&'a str> {
     let members: BTreeMap<String, &RawValue> = serde_json::from_str(object.get()).ok()?;
     members.get(name).map(|value| value.get()).filter(|value| value.starts_with('"'))
@@ -175,7 +177,10 @@ impl ToolCalls {
     /// The JSON is no object or array, or is too large.
     pub fn parse(json: Json) -> Result<Self, Invalid> {
         if json.as_str().len() > Self::MAX_BYTES {
-            return Err(Invalid::new(Fault::TooLarge, "a message's tool_calls have 256 KiB of JSON at most"));
+            return Err(Invalid::new(
+                Fault::TooLarge,
+                "a message's tool_calls may have 256 KiB of JSON; store large arguments elsewhere, and put a reference in their place",
+            ));
         }
         if !json.is_object() && !json.is_array() {
             return Err(Invalid::new(Fault::Parameter, "tool_calls are a JSON object or array, or null"));

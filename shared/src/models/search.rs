@@ -1,8 +1,8 @@
 //! What to look for in messages, and what was found.
 //!
-//! Postgres's full-text search is not used. Its index would hold everybody's words, so that a search for a common one would cost what
-//! the table costs and not what the user's history costs; and its parser takes a sentence of Chinese or Japanese for one word. Here
-//! each word becomes a regular expression: a whole word where the script has spaces between words, any part of the text where not.
+//! PostgreSQL's full-text search is not used. Its index would hold all users' words, so the cost of a search for a common word would grow
+//! with the whole table. Its parser also takes a sentence of Chinese or Japanese for one word. Here each word becomes a regular
+//! expression: a whole word where the script has spaces between words, any part of the text where it has none.
 
 use serde::Serialize;
 

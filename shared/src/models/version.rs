@@ -59,7 +59,7 @@ impl ETags {
 
     fn parse(header: &str, weak_too: bool) -> Result<Self, Invalid> {
         let invalid =
-            || Invalid::new(Fault::Parameter, "an ETag as a response gave it is wanted, quotes included, such as \"17\"; or *");
+            || Invalid::new(Fault::Parameter, "must be an ETag as a response gave it, quotes included, such as \"17\"; or *");
         if header.trim() == "*" {
             return Ok(Self::Any);
         }

@@ -24,7 +24,7 @@ pub struct Appended {
 
 /// Stores messages at the end of a conversation: all of them or none, in the order given, at adjacent positions.
 ///
-/// A message whose id is stored already, in this conversation and with the same content, is not stored again; that goes before
+/// A message whose id is stored already, in this conversation and with the same content, is not stored again. This is looked at before
 /// `if_match`, so that a retry of a request whose answer was lost succeeds.
 ///
 /// ```no_run

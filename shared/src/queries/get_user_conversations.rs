@@ -7,11 +7,11 @@ use crate::db::Database;
 use crate::error::Result;
 use crate::models::{Conversation, Cursor, UserId};
 
-/// A user's conversations, the most recently updated first, `limit` of them or as many as a response could hold, behind `cursor`.
-/// Returns them, and whether there are more behind them. A user that is not known has none.
+/// Reads the user's conversations behind `cursor`, the most recently updated first: `limit` of them, or as many as a response could hold.
+/// Returns them, and whether there are more behind them. An unknown user has none.
 ///
-/// A conversation that is updated between two pages moves to the front, where the pages have passed already: who wants to see such
-/// changes reads the first page again.
+/// A conversation that is updated between two pages moves to the front, which those pages have passed already. The first page, read again,
+/// shows it.
 ///
 /// ```no_run
 /// use shared::models::UserId;

@@ -44,7 +44,7 @@ const RESPONSE_BYTES: i64 = 6_000_000;
 /// How many rows a function may return, where the caller sets no limit: about as many of the smallest as fit in a response.
 const RESPONSE_ROWS: i64 = 24_000;
 
-/// Cuts what was read to what was wanted, of which one more was asked for; whether there is more.
+/// Cuts the rows to the number that was wanted. Returns whether there are more: the statement reads one row too many for this.
 fn cut<T>(rows: &mut Vec<T>, wanted: i64) -> bool {
     let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
     let more = rows.len() > wanted;

@@ -19,6 +19,17 @@ fn main() {
     println!("cargo::rustc-env=CARGO_LAMBDA={}", cargo_lambda.display());
     println!("cargo::rerun-if-env-changed=CARGO_LAMBDA");
     println!("cargo::rerun-if-env-changed=PATH");
+
+    // A network namespace, in which a test may drop packets. Root can make one, and on many systems everybody else, too.
+    let inside = "PATH=$PATH:/usr/sbin:/sbin; ip link set lo up && nft add table inet probe";
+    let makes_one = |options: &&&str| {
+        let output = Command::new("unshare").args(options.split(' ')).args(["sh", "-c", inside]).output();
+        output.is_ok_and(|output| output.status.success())
+    };
+    let options = ["--net", "--map-current-user --keep-caps --net"].iter().find(makes_one);
+    tell("has_namespaces", options.is_some());
+    println!("cargo::rustc-env=UNSHARE_OPTIONS={}", options.unwrap_or(&""));
+    println!("cargo::rerun-if-changed=/usr/sbin/nft");
 }
 
 fn tell(name: &str, is_so: bool) {

@@ -1,13 +1,19 @@
 //! The one place that knows about connections: TLS, opening, reuse, deadlines and the second try.
 //!
 //! A sandbox serves one request at a time, so it keeps one connection. It is opened while the first event is fetched, used for
-//! consecutive requests while it is fresh, and never kept across a time-out, because the next statement would queue behind the one
-//! that is still running. Freshness goes by the wall clock: a frozen sandbox's monotonic clock may stand still, and
-//! `Client::is_closed` can say false about a connection that died meanwhile.
+//! consecutive requests while it is fresh, and never kept across a deadline. Freshness goes by the wall clock: a frozen sandbox's
+//! monotonic clock may stand still, and `Client::is_closed` can say false about a connection that died meanwhile.
 //!
 //! Every statement can be sent twice: reads by nature, writes because their ids are fixed beforehand and storing an id twice is
 //! storing it once. So a lost connection costs the caller a delay and no error, as long as the deadline allows.
+//!
+//! Slow is not lost. A second statement beside one that still runs would double the load of a database that is slow because of its
+//! load. So silence is no reason to send a statement again. A connection is lost when the server closes it, or when the kernel ends
+//! it because nobody has acknowledged its packets. A statement that is only slow has until the deadline, and is then cancelled.
 
+mod cancel;
+
+use std::pin::pin;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -15,22 +21,31 @@ use std::time::{Duration, SystemTime};
 use postgres_native_tls::MakeTlsConnector;
 use tokio::sync::OnceCell;
 use tokio::task::{JoinHandle, yield_now};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_postgres::config::SslNegotiation;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
 use tracing::warn;
 
+use self::cancel::ClosedByServer;
 use crate::error::{Error, Result};
 
 /// Idle for longer than this, a connection may have been dropped by whatever is on the way, unnoticed.
 const MAX_IDLE: Duration = Duration::from_secs(30);
 /// Older than this, a connection is replaced, so that poolers and servers can be drained.
 const MAX_AGE: Duration = Duration::from_mins(10);
-/// How long an answer on a used connection is waited for, but at most a third of the time that is left, before the connection is
-/// taken for dead, and a fresh one tried. A statement that was only slow then runs twice.
-const USED_PATIENCE: Duration = Duration::from_secs(3);
+/// The kernel ends a connection when the peer's kernel has acknowledged nothing for this long. A busy server's kernel acknowledges at
+/// once, so only the network takes this time. On a short round trip, a packet is sent again after 0.2, 0.6 and 1.4 s: a bad network has
+/// had four chances. A second attempt fits into the rest of a request: 8 s of 10, or 0.5 s if the function's time-out is 3 s, Lambda's
+/// default.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(2);
+/// A peer that has acknowledged everything is asked for another acknowledgement this often. A second is the shortest time that TCP has.
+/// So a network that dies while a statement runs is noticed after [`UNACKNOWLEDGED`], too.
+const KEEPALIVE: Duration = Duration::from_secs(1);
+/// How long the answer to a request whose time is over waits for its statement to end. The answer has to wait, because Lambda freezes the
+/// sandbox after it, and the cancellation with it. The time is a part of what `runtime` keeps for the answer.
+const CANCEL: Duration = Duration::from_millis(250);
 /// What lies between two attempts of which neither had a used connection. PgBouncer, for one, connects to a server that was away only
 /// when somebody has asked, and refuses the one who asks.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -108,7 +123,8 @@ impl Usage {
 impl Database {
     /// A database that is connected to when it is first needed.
     #[must_use]
-    pub fn new(config: tokio_postgres::Config) -> Self {
+    pub fn new(mut config: tokio_postgres::Config) -> Self {
+        notice_a_dead_network(&mut config);
         let process = Process { config, tls: OnceCell::new(), kept: Mutex::new(None) };
         Self { process: Arc::new(process), deadline: None, usage: Arc::default() }
     }
@@ -138,7 +154,7 @@ impl Database {
     /// Runs one statement: one round trip on a warm connection.
     ///
     /// # Errors
-    /// [`Error::Database`] and [`Error::DatabaseTimeout`]; a lost connection only if a fresh one was lost, too.
+    /// [`Error::Database`], for a lost connection only if a fresh one was lost, too; and [`Error::DatabaseTimeout`].
     pub(crate) async fn fetch(&self, sql: &str, parameters: &Parameters<'_>) -> Result<Vec<Row>> {
         let started = Instant::now();
         let deadline = self.deadline.unwrap_or(started + REQUEST_BUDGET);
@@ -161,31 +177,31 @@ impl Database {
     }
 
     async fn attempt(&self, kept: Option<Kept>, sql: &str, parameters: &Parameters<'_>, deadline: Instant) -> Result<Vec<Row>> {
-        let left = || deadline.saturating_duration_since(Instant::now());
-        let used_patience = || USED_PATIENCE.min(left() / 3);
         let mut connection = match kept {
             Some(Kept::Open(connection)) => connection,
-            Some(Kept::Opening(since, mut opening)) => {
+            Some(Kept::Opening(_, mut opening)) => {
                 self.usage.connects.fetch_add(1, Ordering::Relaxed);
-                // A sandbox that was frozen in the middle of it may wait for an answer that was lost meanwhile.
-                let opened = timeout(if is_over(since, USED_PATIENCE) { used_patience() } else { left() }, &mut opening).await;
+                let opened = timeout_at(deadline, &mut opening).await;
                 opening.abort();
                 opened.map_err(|_| Error::DatabaseTimeout)?.map_err(|error| Error::Internal(error.into()))??
             }
             None => {
                 self.usage.connects.fetch_add(1, Ordering::Relaxed);
-                timeout(left(), self.process.connect()).await.map_err(|_| Error::DatabaseTimeout)??
+                timeout_at(deadline, self.process.connect()).await.map_err(|_| Error::DatabaseTimeout)??
             }
         };
-        // A new connection may have a database to wake up behind it; a used one that is silent is probably dead.
-        let patience =
-            if connection.used.is_none() && !is_over(connection.opened, USED_PATIENCE) { left() } else { used_patience() };
 
         self.usage.statements.fetch_add(1, Ordering::Relaxed);
-        let outcome = timeout(patience, connection.client.query_typed(sql, parameters))
-            .await
-            .map_err(|_| Error::DatabaseTimeout)?
-            .map_err(Error::Database);
+        let outcome = {
+            let mut statement = pin!(connection.client.query_typed(sql, parameters));
+            let Ok(outcome) = timeout_at(deadline, &mut statement).await else {
+                // The connection stays open meanwhile, because PgBouncer looks for it among its clients. Then it is dropped, even if the
+                // statement has ended by itself: the cancellation could still arrive, and meet the next statement.
+                self.process.cancel(&connection.client);
+                return timeout(CANCEL, statement).await.ok().and_then(Result::ok).ok_or(Error::DatabaseTimeout);
+            };
+            outcome.map_err(Error::Database)
+        };
         if outcome.as_ref().err().is_none_or(|error| !is_lost(error)) {
             connection.used = Some(SystemTime::now());
             *self.kept() = Some(Kept::Open(connection));
@@ -227,6 +243,16 @@ impl Process {
         Ok(Connection { client, driver, opened: SystemTime::now(), used: None })
     }
 
+    /// Asks the server to end the statement that `client` waits for. The server does not say whether it did.
+    ///
+    /// This goes on in the background, even when nobody waits for the statement's end any more: see [`ClosedByServer`].
+    fn cancel(&self, client: &Client) {
+        if let Some(tls) = self.tls.get().cloned() {
+            let token = client.cancel_token();
+            tokio::spawn(timeout(REQUEST_BUDGET, async move { token.cancel_query(ClosedByServer(tls)).await }));
+        }
+    }
+
     /// Reads and parses the roots on another thread: it takes milliseconds of CPU, while the first event could already be parsed.
     async fn load_roots(&self) -> Result<MakeTlsConnector> {
         let negotiation = self.config.get_ssl_negotiation();
@@ -262,6 +288,20 @@ pub fn tls_connector(negotiation: SslNegotiation) -> Result<MakeTlsConnector, na
     Ok(MakeTlsConnector::new(builder.build()?))
 }
 
+/// Has the kernel end a connection whose peer does not acknowledge anything, unless the URL has its own limits.
+fn notice_a_dead_network(config: &mut tokio_postgres::Config) {
+    if config.get_tcp_user_timeout().is_none() {
+        config.tcp_user_timeout(UNACKNOWLEDGED);
+    }
+    // What the driver says where the URL says nothing.
+    if config.get_keepalives_idle() == Duration::from_hours(2) {
+        config.keepalives_idle(KEEPALIVE);
+    }
+    if config.get_keepalives_interval().is_none() {
+        config.keepalives_interval(KEEPALIVE);
+    }
+}
+
 /// By the wall clock; one that was set back says nothing, so that counts as over.
 fn is_over(since: SystemTime, limit: Duration) -> bool {
     since.elapsed().map_or(true, |elapsed| elapsed > limit)
@@ -270,7 +310,6 @@ fn is_over(since: SystemTime, limit: Duration) -> bool {
 /// Whether the same statement may well succeed on another connection.
 fn is_lost(error: &Error) -> bool {
     match error {
-        Error::DatabaseTimeout => true,
         Error::Database(error) => error.as_db_error().is_none_or(|error| {
             let code = error.code();
             // PgBouncer reports everything of its own as 08P01, restarts and full pools among it.

@@ -20,8 +20,9 @@ use crate::error::{Error, Result, chain};
 use crate::http::{Event, Reply, Request};
 use crate::log;
 
-/// What is kept of a function's own time-out to say that the database did not answer.
+/// What is kept of a function's own time-out to cancel a statement, and to say that the database did not answer.
 const DEADLINE_MARGIN: Duration = Duration::from_millis(500);
+
 /// Serves a handler until the process ends: a binary's whole `main`.
 ///
 /// Reads the environment ([`Config::from_env`]), asks the Lambda runtime for events, and connects to the database meanwhile. Every

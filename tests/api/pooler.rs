@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::faults::{AT_ONCE, IN_TIME, Scene};
+use crate::faults::{AT_ONCE, IN_TIME, Scene, cancels};
 use crate::support::{Answer, App, at_port, connect_to, own_pooler};
 
 const PROCESSES: [&str; 4] = ["get-chat-history", "get-context", "get-user-conversations", "search-messages"];
@@ -88,4 +88,11 @@ async fn a_pooler_without_a_free_connection_is_waited_for_and_then_given_up() {
     scene.refuses(IN_TIME).await;
     other.batch_execute("commit").await.unwrap();
     scene.stores(AT_ONCE).await;
+}
+
+#[tokio::test]
+#[ignore = "needs PgBouncer: cargo test -p tests pooler -- --include-ignored"]
+async fn a_statement_is_cancelled_through_the_pooler_when_its_time_is_over() {
+    let pooler = own_pooler(2).await;
+    cancels(&Scene::behind(Some(pooler.port())).await).await;
 }

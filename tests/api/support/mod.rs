@@ -1,6 +1,7 @@
 //! The real thing, started for a test: a database of its own, the functions' binaries, and a Runtime API that hands them events.
 
 mod call;
+pub mod namespace;
 pub mod proxy;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,4 +1,5 @@
--- Reads the messages of the user's own conversations. A message is found if all terms of one alternative hold.
+-- Reads the messages of the user's own conversations. A message is found if all terms of one alternative hold. The collation decides
+-- what is a letter, and which letters differ in case alone.
 create function search_messages(
     of_user text, before_time timestamptz, before_id uuid, before_position bigint, alternatives integer[], patterns text[],
     negated boolean[], wanted bigint, bytes bigint
@@ -29,7 +30,7 @@ begin
                 and exists (
                     select from unnest(alternatives, patterns, negated) as term (alternative, pattern, negated)
                     group by term.alternative
-                    having bool_and((coalesce(m.content, m.parts_text) ~* term.pattern) <> term.negated)
+                    having bool_and((coalesce(m.content, m.parts_text) ~* term.pattern collate public.search_text) <> term.negated)
                 )
             order by m.created_at desc, m.conversation_id desc, m.position desc
             limit wanted

@@ -80,6 +80,9 @@ async fn the_release_before_works_on_the_new_tables_and_the_new_one_finds_all_th
         )
     };
     assert_eq!(number(&superuser, &derived("true")).await, 9, "columns that the release before does not fill are filled");
+    let owners =
+        "select count(*) from messages m join conversations c on c.id = m.conversation_id where m.owner_key = owner_key(c.user_id)";
+    assert_eq!(number(&superuser, owners).await, 9);
 
     // The new release reads all of it, and goes on.
     let path = format!("/conversations/{}/messages", conversations[0]);

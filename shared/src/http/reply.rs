@@ -134,6 +134,17 @@ impl Reply {
         Ok(reply)
     }
 
+    /// For a list that ended before everything was read: links to where it goes on, unless it links to its own rest.
+    #[must_use]
+    pub fn or_next(self, target: Option<String>) -> Self {
+        match target {
+            Some(target) if !self.headers.iter().any(|(name, _)| name == LINK) => {
+                self.with(LINK, format!("<{target}>; rel=\"next\""))
+            }
+            _ => self,
+        }
+    }
+
     /// The conversation's version.
     #[must_use]
     pub fn version(self, version: Version) -> Self {
@@ -385,6 +396,20 @@ mod tests {
         assert_eq!(next_of(&Reply::list(&[1, 2], false, next).unwrap()), None);
         assert_eq!(next_of(&Reply::list(&[1, 2], true, next).unwrap()), Some("</next>; rel=\"next\""));
         assert_eq!(body_of(&Reply::list(&[], false, next).unwrap()), "[]");
+    }
+
+    #[test]
+    fn a_list_that_ended_early_links_to_its_own_rest_or_to_what_was_not_read() {
+        let next = |_: &i32, _| "/rest".to_owned();
+        let link = |items: &[i32], more, unread: Option<&str>| {
+            let reply = Reply::list(items, more, next).unwrap().or_next(unread.map(str::to_owned));
+            assert!(reply.headers.iter().filter(|(name, _)| name == LINK).count() <= 1);
+            next_of(&reply).map(str::to_owned)
+        };
+        assert_eq!(link(&[1], true, Some("/unread")).unwrap(), "</rest>; rel=\"next\"");
+        assert_eq!(link(&[1], false, Some("/unread")).unwrap(), "</unread>; rel=\"next\"");
+        assert_eq!(link(&[], false, Some("/unread")).unwrap(), "</unread>; rel=\"next\"");
+        assert_eq!(link(&[], false, None), None);
     }
 
     #[test]

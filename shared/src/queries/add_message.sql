@@ -19,9 +19,10 @@ declare
     fresh bigint;
     first bigint;
     changed_at timestamptz;
+    owner_key bigint;
 begin
     -- Writers to a conversation take turns from here on.
-    select c.version, c.next_position, c.updated_at into version, first, changed_at
+    select c.version, c.next_position, c.updated_at, public.owner_key(c.user_id) into version, first, changed_at, owner_key
     from public.conversations c
     where c.id = conversation and (owner is null or c.user_id = owner)
     for update;
@@ -58,12 +59,12 @@ begin
         returning c.version into version;
         insert into public.messages (
             conversation_id, position, id, role, content, content_parts, parts_text, tool_calls, tool_call_id, name, metadata,
-            created_at, updated_at, size, characters
+            created_at, updated_at, size, characters, owner_key
         )
         select conversation, first - 1 + row_number() over (order by i.ordinal), i.id, i.role, i.content, i.content_parts::json,
             i.parts_text, i.tool_calls::json, i.tool_call_id, i.name, i.metadata::json, changed_at, changed_at,
             message_size(i.content, i.content_parts, i.tool_calls, i.tool_call_id, i.name, i.metadata),
-            message_characters(i.content, i.content_parts, i.tool_calls)
+            message_characters(i.content, i.content_parts, i.tool_calls), owner_key
         from unnest(ids, roles, contents, parts, parts_texts, tool_calls, tool_call_ids, names, metadata)
                 with ordinality as i (id, role, content, content_parts, parts_text, tool_calls, tool_call_id, name, metadata, ordinal)
         where i.id <> all (stored);

@@ -29,7 +29,7 @@ pub use get_conversation::get_conversation;
 pub use get_or_create_conversation::get_or_create_conversation;
 pub use get_user_conversations::get_user_conversations;
 pub use rewind_conversation::{Rewound, rewind_conversation};
-pub use search_messages::search_messages;
+pub use search_messages::{Found, search_messages};
 pub use update_conversation::update_conversation;
 pub use update_message::update_message;
 

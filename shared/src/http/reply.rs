@@ -89,6 +89,14 @@ impl Reply {
         Self::json(if created { StatusCode::CREATED } else { StatusCode::OK }, value)
     }
 
+    /// 202: a part is done, and the same request again goes on. The value says what was done.
+    ///
+    /// # Errors
+    /// [`Error::Internal`]: the value can't be serialized.
+    pub fn accepted(value: &impl Serialize) -> Result<Self> {
+        Self::json(StatusCode::ACCEPTED, value)
+    }
+
     /// 204: done, and nothing to say.
     #[must_use]
     pub fn no_content() -> Self {

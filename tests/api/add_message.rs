@@ -133,10 +133,9 @@ async fn of_a_batch_only_what_is_new_is_stored() {
 }
 
 #[tokio::test]
-async fn an_id_with_other_content_or_elsewhere_is_a_conflict() {
+async fn an_id_with_other_content_is_a_conflict() {
     let app = App::start().await;
-    let (conversation, other) = (app.conversation().await, app.conversation().await);
-    let path = messages_of(conversation);
+    let path = messages_of(app.conversation().await);
     let message = json!({"id": Uuid::now_v7(), "role": "user", "content": "once"});
     app.post(&path).json(&message).expect(201).await;
     for (member, value) in [
@@ -152,16 +151,36 @@ async fn an_id_with_other_content_or_elsewhere_is_a_conflict() {
         changed[member] = value;
         app.post(&path).json(&changed).refused(409, "conflict", "id").await;
     }
-    app.post(&messages_of(other)).json(&message).refused(409, "conflict", "id").await;
-    let bobs = app.post("/conversations").by("bob").expect(201).await.json()["id"].as_str().unwrap().parse().unwrap();
-    app.post(&messages_of(bobs)).json(&message).by("bob").refused(409, "conflict", "id").await;
     let fresh = json!({"role": "user", "content": "new"});
     let mut changed = message.clone();
     changed["content"] = json!("changed");
     app.post(&path).json(&json!({"messages": [fresh, changed]})).refused(409, "conflict", "messages[1].id").await;
     app.post(&path).json(&json!({"messages": [changed]})).refused(409, "conflict", "messages[0].id").await;
     assert_eq!(app.get(&path).expect(200).await.array().len(), 1, "all or none");
-    assert_eq!(app.get(&messages_of(other)).expect(200).await.array().len(), 0);
+}
+
+#[tokio::test]
+async fn an_id_is_unique_in_its_conversation_and_not_in_the_world() {
+    let app = App::start().await;
+    let bobs = app.post("/conversations").by("bob").expect(201).await.json()["id"].as_str().unwrap().parse().unwrap();
+    let id = Uuid::now_v7();
+    let places = [(app.conversation().await, "ada", "one"), (app.conversation().await, "ada", "two"), (bobs, "bob", "three")];
+    for (conversation, user, content) in places {
+        let path = messages_of(conversation);
+        let message = json!({"id": id, "role": "user", "content": content});
+        app.post(&path).json(&message).by(user).expect(201).await;
+        let again = app.post(&path).json(&message).by(user).expect(200).await;
+        assert_eq!((again.headers["idempotent-replayed"].as_str(), &again.json()["position"]), ("true", &json!(1)));
+        let changed = json!({"id": id, "role": "user", "content": "changed"});
+        app.post(&path).json(&changed).by(user).refused(409, "conflict", "id").await;
+    }
+    // An edit changes the message of its own conversation.
+    app.patch(&format!("{}/{id}", messages_of(places[0].0))).json(&json!({"content": "edited"})).expect(200).await;
+    for (conversation, user, content) in places {
+        let stored = app.get(&messages_of(conversation)).by(user).expect(200).await.array();
+        let content = if content == "one" { "edited" } else { content };
+        assert_eq!((stored.len(), &stored[0]["id"], &stored[0]["content"]), (1, &json!(id), &json!(content)));
+    }
 }
 
 #[tokio::test]

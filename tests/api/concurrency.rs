@@ -325,3 +325,44 @@ async fn an_append_beside_a_deletion_comes_before_it_or_finds_nothing() {
     assert_eq!((appended.status, deleted.status), (201, 204));
     assert!(app.rows().await.values().all(|rows| *rows == 0), "{:?}", app.rows().await);
 }
+
+#[tokio::test]
+async fn an_append_beside_an_erasure_comes_before_it_or_finds_nothing() {
+    let (app, path) = scene().await;
+    let append = app.post(&format!("{path}/messages?role=user&content=x"));
+    let [erased, appended] = one_behind_the_other(&app, app.delete("/users/ada"), append).await;
+    assert_eq!((erased.json(), appended.status), (json!({"conversations": 1, "messages": 2}), 404), "{}", appended.body);
+    assert!(app.rows().await.values().all(|rows| *rows == 0), "{:?}", app.rows().await);
+    // A back end may write to any user's conversations, too.
+    for by_service in [false, true] {
+        let (app, path) = scene().await;
+        let append = app.post(&format!("{path}/messages?role=user&content=x"));
+        let append = if by_service { append.by_service() } else { append };
+        let [appended, erased] = one_behind_the_other(&app, append, app.delete("/users/ada")).await;
+        assert_eq!((appended.status, erased.json()), (201, json!({"conversations": 1, "messages": 3})));
+        assert!(app.rows().await.values().all(|rows| *rows == 0), "{:?}", app.rows().await);
+    }
+}
+
+#[tokio::test]
+async fn of_two_erasures_at_once_one_finds_everything_and_an_id_is_free_only_behind_them() {
+    let (app, path) = scene().await;
+    let [first, second] = one_behind_the_other(&app, app.delete("/users/ada"), app.delete("/users/ada")).await;
+    assert_eq!(first.json(), json!({"conversations": 1, "messages": 2}));
+    assert_eq!(second.json(), json!({"conversations": 0, "messages": 0}));
+    // A request that creates the conversation anew waits for the step of the erasure, which has the id.
+    let id = path.rsplit('/').next().unwrap();
+    let superuser = app.superuser().await;
+    app.post("/conversations").json(&json!({"id": id})).expect(201).await;
+    let hide = "begin; with gone as (delete from conversations returning id) insert into erased_conversations select id, 'ada', 0 from gone";
+    superuser.batch_execute(hide).await.unwrap();
+    let commit = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        superuser.batch_execute("commit").await.unwrap();
+    };
+    let create = app.post("/conversations").json(&json!({"id": id})).by("bob");
+    let (created, ()) = tokio::join!(create.send(), commit);
+    assert_eq!(created.status, 409, "{}", created.body);
+    assert_eq!(app.delete("/users/ada").expect(200).await.json(), json!({"conversations": 1, "messages": 0}));
+    app.post("/conversations").json(&json!({"id": id})).expect(201).await;
+}

@@ -17,7 +17,8 @@ async fn a_conversation_goes_with_its_messages() {
     app.get(&format!("/conversations/{gone}")).refused(404, "not_found", None).await;
     app.get(&format!("/conversations/{gone}/messages")).refused(404, "not_found", None).await;
     app.delete(&format!("/conversations/{gone}")).refused(404, "not_found", None).await;
-    assert!(app.rows().await.values().all(|rows| *rows == 1), "{:?}", app.rows().await);
+    let rows = app.rows().await;
+    assert_eq!((rows["conversations"], rows["messages"]), (1, 1));
     app.delete(&format!("/conversations/{stays}")).expect(204).await;
     assert!(app.rows().await.values().all(|rows| *rows == 0), "no row in any table: {:?}", app.rows().await);
 }

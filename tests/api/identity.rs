@@ -58,8 +58,8 @@ async fn everything(app: &App) -> Vec<String> {
     rows
 }
 
-/// But for one thing, which the contract wants: who brings an id of his own, and another has it, is told that it is taken (409). Ids are
-/// UUIDs, which nobody guesses.
+/// The contract has one exception: a new conversation with the id of another user's conversation is a 409. Ids are UUIDs, which nobody
+/// guesses.
 #[tokio::test]
 async fn no_route_tells_another_users_things_from_missing_ones_or_touches_them() {
     let app = App::start().await;

@@ -23,6 +23,7 @@ mod get_user_conversations;
 mod identity;
 mod load;
 mod malformed;
+mod migrations;
 mod network;
 mod openapi;
 mod panics;

@@ -1,5 +1,7 @@
 //! `GET /users/{user_id}/search`
 
+use std::time::{Duration, Instant};
+
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::json;
 
@@ -154,6 +156,106 @@ async fn adversarial_queries_are_answered_or_refused() {
     app.get("/users/ada/search?q=a&cursor=x").refused(400, "invalid_parameter", "cursor").await;
     app.get("/users/ada/search?q=a&q=b").refused(400, "ambiguous_parameter", "q").await;
     app.get("/users/a%00/search?q=a").by_service().refused(400, "invalid_character", "user_id").await;
+}
+
+/// Stores a history by SQL: messages of so many conversations by turns, a second between two. Each `needles`th one has the word needle.
+async fn fill(app: &App, user: &str, conversations: u32, messages: u32, needles: u32) {
+    let fill = format!(
+        "insert into conversations (id, user_id, message_count, next_position)
+        select gen_random_uuid(), '{user}', 0, {messages} + 1 from generate_series(1, {conversations});
+        insert into messages (conversation_id, position, id, role, content, created_at, updated_at)
+        select c.ids[1 + n % {conversations}], n, gen_random_uuid(), 'user',
+            repeat('nothing to see here ', 10) || case when n % {needles} = 0 then ' needle ' || n else '' end, at, at
+        from generate_series(1, {messages}) n,
+            (select array_agg(id order by id) as ids from conversations where user_id = '{user}') c,
+            lateral (select timestamptz '2026-01-01' + n * interval '1 second' as at) sent"
+    );
+    app.superuser().await.batch_execute(&fill).await.unwrap();
+}
+
+/// Follows the links to the end: for each response how many hits it has and how long it took, and all hits' positions.
+async fn follow(app: &App, target: &str) -> (Vec<(usize, Duration)>, Vec<u64>) {
+    let (mut responses, mut positions) = (Vec::new(), Vec::new());
+    let mut target = Some(target.to_owned());
+    while let Some(path) = target {
+        let started = Instant::now();
+        let answer = app.get(&path).expect(200).await;
+        let hits = answer.array();
+        responses.push((hits.len(), started.elapsed()));
+        positions.extend(hits.iter().map(|hit| hit["message"]["position"].as_u64().unwrap()));
+        target = answer.next().map(str::to_owned);
+    }
+    (responses, positions)
+}
+
+#[tokio::test]
+async fn a_request_reads_a_bounded_number_of_messages_and_the_links_find_everything() {
+    let app = App::start().await;
+    fill(&app, "ada", 7, 25_000, 6_000).await;
+    fill(&app, "bob", 1, 100, 1).await;
+    let (responses, positions) = follow(&app, "/users/ada/search?q=needle").await;
+    assert_eq!(positions, [24_000, 18_000, 12_000, 6_000]);
+    assert_eq!(responses.iter().map(|(hits, _)| *hits).collect::<Vec<_>>(), [2, 2, 0], "10,000 messages each, and the last 5,000");
+    let (responses, positions) = follow(&app, "/users/ada/search?q=zebra").await;
+    assert_eq!((responses.len(), positions.len()), (3, 0), "an empty page can have a next link");
+    // With more words than a message is worth, a request reads fewer messages.
+    let (responses, _) =
+        follow(&app, "/users/ada/search?q=a%20or%20b%20or%20c%20or%20d%20or%20e%20or%20f%20or%20g%20or%20h%20or%20i%20or%20j")
+            .await;
+    assert_eq!(responses.len(), 5, "6,000 messages each");
+    let (responses, positions) = follow(&app, "/users/ada/search?q=needle&limit=1").await;
+    assert_eq!(positions, [24_000, 18_000, 12_000, 6_000]);
+    assert!(responses.iter().all(|(hits, _)| *hits <= 1));
+    assert_eq!(follow(&app, "/users/ada/search?q=nothing&limit=1000").await.1.len(), 25_000);
+}
+
+#[tokio::test]
+async fn a_request_reads_a_bounded_number_of_bytes() {
+    let app = App::start().await;
+    let path = format!("/conversations/{}/messages", app.conversation().await);
+    for n in 0..70 {
+        let content = format!("{} {n}", "no needle ".repeat(100_000));
+        app.post(&path).json(&json!({"role": "user", "content": content})).expect(201).await;
+    }
+    let (responses, positions) = follow(&app, "/users/ada/search?q=%22no%20needle%200%22%20or%20zebra").await;
+    assert_eq!(positions, [1]);
+    assert_eq!(responses.len(), 5, "16 MB each, for each of two terms");
+}
+
+#[tokio::test]
+async fn messages_of_one_time_are_read_together() {
+    let app = App::start().await;
+    fill(&app, "ada", 3, 25_000, 5_000).await;
+    // As an import may date them.
+    app.superuser().await.batch_execute("update messages set created_at = '2026-01-01' where position > 2000").await.unwrap();
+    let mut positions = follow(&app, "/users/ada/search?q=needle").await.1;
+    positions.sort_unstable();
+    assert_eq!(positions, [5_000, 10_000, 15_000, 20_000, 25_000]);
+}
+
+#[tokio::test]
+#[ignore = "measures: a user of 300,000 messages"]
+async fn no_search_of_a_long_history_takes_a_second() {
+    let app = App::start().await;
+    fill(&app, "ada", 3_000, 300_000, 100_000).await;
+    fill(&app, "bob", 1, 300_000, 100_000).await;
+    app.superuser().await.batch_execute("vacuum analyze").await.unwrap();
+    let words = (0..16).map(|n| format!("zebra{n}")).collect::<Vec<_>>().join("%20or%20");
+    for user in ["ada", "bob"] {
+        for query in ["needle", "nothing", "nothing&limit=20", "-nothing", &words] {
+            let mut target = Some(format!("/users/{user}/search?q={query}"));
+            let mut times = Vec::new();
+            while let Some(path) = target {
+                let started = Instant::now();
+                let answer = app.get(&path).by_service().expect(200).await;
+                times.push(started.elapsed());
+                target = answer.next().filter(|_| times.len() < 100).map(str::to_owned);
+            }
+            let slowest = times.iter().max().unwrap();
+            println!("{user}, {}…: {} requests, the slowest {slowest:?}", &query[..6], times.len());
+            assert!(*slowest < Duration::from_secs(1));
+        }
+    }
 }
 
 #[tokio::test]

@@ -13,5 +13,6 @@ async fn main() -> ExitCode {
 async fn erase_user(request: Request, database: Database) -> Result<Reply, Error> {
     request.no_fields()?;
     let user_id = request.user_id()?;
-    Reply::ok(&queries::erase_user(&database, &user_id).await?)
+    let erased = queries::erase_user(&database, &user_id).await?;
+    if erased.complete { Reply::ok(&erased) } else { Reply::accepted(&erased) }
 }

@@ -5,6 +5,7 @@ mod input;
 use std::process::ExitCode;
 
 use shared::http::{Reply, Request};
+use shared::models::Cursor;
 use shared::{Database, Error, queries};
 
 #[tokio::main(flavor = "current_thread")]
@@ -15,13 +16,11 @@ async fn main() -> ExitCode {
 async fn search_messages(request: Request, database: Database) -> Result<Reply, Error> {
     let user_id = request.user_id()?;
     let (query, limit, cursor) = input::read(&request)?;
-    let (hits, more) = queries::search_messages(&database, &user_id, &query, limit, cursor).await?;
-    Reply::list(&hits, more, |last, _sent| {
-        let cursor = last.message.cursor().encode();
-        request.page(&[
-            ("q", Some(query.as_str().to_owned())),
-            ("limit", limit.map(|limit| limit.to_string())),
-            ("cursor", Some(cursor)),
-        ])
-    })
+    let found = queries::search_messages(&database, &user_id, &query, limit, cursor).await?;
+    let page = |cursor: Cursor| {
+        let limit = limit.map(|limit| limit.to_string());
+        request.page(&[("q", Some(query.as_str().to_owned())), ("limit", limit), ("cursor", Some(cursor.encode()))])
+    };
+    let reply = Reply::list(&found.hits, found.more, |last, _sent| page(last.message.cursor()))?;
+    Ok(reply.or_next(found.unread.map(page)))
 }

@@ -89,6 +89,14 @@ impl Reply {
         Self::json(if created { StatusCode::CREATED } else { StatusCode::OK }, value)
     }
 
+    /// 202: a part is done, and the same request again goes on. The value says what was done.
+    ///
+    /// # Errors
+    /// [`Error::Internal`]: the value can't be serialized.
+    pub fn accepted(value: &impl Serialize) -> Result<Self> {
+        Self::json(StatusCode::ACCEPTED, value)
+    }
+
     /// 204: done, and nothing to say.
     #[must_use]
     pub fn no_content() -> Self {
@@ -137,6 +145,17 @@ impl Reply {
             reply = reply.with(LINK, format!("<{}>; rel=\"next\"", next(last, sent)));
         }
         Ok(reply)
+    }
+
+    /// For a list that ended before everything was read: links to where it goes on, unless it links to its own rest.
+    #[must_use]
+    pub fn or_next(self, target: Option<String>) -> Self {
+        match target {
+            Some(target) if !self.headers.iter().any(|(name, _)| name == LINK) => {
+                self.with(LINK, format!("<{target}>; rel=\"next\""))
+            }
+            _ => self,
+        }
     }
 
     /// The conversation's version.
@@ -390,6 +409,20 @@ mod tests {
         assert_eq!(next_of(&Reply::list(&[1, 2], false, next).unwrap()), None);
         assert_eq!(next_of(&Reply::list(&[1, 2], true, next).unwrap()), Some("</next>; rel=\"next\""));
         assert_eq!(body_of(&Reply::list(&[], false, next).unwrap()), "[]");
+    }
+
+    #[test]
+    fn a_list_that_ended_early_links_to_its_own_rest_or_to_what_was_not_read() {
+        let next = |_: &i32, _| "/rest".to_owned();
+        let link = |items: &[i32], more, unread: Option<&str>| {
+            let reply = Reply::list(items, more, next).unwrap().or_next(unread.map(str::to_owned));
+            assert!(reply.headers.iter().filter(|(name, _)| name == LINK).count() <= 1);
+            next_of(&reply).map(str::to_owned)
+        };
+        assert_eq!(link(&[1], true, Some("/unread")).unwrap(), "</rest>; rel=\"next\"");
+        assert_eq!(link(&[1], false, Some("/unread")).unwrap(), "</unread>; rel=\"next\"");
+        assert_eq!(link(&[], false, Some("/unread")).unwrap(), "</unread>; rel=\"next\"");
+        assert_eq!(link(&[], false, None), None);
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! Stores messages at the end of a conversation.
 
-use tokio_postgres::error::DbError;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
@@ -42,8 +41,8 @@ pub struct Appended {
 /// ```
 ///
 /// # Errors
-/// [`Error::NotFound`]: no such conversation of the caller's. [`Error::Conflict`]: an id is taken. [`Error::PreconditionFailed`]:
-/// the conversation's version is none of `if_match`. [`Error::Database`], [`Error::DatabaseTimeout`].
+/// [`Error::NotFound`]: no such conversation of the caller's. [`Error::Conflict`]: an id of this conversation is taken.
+/// [`Error::PreconditionFailed`]: the conversation's version is none of `if_match`. [`Error::Database`], [`Error::DatabaseTimeout`].
 pub async fn add_message(
     database: &Database,
     caller: &Caller,
@@ -79,14 +78,7 @@ pub async fn add_message(
             (&metadata, Type::TEXT_ARRAY),
         ],
     )
-    .await
-    .map_err(|error| match error {
-        // The same id was being stored in another conversation at this moment.
-        Error::Database(error) if error.as_db_error().and_then(DbError::constraint) == Some("messages_id") => {
-            Error::Conflict { param: messages[0].index.map_or("id", |_| "messages").to_owned() }
-        }
-        error => error,
-    })?;
+    .await?;
     let first = rows.first().ok_or(Error::NotFound)?;
     if let Some(number) = get::<Option<i64>>(first, 0)? {
         let taken = usize::try_from(number - 1).ok().and_then(|at| messages.get(at)?.index);

@@ -1,5 +1,5 @@
 -- Stores messages at the end of a conversation: all of them or none, at adjacent positions. A message whose id is stored already, with
--- the same content, is not stored again.
+-- the same content, is not stored again. An id is looked for in this conversation alone.
 --
 -- Returns a row for each message, in their order. Returns no row where the owner has no such conversation. Where nothing may be stored,
 -- one row says why. `taken` is the number, from 1, of the first message whose id is stored with another content. `allowed` is false
@@ -19,9 +19,10 @@ declare
     fresh bigint;
     first bigint;
     changed_at timestamptz;
+    owner_key bigint;
 begin
     -- Writers to a conversation take turns from here on.
-    select c.version, c.next_position, c.updated_at into version, first, changed_at
+    select c.version, c.next_position, c.updated_at, public.owner_key(c.user_id) into version, first, changed_at, owner_key
     from public.conversations c
     where c.id = conversation and (owner is null or c.user_id = owner)
     for update;
@@ -31,14 +32,14 @@ begin
 
     select
         coalesce(array_agg(m.id), '{}'),
-        min(i.ordinal) filter (where m.conversation_id <> conversation
-            or (m.role, m.content, m.content_parts::text, m.tool_calls::text, m.tool_call_id, m.name, m.metadata::text)
-                is distinct from
-                (i.role, i.content, i.content_parts, i.tool_calls, i.tool_call_id, i.name, i.metadata))
+        min(i.ordinal) filter (where
+            (m.role, m.content, m.content_parts::text, m.tool_calls::text, m.tool_call_id, m.name, m.metadata::text)
+            is distinct from
+            (i.role, i.content, i.content_parts, i.tool_calls, i.tool_call_id, i.name, i.metadata))
     into stored, taken
     from unnest(ids, roles, contents, parts, tool_calls, tool_call_ids, names, metadata)
             with ordinality as i (id, role, content, content_parts, tool_calls, tool_call_id, name, metadata, ordinal)
-        join public.messages m on m.id = i.id;
+        join public.messages m on m.id = i.id and m.conversation_id = conversation;
     fresh := cardinality(ids) - cardinality(stored);
     replayed := fresh = 0;
     allowed := replayed or if_match is null or version = any (if_match);
@@ -58,17 +59,20 @@ begin
         returning c.version into version;
         insert into public.messages (
             conversation_id, position, id, role, content, content_parts, parts_text, tool_calls, tool_call_id, name, metadata,
-            created_at, updated_at
+            created_at, updated_at, size, characters, owner_key
         )
         select conversation, first - 1 + row_number() over (order by i.ordinal), i.id, i.role, i.content, i.content_parts::json,
-            i.parts_text, i.tool_calls::json, i.tool_call_id, i.name, i.metadata::json, changed_at, changed_at
+            i.parts_text, i.tool_calls::json, i.tool_call_id, i.name, i.metadata::json, changed_at, changed_at,
+            message_size(i.content, i.content_parts, i.tool_calls, i.tool_call_id, i.name, i.metadata),
+            message_characters(i.content, i.content_parts, i.tool_calls), owner_key
         from unnest(ids, roles, contents, parts, parts_texts, tool_calls, tool_call_ids, names, metadata)
                 with ordinality as i (id, role, content, content_parts, parts_text, tool_calls, tool_call_id, name, metadata, ordinal)
         where i.id <> all (stored);
     end if;
     return query
     select null::bigint, true, replayed, version, m.position, m.created_at, m.updated_at
-    from unnest(ids) with ordinality as i (id, ordinal) join public.messages m on m.id = i.id
+    from unnest(ids) with ordinality as i (id, ordinal)
+        join public.messages m on m.id = i.id and m.conversation_id = conversation
     order by i.ordinal;
 end
 $$;

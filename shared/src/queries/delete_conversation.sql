@@ -14,7 +14,7 @@ begin
     end if;
 
     if allowed then
-        -- The foreign key deletes the messages.
+        -- A trigger deletes the messages.
         delete from public.conversations c where c.id = conversation;
     end if;
     return next;

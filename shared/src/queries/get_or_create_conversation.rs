@@ -3,8 +3,8 @@
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::call;
 use super::rows::{self, get};
+use super::{call, violates};
 use crate::db::Database;
 use crate::error::{Error, Result};
 use crate::models::{Conversation, NewConversation, Title};
@@ -25,7 +25,7 @@ use crate::models::{Conversation, NewConversation, Title};
 /// ```
 ///
 /// # Errors
-/// [`Error::Conflict`]: the id is another user's. [`Error::Database`], [`Error::DatabaseTimeout`].
+/// [`Error::Conflict`]: the id is another user's, or its conversation is being erased. [`Error::Database`], [`Error::DatabaseTimeout`].
 pub async fn get_or_create_conversation(database: &Database, new: &NewConversation) -> Result<(Conversation, bool)> {
     // Fixed before the first attempt: a second one finds what the first has made.
     let id = new.id.unwrap_or_else(Uuid::now_v7);
@@ -42,7 +42,11 @@ pub async fn get_or_create_conversation(database: &Database, new: &NewConversati
             (&exactly, Type::BOOL),
         ],
     )
-    .await?;
+    .await
+    .map_err(|error| match error {
+        error if violates(&error, "erased_conversations_pkey") => Error::Conflict { param: "id".to_owned() },
+        error => error,
+    })?;
     let row = rows.first().ok_or_else(|| Error::Conflict { param: "id".to_owned() })?;
     // An id that we have just made up can only have been created by us.
     Ok((rows::conversation(row, 1)?, get::<bool>(row, 0)? || new.id.is_none() && new.always_new))

@@ -29,12 +29,12 @@ pub use get_conversation::get_conversation;
 pub use get_or_create_conversation::get_or_create_conversation;
 pub use get_user_conversations::get_user_conversations;
 pub use rewind_conversation::{Rewound, rewind_conversation};
-pub use search_messages::search_messages;
+pub use search_messages::{Found, search_messages};
 pub use update_conversation::update_conversation;
 pub use update_message::update_message;
 
 use tokio_postgres::Row;
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{DbError, SqlState};
 
 use crate::db::{Database, Parameters};
 use crate::error::{Error, Result};
@@ -60,4 +60,10 @@ async fn call(database: &Database, function: &str, parameters: &Parameters<'_>) 
         Error::Database(error) if error.code() == Some(&SqlState::INVALID_SCHEMA_NAME) => Error::NotMigrated(error),
         error => error,
     })
+}
+
+/// Whether the database refused the statement because of this constraint. An error is translated by its constraint's name: the kind of
+/// constraint would also fit others, and so would those of later migrations.
+fn violates(error: &Error, constraint: &str) -> bool {
+    matches!(error, Error::Database(error) if error.as_db_error().and_then(DbError::constraint) == Some(constraint))
 }

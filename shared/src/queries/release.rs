@@ -1,6 +1,6 @@
 //! The stored functions of this release.
 //!
-//! Each `.sql` file of this folder creates one function. `cargo xtask migrate` creates all of them in a schema that is named after
+//! Each `.sql` file of this folder creates one function, or helpers that several functions call. `cargo xtask migrate` creates all of them in a schema that is named after
 //! their text, and the functions' binaries of the same source call them there. So the functions of two releases can be used side by
 //! side, and a rollback needs no change to the database.
 //!
@@ -26,6 +26,7 @@ pub const SQL: &str = concat!(
     include_str!("get_or_create_conversation.sql"),
     include_str!("get_user_conversations.sql"),
     include_str!("merge_patch.sql"),
+    include_str!("message_size.sql"),
     include_str!("rewind_conversation.sql"),
     include_str!("search_messages.sql"),
     include_str!("update_conversation.sql"),

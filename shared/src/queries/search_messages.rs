@@ -1,6 +1,8 @@
 //! Searches a user's messages.
 
+use chrono::{DateTime, Utc};
 use tokio_postgres::types::Type;
+use uuid::Uuid;
 
 use super::rows::{self, get};
 use super::{RESPONSE_BYTES, RESPONSE_ROWS, call, cut};
@@ -8,8 +10,27 @@ use crate::db::Database;
 use crate::error::Result;
 use crate::models::{Cursor, SearchHit, SearchQuery, UserId};
 
+/// How many messages a request reads at most. It takes a tenth of a second to look for a word in them.
+const READ_MESSAGES: usize = 10_000;
+/// How often a request looks for a word or phrase in a message at most, which takes a quarter of a second. With many words it reads fewer
+/// messages.
+const TRIES: usize = 60_000;
+/// How many bytes a request looks for words in, the same bytes counted for each word. They take a quarter of a second, too.
+const TRIED_BYTES: usize = 32_000_000;
+
+/// What a request has found.
+#[derive(Debug)]
+pub struct Found {
+    /// The messages, the newest first.
+    pub hits: Vec<SearchHit>,
+    /// Whether messages were found behind these.
+    pub more: bool,
+    /// Where the next request goes on, if messages are left that were not read.
+    pub unread: Option<Cursor>,
+}
+
 /// A user's messages whose text the query finds, the newest first, `limit` of them or as many as a response could hold, behind
-/// `cursor`. Returns them, and whether there are more behind them. Costs what the user's own messages cost to read.
+/// `cursor`. Reads a bounded number of messages and ends early, with few hits or none, so that its cost does not grow with the history.
 ///
 /// ```no_run
 /// use shared::models::{SearchQuery, UserId};
@@ -18,7 +39,7 @@ use crate::models::{Cursor, SearchHit, SearchQuery, UserId};
 ///
 /// # async fn example(database: &Database) -> Result<(), Error> {
 /// let (user_id, query) = (UserId::parse("ada")?, SearchQuery::parse(r#"rain "in Oslo" -snow"#)?);
-/// for hit in search_messages(database, &user_id, &query, Some(20), None).await?.0 {
+/// for hit in search_messages(database, &user_id, &query, Some(20), None).await?.hits {
 ///     println!("{}", hit.snippet);
 /// }
 /// # Ok(())
@@ -33,8 +54,10 @@ pub async fn search_messages(
     query: &SearchQuery,
     limit: Option<i64>,
     cursor: Option<Cursor>,
-) -> Result<(Vec<SearchHit>, bool)> {
+) -> Result<Found> {
     let (alternatives, patterns, negated) = query.columns();
+    let reads = i64::try_from(READ_MESSAGES.min(TRIES / patterns.len())).unwrap_or(i64::MAX);
+    let read_bytes = i64::try_from(TRIED_BYTES / patterns.len()).unwrap_or(i64::MAX);
     let wanted = limit.unwrap_or(RESPONSE_ROWS);
     let mut rows = call(
         database,
@@ -49,10 +72,15 @@ pub async fn search_messages(
             (&negated, Type::BOOL_ARRAY),
             (&(wanted + 1), Type::INT8),
             (&RESPONSE_BYTES, Type::INT8),
+            (&reads, Type::INT8),
+            (&read_bytes, Type::INT8),
         ],
     )
     .await?;
+    // The first row says how far the function has read. Nothing is stored with this id and position, so all of that time was read.
+    let read_to: Option<DateTime<Utc>> = get(&rows.remove(0), 0)?;
+    let unread = read_to.map(|time| Cursor { time, id: Uuid::nil(), position: 0 });
     let more = cut(&mut rows, wanted);
-    let hit = |row| Ok(SearchHit::new(query, rows::message(row, 1, get(row, 0)?)?));
-    Ok((rows.iter().map(hit).collect::<Result<Vec<_>>>()?, more))
+    let hit = |row| Ok(SearchHit::new(query, rows::message(row, 2, get(row, 1)?)?));
+    Ok(Found { hits: rows.iter().map(hit).collect::<Result<Vec<_>>>()?, more, unread })
 }

@@ -1,11 +1,10 @@
 //! Changes a conversation's title and metadata.
 
-use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::call;
 use super::rows::{self, get};
+use super::{call, violates};
 use crate::auth::Caller;
 use crate::db::Database;
 use crate::error::{Error, Fault, Invalid, Result};
@@ -39,8 +38,7 @@ pub async fn update_conversation(
     )
     .await
     .map_err(|error| match error {
-        // The one check that only the merged metadata can fail.
-        Error::Database(error) if error.code() == Some(&SqlState::CHECK_VIOLATION) => {
+        error if violates(&error, "conversations_metadata_size") => {
             Invalid::new(Fault::TooLarge, "metadata, with this merged into it, has 16 KiB of JSON at most").at("metadata")
         }
         error => error,

@@ -1,11 +1,10 @@
 //! Edits a message.
 
-use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::call;
 use super::rows::{self, get};
+use super::{call, violates};
 use crate::auth::Caller;
 use crate::db::Database;
 use crate::error::{Error, Result};
@@ -47,11 +46,7 @@ pub async fn update_message(
         ],
     )
     .await
-    .map_err(|error| match error {
-        // The one check that only the edited message as a whole can fail.
-        Error::Database(error) if error.code() == Some(&SqlState::CHECK_VIOLATION) => no_content().at("content"),
-        error => error,
-    })?;
+    .map_err(|error| if violates(&error, "messages_content") { no_content().at("content") } else { error })?;
     let row = rows.first().ok_or(Error::NotFound)?;
     if !get::<bool>(row, 0)? {
         return Err(Error::PreconditionFailed);

@@ -26,12 +26,22 @@ begin
     if allowed and not done and not (keep_content and keep_tool_calls and keep_metadata) then
         changed_at := greatest(clock_timestamp(), changed_at + interval '1 microsecond');
         update public.messages m
-        set content = case when keep_content then m.content else new_content end,
-            content_parts = case when keep_content then m.content_parts else new_parts::json end,
+        set content = n.content,
+            content_parts = n.content_parts::json,
             parts_text = case when keep_content then m.parts_text else new_parts_text end,
-            tool_calls = case when keep_tool_calls then m.tool_calls else new_tool_calls::json end,
-            metadata = case when keep_metadata then m.metadata else coalesce(new_metadata, '{}')::json end,
-            updated_at = changed_at
+            tool_calls = n.tool_calls::json,
+            metadata = n.metadata::json,
+            updated_at = changed_at,
+            size = message_size(n.content, n.content_parts, n.tool_calls, m.tool_call_id, m.name, n.metadata),
+            characters = message_characters(n.content, n.content_parts, n.tool_calls)
+        from (
+            select case when keep_content then o.content else new_content end as content,
+                case when keep_content then o.content_parts::text else new_parts end as content_parts,
+                case when keep_tool_calls then o.tool_calls::text else new_tool_calls end as tool_calls,
+                case when keep_metadata then o.metadata::text else coalesce(new_metadata, '{}') end as metadata
+            from public.messages o
+            where o.conversation_id = conversation and o.id = message
+        ) n
         where m.conversation_id = conversation and m.id = message;
         if found then
             update public.conversations c

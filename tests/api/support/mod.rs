@@ -122,7 +122,19 @@ impl App {
 
     /// So many processes a function, which take turns in taking events.
     pub async fn with_instances(instances: usize) -> Self {
-        let database = fresh_database().await;
+        Self::on(fresh_database().await, instances)
+    }
+
+    /// On an empty database, which has to be migrated. `options` are those of `create database`.
+    pub async fn on_an_empty_database(options: &str) -> Self {
+        let name = format!("test_{}", Uuid::now_v7().simple());
+        tokio::task::spawn_blocking(server).await.unwrap();
+        let create = format!("create database {name} template template0 {options}");
+        connect_to(&server().superuser_url("postgres")).await.batch_execute(&create).await.unwrap();
+        Self::on(name, 1)
+    }
+
+    fn on(database: String, instances: usize) -> Self {
         let mut app = Self { database, environment: Vec::new(), instances, functions: Mutex::default() };
         app.set("DATABASE_URL", &app.url());
         app.set("SSL_CERT_FILE", server().ca_file().to_str().unwrap());
@@ -215,7 +227,13 @@ impl App {
 
     /// What `cargo xtask migrate` does to the app's database.
     pub async fn migrate(&self) -> Vec<String> {
-        migrate::migrations::apply(&server().superuser_url(&self.database), Some(server().ca_file())).await.unwrap().0
+        self.try_migrate().await.unwrap()
+    }
+
+    /// The same, and what it reports if it fails.
+    pub async fn try_migrate(&self) -> Result<Vec<String>, String> {
+        let applied = migrate::migrations::apply(&server().superuser_url(&self.database), Some(server().ca_file())).await;
+        applied.map(|applied| applied.0).map_err(|error| format!("{error:#}"))
     }
 
     /// A connection of the functions' role.

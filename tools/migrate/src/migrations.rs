@@ -3,10 +3,12 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Error, Result, ensure};
+use refinery::{Report, Target};
 use shared::queries::release::{SCHEMA, SQL};
 use tokio_postgres::Client;
 use tokio_postgres::config::Host;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
 use crate::database::{self, FUNCTIONS_ROLE};
@@ -17,6 +19,8 @@ mod embedded {
 
 /// How many releases keep their stored functions: one that runs, and two to roll back to or to roll out.
 const RELEASES_KEPT: usize = 3;
+/// How long a change waits for a lock. While it waits for a table, every request that comes after it waits behind it.
+const LOCK_TIMEOUT: &str = "5s";
 /// The comment on a schema of stored functions, before the time.
 const COMMENT: &str = "Stored functions of Scrollback, last migrated ";
 /// The first release sent statements on tables, for which V2 granted rights and V3 created a function. A new database has no such release.
@@ -33,14 +37,12 @@ pub struct Applied(pub Vec<String>);
 /// this release.
 ///
 /// # Errors
-/// No connection, a migration that fails, or one that was edited after it had been applied.
+/// No connection, a migration that fails, one that was edited after it had been applied, or a lock that another session holds.
 pub async fn apply(url: &str, certificate_authority: Option<&Path>) -> Result<Applied> {
     let mut client = database::connect(url, certificate_authority).await?;
     // Two migrators take turns. The lock is released with the connection.
     client.batch_execute("select pg_advisory_lock(hashtext('scrollback migrations'))").await?;
-    // A release that was rolled back to does not know the later migrations, and may have to create its functions.
-    let runner = embedded::migrations::runner().set_abort_missing(false);
-    let report = runner.run_async(&mut client).await.context("cannot migrate the database")?;
+    let report = apply_tables(&mut client, None).await?;
     if report.applied_migrations().iter().any(|migration| migration.version() == 1) {
         client.batch_execute(DROP_WHAT_INLINE_STATEMENTS_NEED).await?;
     }
@@ -49,6 +51,29 @@ pub async fn apply(url: &str, certificate_authority: Option<&Path>) -> Result<Ap
         applied.push(SCHEMA.to_owned());
     }
     Ok(Applied(applied))
+}
+
+/// The first half of [`apply`]: the migrations, all of them or those up to a version. The tests of an upgrade stop in between.
+///
+/// # Errors
+/// As for [`apply`].
+pub async fn apply_tables(client: &mut Client, until: Option<i32>) -> Result<Report> {
+    client.batch_execute(&format!("set lock_timeout = '{LOCK_TIMEOUT}'")).await?;
+    // A release that was rolled back to does not know the later migrations, and may have to create its functions.
+    let runner = embedded::migrations::runner().set_abort_missing(false).set_target(until.map_or(Target::Latest, Target::Version));
+    runner.run_async(client).await.map_err(Error::new).map_err(explain).context("cannot migrate the database")
+}
+
+/// Says what to do about a lock that was not granted in time.
+fn explain(error: Error) -> Error {
+    let server = error.chain().find_map(|error| error.downcast_ref::<tokio_postgres::Error>());
+    if server.and_then(tokio_postgres::Error::code) != Some(&SqlState::LOCK_NOT_AVAILABLE) {
+        return error;
+    }
+    error.context(format!(
+        "another session has held a lock for more than {LOCK_TIMEOUT}. The change that waited for it was not made, so that requests do \
+         not queue behind it. Changes before it stay. Run this again, when no long transaction runs"
+    ))
 }
 
 /// Creates a release's stored functions in a schema of their own, unless the database has them; returns whether it did. Notes the time
@@ -80,8 +105,9 @@ pub async fn create_functions(client: &Client, schema: &str, sql: &str) -> Resul
 /// was kept and what was dropped, for people to read.
 ///
 /// # Errors
-/// A lost connection, or a role that does not own the schemas.
+/// A lost connection, a role that does not own the schemas, or a lock that another session holds.
 pub async fn prune(client: &Client) -> Result<(Vec<String>, Vec<String>)> {
+    client.batch_execute(&format!("set lock_timeout = '{LOCK_TIMEOUT}'")).await?;
     let releases = "
         select nspname::text, substr(note, length($2) + 1)
         from (select nspname, obj_description(oid, 'pg_namespace') as note from pg_namespace) as schemas
@@ -91,7 +117,7 @@ pub async fn prune(client: &Client) -> Result<(Vec<String>, Vec<String>)> {
     let releases: Vec<(String, String)> = releases.iter().map(|row| (row.get(0), row.get(1))).collect();
     let (kept, old) = releases.split_at(releases.len().min(RELEASES_KEPT));
     for (schema, _) in old {
-        client.batch_execute(&format!("drop schema {schema} cascade")).await?;
+        client.batch_execute(&format!("drop schema {schema} cascade")).await.map_err(Error::new).map_err(explain)?;
     }
     let describe = |(schema, migrated): &(String, String)| format!("{schema}, last migrated {migrated} UTC");
     let mut dropped: Vec<String> = old.iter().map(describe).collect();

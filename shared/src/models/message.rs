@@ -148,6 +148,8 @@ pub struct Message {
     pub name: Option<Text>,
     /// A JSON object, as it was given.
     pub metadata: Box<RawValue>,
+    /// Its tokens, as the caller counted them.
+    pub token_count: Option<i32>,
     /// When it was stored; never earlier than the message before it.
     #[serde(serialize_with = "serialize_time")]
     pub created_at: DateTime<Utc>,
@@ -208,6 +210,7 @@ pub struct NewMessage {
     pub(crate) tool_call_id: Option<Text>,
     pub(crate) name: Option<Text>,
     pub(crate) metadata: Metadata,
+    pub(crate) token_count: Option<i32>,
 }
 
 impl NewMessage {
@@ -229,6 +232,7 @@ impl NewMessage {
             tool_call_id: None,
             name: None,
             metadata: Metadata::default(),
+            token_count: None,
         })
     }
 
@@ -260,4 +264,6 @@ pub struct MessageChange {
     pub tool_calls: Change<ToolCalls>,
     /// Its metadata, replaced as a whole.
     pub metadata: Change<Metadata>,
+    /// Its tokens. A change of content or calls that keeps them clears them, because they were counted for another text.
+    pub token_count: Change<i32>,
 }

@@ -6,7 +6,8 @@
 -- where the version is none of `if_match`.
 create function add_message(
     conversation uuid, owner text, if_match bigint[], ids uuid[], roles text[], contents text[], parts text[], parts_texts text[],
-    tool_calls text[], tool_call_ids text[], names text[], metadata text[]
+    tool_calls text[], tool_call_ids text[], names text[], metadata text[],
+    token_counts integer[]
 )
 returns table (
     taken bigint, allowed boolean, replayed boolean, version bigint, "position" bigint, created_at timestamptz,
@@ -32,12 +33,12 @@ begin
     select
         coalesce(array_agg(m.id), '{}'),
         min(i.ordinal) filter (where m.conversation_id <> conversation
-            or (m.role, m.content, m.content_parts::text, m.tool_calls::text, m.tool_call_id, m.name, m.metadata::text)
+            or (m.role, m.content, m.content_parts::text, m.tool_calls::text, m.tool_call_id, m.name, m.metadata::text, m.token_count)
                 is distinct from
-                (i.role, i.content, i.content_parts, i.tool_calls, i.tool_call_id, i.name, i.metadata))
+                (i.role, i.content, i.content_parts, i.tool_calls, i.tool_call_id, i.name, i.metadata, i.token_count))
     into stored, taken
-    from unnest(ids, roles, contents, parts, tool_calls, tool_call_ids, names, metadata)
-            with ordinality as i (id, role, content, content_parts, tool_calls, tool_call_id, name, metadata, ordinal)
+    from unnest(ids, roles, contents, parts, tool_calls, tool_call_ids, names, metadata, token_counts)
+            with ordinality as i (id, role, content, content_parts, tool_calls, tool_call_id, name, metadata, token_count, ordinal)
         join public.messages m on m.id = i.id;
     fresh := cardinality(ids) - cardinality(stored);
     replayed := fresh = 0;
@@ -58,12 +59,14 @@ begin
         returning c.version into version;
         insert into public.messages (
             conversation_id, position, id, role, content, content_parts, parts_text, tool_calls, tool_call_id, name, metadata,
-            created_at, updated_at
+            token_count, created_at, updated_at
         )
         select conversation, first - 1 + row_number() over (order by i.ordinal), i.id, i.role, i.content, i.content_parts::json,
-            i.parts_text, i.tool_calls::json, i.tool_call_id, i.name, i.metadata::json, changed_at, changed_at
-        from unnest(ids, roles, contents, parts, parts_texts, tool_calls, tool_call_ids, names, metadata)
-                with ordinality as i (id, role, content, content_parts, parts_text, tool_calls, tool_call_id, name, metadata, ordinal)
+            i.parts_text, i.tool_calls::json, i.tool_call_id, i.name, i.metadata::json, i.token_count, changed_at, changed_at
+        from unnest(ids, roles, contents, parts, parts_texts, tool_calls, tool_call_ids, names, metadata, token_counts)
+                with ordinality as i (
+                    id, role, content, content_parts, parts_text, tool_calls, tool_call_id, name, metadata, token_count, ordinal
+                )
         where i.id <> all (stored);
     end if;
     return query

@@ -473,6 +473,7 @@ fn missing_results(entry: &Entry) -> Vec<Message> {
             tool_call_id: call.id.clone().filter(|_| role == Role::Tool).and_then(|id| Text::parse(id).ok()),
             name: None,
             metadata: raw(r#"{"synthetic":true}"#.to_owned())?,
+            token_count: None,
             ..entry.message.clone()
         })
     };

@@ -25,7 +25,7 @@ fn cases() -> usize {
 }
 
 /// All fields that there are, and one that there is not. A test compares them with openapi.yaml.
-pub const FIELDS: [&str; 25] = [
+pub const FIELDS: [&str; 26] = [
     "id",
     "user_id",
     "new",
@@ -48,6 +48,7 @@ pub const FIELDS: [&str; 25] = [
     "from",
     "max_messages",
     "max_chars",
+    "max_tokens",
     "unanswered",
     "format",
     "unknown",

@@ -10,6 +10,7 @@ pub(crate) fn read(request: &Request) -> Result<(ContextLimits, Unanswered, Cont
     let limits = ContextLimits {
         messages: fields.integer("max_messages", 1..=i64::MAX)?,
         characters: fields.integer("max_chars", 1..=i64::MAX)?,
+        tokens: fields.integer("max_tokens", 1..=i64::MAX)?,
     };
     let unanswered = fields.parse("unanswered", |text| Unanswered::parse(&text))?;
     let format = fields.parse("format", |text| ContextFormat::parse(&text))?;

@@ -18,6 +18,8 @@ pub struct ContextLimits {
     pub messages: Option<i64>,
     /// Characters (Unicode scalar values) of `content` and `tool_calls`, from 1; of what is JSON, the characters of its text.
     pub characters: Option<i64>,
+    /// Tokens, from 1: what the caller counted, or else an estimate.
+    pub tokens: Option<i64>,
 }
 
 /// How messages are written.
@@ -77,6 +79,10 @@ pub struct Context {
     pub repaired: Vec<i64>,
     /// The ids of the calls that wait for their results at the end of the conversation. An empty text stands for a call without an id.
     pub open_calls: Vec<String>,
+    /// The tokens of `messages`: what callers counted, or else an estimate.
+    pub tokens: i64,
+    /// Whether the tokens of a message were estimated.
+    pub estimated: bool,
 }
 
 impl Context {
@@ -139,7 +145,9 @@ impl Context {
         messages.extend(chosen.into_iter().flat_map(|piece| piece.messages));
         let represented = i64::try_from(messages.len()).unwrap_or(i64::MAX) - synthetic;
         let first_position = messages.get(pinned).map(|message| message.position);
-        Self { messages, omitted: stored - represented, first_position, repaired, open_calls }
+        let tokens = messages.iter().map(tokens).sum();
+        let estimated = messages.iter().any(|message| message.token_count.is_none());
+        Self { messages, omitted: stored - represented, first_position, repaired, open_calls, tokens, estimated }
     }
 
     /// The value to respond with.
@@ -149,6 +157,8 @@ impl Context {
         struct Body<'a> {
             messages: Vec<Written<'a>>,
             omitted: i64,
+            tokens: i64,
+            estimated: bool,
             first_position: Option<i64>,
             repaired: &'a [i64],
             open_calls: &'a [String],
@@ -160,6 +170,8 @@ impl Context {
         Body {
             messages,
             omitted: self.omitted,
+            tokens: self.tokens,
+            estimated: self.estimated,
             first_position: self.first_position,
             repaired: &self.repaired,
             open_calls: &self.open_calls,
@@ -228,19 +240,23 @@ struct Room {
 struct Counted {
     messages: i64,
     characters: i64,
+    tokens: i64,
 }
 
 impl Counted {
     fn take(&mut self, size: Size) -> bool {
         self.messages -= size.messages;
         self.characters = self.characters.saturating_sub(size.characters);
-        self.messages >= 0 && self.characters >= 0
+        self.tokens = self.tokens.saturating_sub(size.tokens);
+        self.messages >= 0 && self.characters >= 0 && self.tokens >= 0
     }
 }
 
 impl Room {
     fn within(limits: ContextLimits) -> Self {
-        let counted = Counted { messages: limits.messages.unwrap_or(i64::MAX), characters: limits.characters.unwrap_or(i64::MAX) };
+        let [messages, characters, tokens] =
+            [limits.messages, limits.characters, limits.tokens].map(|limit| limit.unwrap_or(i64::MAX));
+        let counted = Counted { messages, characters, tokens };
         Self { sent: counted.clone(), stored: counted, json_bytes: Context::MAX_JSON_BYTES }
     }
 
@@ -280,6 +296,25 @@ fn characters(message: &Message) -> i64 {
     };
     let tool_calls = message.tool_calls.as_ref().map_or(0, |calls| calls.get().chars().count());
     i64::try_from(content + tool_calls).unwrap_or(i64::MAX)
+}
+
+/// What `max_tokens` counts; `get_context.sql` says the same.
+fn tokens(message: &Message) -> i64 {
+    message.token_count.map_or_else(|| estimated_tokens(message), i64::from)
+}
+
+/// An estimate that takes no tokenizer: a token for every four bytes of UTF-8, and four for the frame of a message.
+fn estimated_tokens(message: &Message) -> i64 {
+    const BYTES_OF_A_TOKEN: usize = 4;
+    const FRAME: i64 = 4;
+    let content = match &message.content {
+        Some(Content::Text(text)) => text.as_str().len(),
+        Some(Content::Parts(parts)) => parts.get().len(),
+        None => 0,
+    };
+    let tool_calls = message.tool_calls.as_ref().map_or(0, |calls| calls.get().len());
+    let name = message.name.as_ref().map_or(0, |name| name.as_str().len());
+    i64::try_from((content + tool_calls + name).div_ceil(BYTES_OF_A_TOKEN)).map_or(i64::MAX, |tokens| tokens + FRAME)
 }
 
 /// What a message takes in a response, at most.

@@ -21,7 +21,7 @@ use crate::models::{Context, ContextLimits, ETags, Unanswered, Version};
 /// # use shared::{Database, Error};
 ///
 /// # async fn example(database: &Database, conversation_id: uuid::Uuid) -> Result<(), Error> {
-/// let limits = ContextLimits { messages: Some(50), characters: Some(100_000) };
+/// let limits = ContextLimits { messages: Some(50), characters: None, tokens: Some(8000) };
 /// let unanswered = Unanswered::Answer;
 /// if let (Some(context), _version) = get_context(database, &Caller::Anyone, conversation_id, limits, unanswered, None).await? {
 ///     println!("{}", serde_json::to_string(&context.as_json(ContextFormat::OpenAi)).unwrap());
@@ -51,6 +51,7 @@ pub async fn get_context(
             (&limits.characters.unwrap_or(i64::MAX), Type::INT8),
             (&RESPONSE_BYTES, Type::INT8),
             (&known, Type::INT8_ARRAY),
+            (&limits.tokens, Type::INT8),
         ],
     )
     .await?;

@@ -1,7 +1,8 @@
 -- Returns no row where the owner has no such conversation. Each row has the conversation's version and message count, and a message
 -- with its kind: 0 pinned, 1 the newest question, 2 the newest. A conversation without such messages is one row of nulls.
 create function get_context(
-    conversation uuid, owner text, max_messages bigint, max_characters bigint, max_bytes bigint, known bigint[]
+    conversation uuid, owner text, max_messages bigint, max_characters bigint, max_bytes bigint, known bigint[],
+    max_tokens bigint
 )
 returns table (
     version bigint, message_count bigint, kind integer, "position" bigint, id uuid, role text, content text, content_parts text,
@@ -48,14 +49,24 @@ with conversation as (
     -- limits of $3 and $5, here and below, are sub-selects: a planner that knows them may sort a conversation instead of reading in order.
     select position
     from (
-        select position, sum(characters) over newest_first as characters, sum(size) over newest_first as size
+        select position, sum(characters) over newest_first as characters, sum(size) over newest_first as size,
+            -- An estimate needs the bytes of content, calls and name. They are what `size` counts, less this. The metadata of these rows
+            -- is read below anyway.
+            sum(
+                case when $7 is null then 0
+                else coalesce(
+                    token_count,
+                    (size - coalesce(octet_length(tool_call_id), 0) - octet_length(metadata::text) + 3) / 4 + 4
+                )
+                end
+            ) over newest_first as tokens
         from public.messages
         where conversation_id = (select conversation from conversation where wanted)
             and position < coalesce((select position from last_step), 9223372036854775807)
         window newest_first as (order by position desc rows unbounded preceding)
         order by position desc limit (select $3)
     ) newest
-    where characters > $4 or size > $5
+    where characters > $4 or size > $5 or tokens > $7
     order by position desc limit 1
 )
 select c.version, c.message_count, part.kind, part.position, part.id, part.role, part.content, part.content_parts::text,

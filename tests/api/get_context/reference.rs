@@ -20,6 +20,7 @@ pub struct Expected {
 pub struct Limits {
     pub messages: usize,
     pub characters: usize,
+    pub tokens: u64,
 }
 
 const NO_RESULT: &str = "[no result: interrupted]";
@@ -43,12 +44,16 @@ pub fn context(all: &[Value], drop: bool, limits: Limits) -> Expected {
     };
     let fits = |kept: &[&[Value]]| {
         let stored = kept.iter().flat_map(|group| group.iter()).chain(pinned);
-        let (count, size) = stored.fold((0, 0), |(count, size), message| (count + 1, size + characters(message)));
+        let (count, size, stored_tokens) =
+            stored.fold((0, 0, 0), |(count, size, sum), message| (count + 1, size + characters(message), sum + tokens(message)));
         let sent: Vec<Sent> = kept.iter().map(|group| sent(group, drop)).collect();
         let sent_count: usize = pinned.len() + sent.iter().map(|sent| sent.messages.len()).sum::<usize>();
         let sent_size: usize =
             pinned.iter().map(characters).sum::<usize>() + sent.iter().map(|sent| sent.characters).sum::<usize>();
-        count.max(sent_count) <= limits.messages && size.max(sent_size) <= limits.characters
+        let sent_tokens = pinned.iter().chain(sent.iter().flat_map(|sent| &sent.messages)).map(tokens).sum();
+        count.max(sent_count) <= limits.messages
+            && size.max(sent_size) <= limits.characters
+            && stored_tokens.max(sent_tokens) <= limits.tokens
     };
 
     let starts: Vec<usize> = (0..groups.len()).filter(|at| begins_turn(&groups[*at][0])).collect();
@@ -151,8 +156,8 @@ fn without_open_calls(messages: &[Value]) -> (Vec<Value>, Vec<String>) {
 }
 
 /// Without some of its results, if anything is left.
-fn without_results(message: &Value, drop: impl Fn(usize) -> bool) -> Option<Value> {
-    let (mut message, mut result) = (message.clone(), 0);
+fn without_results(whole: &Value, drop: impl Fn(usize) -> bool) -> Option<Value> {
+    let (mut message, mut result) = (whole.clone(), 0);
     if message["role"] == "tool" {
         return (!drop(0)).then_some(message);
     }
@@ -162,6 +167,9 @@ fn without_results(message: &Value, drop: impl Fn(usize) -> bool) -> Option<Valu
             result += usize::from(is_result);
             !(is_result && drop(result - 1))
         });
+    }
+    if message["content"] != whole["content"] {
+        message["token_count"] = Value::Null;
     }
     (message["content"] != json!([])).then_some(message)
 }
@@ -256,6 +264,7 @@ fn without_calls(mut message: Value, missing: &[(usize, String)]) -> Option<Valu
     } else if let Some(parts) = message["content"].as_array_mut() {
         parts.retain(|part| keep(part["type"] == "tool_use"));
     }
+    message["token_count"] = Value::Null;
     if message["tool_calls"] == json!([]) {
         message["tool_calls"] = Value::Null;
     }
@@ -271,6 +280,7 @@ fn synthetic(message: &Value, missing: &[(usize, String)]) -> Vec<Value> {
         new["tool_calls"] = Value::Null;
         new["tool_call_id"] = tool_call_id;
         new["name"] = Value::Null;
+        new["token_count"] = Value::Null;
         new["metadata"] = json!({"synthetic": true});
         new
     };
@@ -332,6 +342,17 @@ pub fn characters(message: &Value) -> usize {
         json => json.to_string().chars().count(),
     };
     count(&message["content"]) + count(&message["tool_calls"])
+}
+
+/// What the caller counted, or else a quarter of the bytes and four more.
+pub fn tokens(message: &Value) -> u64 {
+    let bytes = |value: &Value| match value {
+        Value::Null => 0,
+        Value::String(text) => text.len(),
+        json => json.to_string().len(),
+    };
+    let bytes = bytes(&message["content"]) + bytes(&message["tool_calls"]) + bytes(&message["name"]);
+    message["token_count"].as_u64().unwrap_or(bytes.div_ceil(4) as u64 + 4)
 }
 
 fn position(message: &Value) -> u64 {

@@ -15,7 +15,7 @@ use crate::support::App;
 use crate::transcripts::transcripts;
 
 const NO_RESULT: &str = "[no result: interrupted]";
-const NO_LIMITS: Limits = Limits { messages: usize::MAX, characters: usize::MAX };
+const NO_LIMITS: Limits = Limits { messages: usize::MAX, characters: usize::MAX, tokens: u64::MAX };
 
 /// An assistant's calls as Anthropic's content parts.
 fn tool_use(text: Option<&str>, ids: &[&str]) -> Value {
@@ -224,6 +224,9 @@ fn conversation(events: &[Event], in_parts: bool) -> Vec<Value> {
             _ => answer(&mut messages, &[IDS[pick % 4]], one % 3 == 0),
         }
     }
+    for (at, message) in messages.iter_mut().enumerate().filter(|(at, _)| at % 5 < 2) {
+        message["token_count"] = json!(at * 7 % 40);
+    }
     messages
 }
 
@@ -247,6 +250,9 @@ async fn prove(app: &App, path: &str, all: &[Value], drop: bool, limits: Limits,
     if limits.characters < usize::MAX {
         write!(query, "&max_chars={}", limits.characters).unwrap();
     }
+    if limits.tokens < u64::MAX {
+        write!(query, "&max_tokens={}", limits.tokens).unwrap();
+    }
     let answer = context(app, path, &query).await;
     let stored = json!({"messages": all});
     let told = || format!("{query}: {:#?}\nof {:#?}", brief(&answer), brief(&stored));
@@ -255,6 +261,8 @@ async fn prove(app: &App, path: &str, all: &[Value], drop: bool, limits: Limits,
     assert_eq!(answer["omitted"], expected.omitted, "{}", told());
     assert_eq!(answer["repaired"], json!(expected.repaired), "{}", told());
     assert_eq!(answer["open_calls"], json!(expected.open_calls), "{}", told());
+    assert_eq!(answer["tokens"], messages.iter().map(reference::tokens).sum::<u64>(), "{}", told());
+    assert_eq!(answer["estimated"], messages.iter().any(|message| message["token_count"].is_null()), "{}", told());
     let ids: BTreeSet<&str> = messages.iter().map(|message| message["id"].as_str().unwrap()).collect();
     assert_eq!(ids.len(), messages.len(), "each has an id of its own: {}", told());
     let pinned = messages.iter().take_while(|message| matches!(message["role"].as_str(), Some("system" | "developer"))).count();
@@ -266,6 +274,7 @@ async fn prove(app: &App, path: &str, all: &[Value], drop: bool, limits: Limits,
     assert_eq!(*written, reference::as_openai(&expected.messages), "{}", told());
     if !expected.is_shortened || messages.len() > pinned + 1 {
         assert!(messages.len() <= limits.messages && written.len() <= limits.messages, "{}", told());
+        assert!(answer["tokens"].as_u64().unwrap() <= limits.tokens, "{}", told());
         for sent in [messages, written] {
             assert!(sent.iter().map(reference::characters).sum::<usize>() <= limits.characters, "{}", told());
         }
@@ -290,11 +299,13 @@ async fn whatever_was_interrupted_the_context_is_the_longest_that_a_model_accept
         let path = conversation_of(&app, &messages).await;
         let all = app.get(&path.replace("/context", "/messages")).expect(200).await.array();
         let characters: usize = all.iter().map(reference::characters).sum();
+        let tokens: u64 = all.iter().map(reference::tokens).sum();
         for drop in [false, true] {
             let by_messages = [usize::MAX, 1, 2, 3, 5, 8].map(|messages| Limits { messages, ..NO_LIMITS });
             let by_characters = [1, 2, 3].map(|part| Limits { characters: 1 + characters * part / 4, ..NO_LIMITS });
-            let by_both = [Limits { messages: 4, characters: 1 + characters / 2 }];
-            for limits in by_messages.into_iter().chain(by_characters).chain(by_both) {
+            let by_tokens = [1, 2, 3].map(|part| Limits { tokens: 1 + tokens * part / 4, ..NO_LIMITS });
+            let by_all = [Limits { messages: 4, characters: 1 + characters / 2, tokens: 1 + tokens / 2 }];
+            for limits in by_messages.into_iter().chain(by_characters).chain(by_tokens).chain(by_all) {
                 let expected = prove(&app, &path, &all, drop, limits, in_parts).await;
                 repaired += usize::from(!expected.repaired.is_empty());
                 open += usize::from(!expected.open_calls.is_empty());

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::{Unanswered, characters, elements, is_filled_object, json_bytes};
+use super::{Unanswered, characters, elements, is_filled_object, json_bytes, tokens};
 use crate::models::message::string_member;
 use crate::models::{Content, Message, Role, Text};
 
@@ -40,6 +40,7 @@ pub(super) struct Piece {
 pub(super) struct Size {
     pub(super) messages: i64,
     pub(super) characters: i64,
+    pub(super) tokens: i64,
     pub(super) json_bytes: usize,
 }
 
@@ -53,6 +54,7 @@ impl Size {
     pub(super) fn add(&mut self, message: &Message) {
         self.messages += 1;
         self.characters = self.characters.saturating_add(characters(message));
+        self.tokens = self.tokens.saturating_add(tokens(message));
         self.json_bytes += json_bytes(message);
     }
 }
@@ -113,7 +115,7 @@ pub(super) fn calls_tools(message: &Message) -> bool {
 /// Messages of the assistant as one, whose calls are answered together.
 pub(super) fn joined(messages: &[Message]) -> Option<Message> {
     let (first, others) = messages.split_first()?;
-    let mut all = first.clone();
+    let mut all = Message { token_count: None, ..first.clone() };
     for message in others {
         all.content = join_contents(all.content.take(), message.content.as_ref());
         all.tool_calls = join_arrays(all.tool_calls.take(), message.tool_calls.as_deref());
@@ -259,6 +261,8 @@ fn without(mut message: Message, places: &[Place]) -> Option<Message> {
     if places.is_empty() {
         return Some(message);
     }
+    // It was counted for the whole message.
+    message.token_count = None;
     message.tool_calls = message.tool_calls.and_then(|calls| {
         if calls.get().starts_with('{') {
             return (!places.contains(&Place::ToolCalls(0))).then_some(calls);

@@ -2,6 +2,7 @@
 
 mod reference;
 mod rules;
+mod step;
 mod tokens;
 mod unanswered;
 
@@ -223,6 +224,7 @@ async fn what_is_wrong_or_not_there_or_not_allowed_is_refused() {
         ("max_chars=0", "max_chars"),
         ("max_chars=-1", "max_chars"),
         ("max_tokens=0", "max_tokens"),
+        ("step=0", "step"),
         ("format=xml", "format"),
         ("unanswered=keep", "unanswered"),
     ] {

@@ -25,7 +25,7 @@ fn cases() -> usize {
 }
 
 /// All fields that there are, and one that there is not. A test compares them with openapi.yaml.
-pub const FIELDS: [&str; 26] = [
+pub const FIELDS: [&str; 27] = [
     "id",
     "user_id",
     "new",
@@ -49,6 +49,7 @@ pub const FIELDS: [&str; 26] = [
     "max_messages",
     "max_chars",
     "max_tokens",
+    "step",
     "unanswered",
     "format",
     "unknown",

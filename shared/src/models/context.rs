@@ -1,5 +1,6 @@
 //! What to send to a model: the newest part of a conversation that fits, and that the model's API accepts.
 
+mod start;
 mod steps;
 
 use std::borrow::Cow;
@@ -7,6 +8,7 @@ use std::borrow::Cow;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
+use self::start::{Rulers, Step};
 use self::steps::{Piece, Size};
 use super::{Content, Message, Role, Text};
 use crate::error::{Fault, Invalid};
@@ -20,6 +22,17 @@ pub struct ContextLimits {
     pub characters: Option<i64>,
     /// Tokens, from 1: what the caller counted, or else an estimate.
     pub tokens: Option<i64>,
+}
+
+/// What to send, and how much of it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ContextOptions {
+    /// The limits.
+    pub limits: ContextLimits,
+    /// By how much the start moves once it has to: in messages, characters or tokens, as the limits are. From 1.
+    pub step: Option<i64>,
+    /// What becomes of a call that nobody answered.
+    pub unanswered: Unanswered,
 }
 
 /// How messages are written.
@@ -97,21 +110,24 @@ impl Context {
     /// its user's message stays, and the longest run of its newest steps that fits. The pinned messages and that message are sent even if
     /// they alone are over the limits: without them there is nothing to answer.
     ///
+    /// With a step, the start is the first possible one behind a mark on a ruler ([`start`]).
+    ///
     /// The limits hold for the answer, repairs included, and for the stored messages that it was made from. So nothing but the stored
     /// size decides how far back the database reads.
     pub(crate) fn choose(
         mut pinned: Vec<Message>,
         newest_of_user: Option<Message>,
-        newest: Vec<Message>,
+        newest: Vec<(Message, Before)>,
         stored: i64,
-        limits: ContextLimits,
-        unanswered: Unanswered,
+        options: ContextOptions,
     ) -> Self {
-        let (mut pieces, open_calls) = steps::pieces(newest, unanswered);
+        let is_whole = i64::try_from(pinned.len() + newest.len()).is_ok_and(|read| read >= stored);
+        let step = options.step.map(|every| Step::new(every, options.limits, Rulers::of(&newest)));
+        let (mut pieces, open_calls) = steps::pieces(newest.into_iter().map(|(message, _)| message).collect(), options.unanswered);
         let question = pieces.iter().rposition(|piece| piece.begins_turn);
         let newest_of_user = newest_of_user.filter(|message| question.is_none() && steps::begins_turn(message)).map(Piece::of);
 
-        let mut room = Room::within(limits);
+        let mut room = Room::within(options.limits);
         // Whatever else there is, the question fits in the response.
         let reserved = question.map(|at| &pieces[at]).or(newest_of_user.as_ref()).map_or(0, |question| question.sent.json_bytes);
         let reserved = reserved.min(room.json_bytes);
@@ -125,14 +141,14 @@ impl Context {
         }
 
         let mut chosen = Vec::new();
-        if let Some(start) = longest(&pieces, room.clone(), |piece| piece.begins_turn) {
+        if let Some(start) = start::of(&pieces, &room, step.as_ref(), is_whole, |piece| piece.begins_turn) {
             chosen = pieces.split_off(start);
         } else {
             let steps = pieces.split_off(question.map_or(0, |at| at + 1));
             if let Some(question) = pieces.pop().or(newest_of_user) {
                 room.take(&question);
                 chosen.push(question);
-                let start = longest(&steps, room, |piece| piece.begins_step).unwrap_or(steps.len());
+                let start = start::of(&steps, &room, step.as_ref(), false, |piece| piece.begins_step).unwrap_or(steps.len());
                 chosen.extend(steps.into_iter().skip(start));
             }
         }
@@ -145,7 +161,7 @@ impl Context {
         messages.extend(chosen.into_iter().flat_map(|piece| piece.messages));
         let represented = i64::try_from(messages.len()).unwrap_or(i64::MAX) - synthetic;
         let first_position = messages.get(pinned).map(|message| message.position);
-        let tokens = messages.iter().map(tokens).sum();
+        let tokens = messages.iter().map(Message::tokens).sum();
         let estimated = messages.iter().any(|message| message.token_count.is_none());
         Self { messages, omitted: stored - represented, first_position, repaired, open_calls, tokens, estimated }
     }
@@ -224,6 +240,9 @@ impl Serialize for Written<'_> {
     }
 }
 
+/// How many characters and tokens had been appended to the conversation before a message; `None` for a message of old.
+pub(crate) type Before = [Option<i64>; 2];
+
 /// What is left of the limits.
 #[derive(Clone)]
 struct Room {
@@ -272,12 +291,6 @@ impl Room {
     }
 }
 
-/// The start of the longest run of pieces up to the end that fits and starts where `may_start` says.
-fn longest(pieces: &[Piece], mut room: Room, may_start: impl Fn(&Piece) -> bool) -> Option<usize> {
-    let fitting = pieces.iter().enumerate().rev().take_while(|(_, piece)| room.take(piece));
-    fitting.filter(|(_, piece)| may_start(piece)).last().map(|(at, _)| at)
-}
-
 fn is_filled_object(json: &RawValue) -> bool {
     let members = json.get().strip_prefix('{').and_then(|json| json.strip_suffix('}'));
     members.is_some_and(|members| !members.trim().is_empty())
@@ -285,36 +298,6 @@ fn is_filled_object(json: &RawValue) -> bool {
 
 fn elements(array: &RawValue) -> Vec<&RawValue> {
     serde_json::from_str(array.get()).unwrap_or_default()
-}
-
-/// What `max_chars` counts; the column `characters` says the same.
-fn characters(message: &Message) -> i64 {
-    let content = match &message.content {
-        Some(Content::Text(text)) => text.as_str().chars().count(),
-        Some(Content::Parts(parts)) => parts.get().chars().count(),
-        None => 0,
-    };
-    let tool_calls = message.tool_calls.as_ref().map_or(0, |calls| calls.get().chars().count());
-    i64::try_from(content + tool_calls).unwrap_or(i64::MAX)
-}
-
-/// What `max_tokens` counts; `get_context.sql` says the same.
-fn tokens(message: &Message) -> i64 {
-    message.token_count.map_or_else(|| estimated_tokens(message), i64::from)
-}
-
-/// An estimate that takes no tokenizer: a token for every four bytes of UTF-8, and four for the frame of a message.
-fn estimated_tokens(message: &Message) -> i64 {
-    const BYTES_OF_A_TOKEN: usize = 4;
-    const FRAME: i64 = 4;
-    let content = match &message.content {
-        Some(Content::Text(text)) => text.as_str().len(),
-        Some(Content::Parts(parts)) => parts.get().len(),
-        None => 0,
-    };
-    let tool_calls = message.tool_calls.as_ref().map_or(0, |calls| calls.get().len());
-    let name = message.name.as_ref().map_or(0, |name| name.as_str().len());
-    i64::try_from((content + tool_calls + name).div_ceil(BYTES_OF_A_TOKEN)).map_or(i64::MAX, |tokens| tokens + FRAME)
 }
 
 /// What a message takes in a response, at most.

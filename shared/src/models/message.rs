@@ -112,6 +112,23 @@ impl Content {
         (!texts.is_empty()).then(|| texts.join("\n"))
     }
 
+    /// Its characters (Unicode scalar values); of parts, those of their JSON text.
+    pub(super) fn characters(&self) -> usize {
+        self.stored_text().chars().count()
+    }
+
+    /// Its bytes; of parts, those of their JSON text.
+    pub(super) fn bytes(&self) -> usize {
+        self.stored_text().len()
+    }
+
+    fn stored_text(&self) -> &str {
+        match self {
+            Self::Text(text) => text.as_str(),
+            Self::Parts(parts) => parts.get(),
+        }
+    }
+
     fn check_size(text: &str) -> Result<(), Invalid> {
         if text.len() > Self::MAX_BYTES {
             return Err(Invalid::new(Fault::TooLarge, "a message's content has 1 MiB at most"));
@@ -159,6 +176,17 @@ pub struct Message {
 }
 
 impl Message {
+    /// What `max_chars` counts; the column `characters` says the same.
+    pub(super) fn characters(&self) -> i64 {
+        characters(self.content.as_ref(), self.tool_calls.as_ref().map(|calls| calls.get()))
+    }
+
+    /// What `max_tokens` counts; `get_context.sql` says the same.
+    pub(super) fn tokens(&self) -> i64 {
+        let name = self.name.as_ref().map(Text::as_str);
+        tokens(self.token_count, self.content.as_ref(), self.tool_calls.as_ref().map(|calls| calls.get()), name)
+    }
+
     /// Where a list goes on behind it.
     #[must_use]
     pub fn cursor(&self) -> Cursor {
@@ -236,6 +264,17 @@ impl NewMessage {
         })
     }
 
+    /// What `max_chars` counts.
+    pub(crate) fn characters(&self) -> i64 {
+        characters(self.content.as_ref(), self.tool_calls.as_ref().map(ToolCalls::as_str))
+    }
+
+    /// What `max_tokens` counts.
+    pub(crate) fn tokens(&self) -> i64 {
+        let name = self.name.as_ref().map(Text::as_str);
+        tokens(self.token_count, self.content.as_ref(), self.tool_calls.as_ref().map(ToolCalls::as_str), name)
+    }
+
     /// Its id.
     #[must_use]
     pub fn id(&self) -> Uuid {
@@ -248,6 +287,21 @@ impl NewMessage {
         self.index = Some(index);
         self
     }
+}
+
+fn characters(content: Option<&Content>, tool_calls: Option<&str>) -> i64 {
+    let tool_calls = tool_calls.map_or(0, |calls| calls.chars().count());
+    i64::try_from(content.map_or(0, Content::characters) + tool_calls).unwrap_or(i64::MAX)
+}
+
+/// What the caller counted, or an estimate that takes no tokenizer: a token for every four bytes of UTF-8, and four for the frame of a
+/// message.
+fn tokens(counted: Option<i32>, content: Option<&Content>, tool_calls: Option<&str>, name: Option<&str>) -> i64 {
+    const BYTES_OF_A_TOKEN: usize = 4;
+    const FRAME: i64 = 4;
+    let bytes = content.map_or(0, Content::bytes) + tool_calls.map_or(0, str::len) + name.map_or(0, str::len);
+    let estimate = || i64::try_from(bytes.div_ceil(BYTES_OF_A_TOKEN)).map_or(i64::MAX, |tokens| tokens + FRAME);
+    counted.map_or_else(estimate, i64::from)
 }
 
 /// A message says something, or calls something.

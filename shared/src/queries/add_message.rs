@@ -61,6 +61,8 @@ pub async fn add_message(
     let tool_call_ids: Vec<Option<&str>> = messages.iter().map(|message| message.tool_call_id.as_ref().map(Text::as_str)).collect();
     let names: Vec<Option<&str>> = messages.iter().map(|message| message.name.as_ref().map(Text::as_str)).collect();
     let token_counts: Vec<Option<i32>> = messages.iter().map(|message| message.token_count).collect();
+    let characters: Vec<i64> = messages.iter().map(NewMessage::characters).collect();
+    let tokens: Vec<i64> = messages.iter().map(NewMessage::tokens).collect();
     let metadata: Vec<&str> = messages.iter().map(|message| message.metadata.as_str()).collect();
     let rows = call(
         database,
@@ -79,6 +81,8 @@ pub async fn add_message(
             (&names, Type::TEXT_ARRAY),
             (&metadata, Type::TEXT_ARRAY),
             (&token_counts, Type::INT4_ARRAY),
+            (&characters, Type::INT8_ARRAY),
+            (&tokens, Type::INT8_ARRAY),
         ],
     )
     .await

@@ -6,7 +6,8 @@ create function get_context(
 )
 returns table (
     version bigint, message_count bigint, kind integer, "position" bigint, id uuid, role text, content text, content_parts text,
-    tool_calls text, tool_call_id text, name text, metadata text, token_count integer, created_at timestamptz, updated_at timestamptz
+    tool_calls text, tool_call_id text, name text, metadata text, token_count integer, created_at timestamptz, updated_at timestamptz,
+    characters_before bigint, tokens_before bigint
 )
 language plpgsql stable security definer set search_path from current set plan_cache_mode = force_generic_plan as $$
 -- The parameters are written by their numbers, so that a bare name is a column.
@@ -70,13 +71,14 @@ with conversation as (
     order by position desc limit 1
 )
 select c.version, c.message_count, part.kind, part.position, part.id, part.role, part.content, part.content_parts::text,
-    part.tool_calls::text, part.tool_call_id, part.name, part.metadata::text, part.token_count, part.created_at, part.updated_at
+    part.tool_calls::text, part.tool_call_id, part.name, part.metadata::text, part.token_count, part.created_at, part.updated_at,
+    part.characters_before, part.tokens_before
 from conversation c
     left join lateral (
         select *
         from (
             select 0 as kind, position, id, role, content, content_parts, tool_calls, tool_call_id, name, metadata, token_count, created_at,
-                updated_at, sum(size) over (order by position rows unbounded preceding) - size as bytes_before
+                updated_at, characters_before, tokens_before, sum(size) over (order by position rows unbounded preceding) - size as bytes_before
             from public.messages
             where c.wanted and conversation_id = c.conversation and position < (select position from first_other)
             -- Cuts nothing: there is a limit so that the planner reads in order.
@@ -85,7 +87,8 @@ from conversation c
         where bytes_before <= $5
         union all
         (
-            select 1, position, id, role, content, content_parts, tool_calls, tool_call_id, name, metadata, token_count, created_at, updated_at, 0
+            select 1, position, id, role, content, content_parts, tool_calls, tool_call_id, name, metadata, token_count, created_at, updated_at,
+                characters_before, tokens_before, 0
             from public.messages
             -- Anthropic's results come as parts of a user's message, which then is no question.
             where c.wanted and conversation_id = c.conversation and role = 'user'
@@ -94,7 +97,8 @@ from conversation c
         )
         union all
         (
-            select 2, position, id, role, content, content_parts, tool_calls, tool_call_id, name, metadata, token_count, created_at, updated_at, 0
+            select 2, position, id, role, content, content_parts, tool_calls, tool_call_id, name, metadata, token_count, created_at, updated_at,
+                characters_before, tokens_before, 0
             from public.messages
             where c.wanted
                 and conversation_id = c.conversation

@@ -21,6 +21,8 @@ pub struct Limits {
     pub messages: usize,
     pub characters: usize,
     pub tokens: u64,
+    /// By how much the start moves.
+    pub step: Option<i64>,
 }
 
 const NO_RESULT: &str = "[no result: interrupted]";
@@ -57,14 +59,85 @@ pub fn context(all: &[Value], drop: bool, limits: Limits) -> Expected {
     };
 
     let starts: Vec<usize> = (0..groups.len()).filter(|at| begins_turn(&groups[*at][0])).collect();
-    if let Some(start) = starts.iter().find(|start| fits(&groups[**start..])) {
-        return expected(groups[*start..].to_vec(), false);
+    let fitting: Vec<usize> = starts.iter().copied().filter(|start| fits(&groups[*start..])).collect();
+    let ruler = Rulers { all, limits };
+    if let Some(start) = fitting.first() {
+        let without_step = limits.step.is_none() || fits(&groups);
+        let from_mark = (!without_step).then(|| ruler.start(&groups, pinned, |at| starts.contains(&at), |at| fits(&groups[at..])));
+        return expected(groups[from_mark.unwrap_or(Some(*start)).or(fitting.last().copied()).unwrap()..].to_vec(), false);
     }
     let Some(question) = starts.last() else { return expected(Vec::new(), true) };
     let shortened = |start: usize| [&[groups[*question]], &groups[start..]].concat();
-    let mut steps = (question + 1..groups.len()).filter(|step| begins_step(&others, groups[..*step].concat().len()));
-    let start = steps.find(|start| fits(&shortened(*start))).unwrap_or(groups.len());
+    let is_start = |step: usize| step > *question && begins_step(&others, groups[..step].concat().len());
+    let fitting: Vec<usize> = (0..groups.len()).filter(|step| is_start(*step) && fits(&shortened(*step))).collect();
+    let base = [pinned, groups[*question]].concat();
+    let from_mark = ruler.start(&groups, &base, is_start, |at| fits(&shortened(at)));
+    let longest = if limits.step.is_some() { fitting.last() } else { fitting.first() };
+    let start = from_mark.or(longest.copied()).unwrap_or(groups.len());
     expected(shortened(start), true)
+}
+
+/// How much had been appended before each message of a conversation in which nothing was edited or deleted.
+struct Rulers<'a> {
+    all: &'a [Value],
+    limits: Limits,
+}
+
+impl Rulers<'_> {
+    /// Sizes as messages, characters and tokens.
+    fn size<'m>(messages: impl Iterator<Item = &'m Value>) -> [i64; 3] {
+        messages.fold([0; 3], |size, message| {
+            let own = [1, whole(characters(message)), whole(tokens(message))];
+            [0, 1, 2].map(|ruler| size[ruler] + own[ruler])
+        })
+    }
+
+    fn place(&self, group: &[Value]) -> [i64; 3] {
+        Self::size(self.all.iter().take_while(|message| message["position"] != group[0]["position"]))
+    }
+
+    /// The first start behind the lowest mark that keeps the limit, tried one by one.
+    fn start(
+        &self,
+        groups: &[&[Value]],
+        base: &[Value],
+        is_start: impl Fn(usize) -> bool,
+        fits: impl Fn(usize) -> bool,
+    ) -> Option<usize> {
+        let step = self.limits.step?;
+        let limits = [whole(self.limits.messages), whole(self.limits.characters), whole(self.limits.tokens)];
+        let used: Vec<usize> = (0..3).filter(|ruler| limits[*ruler] < i64::MAX).collect();
+        let end = Self::size(self.all.iter());
+        let marks: Vec<i64> = used
+            .iter()
+            .map(|ruler| {
+                let has_room = |mark: &i64| {
+                    let behind = groups.iter().position(|group| self.place(group)[*ruler] >= *mark);
+                    behind.is_some_and(|first| {
+                        let kept = Self::size(groups[first..].iter().flat_map(|group| group.iter()).chain(base));
+                        kept[*ruler] + self.place(groups[first])[*ruler] - mark <= limits[*ruler]
+                    })
+                };
+                (0..=end[*ruler] / step).map(|n| n * step).find(has_room).unwrap_or(i64::MAX)
+            })
+            .collect();
+        let behind = |marks: &[i64]| {
+            let is_behind = |at: &usize| used.iter().zip(marks).all(|(ruler, mark)| self.place(groups[*at])[*ruler] >= *mark);
+            (0..groups.len()).find(|at| is_start(*at) && is_behind(at))
+        };
+        let start = behind(&marks)?;
+        if fits(start) {
+            return Some(start);
+        }
+        let too_large = (0..groups.len()).rfind(|at| !fits(*at)).unwrap();
+        let place = self.place(groups[too_large])[used[0]];
+        let higher: Vec<i64> = [(place / step + 1) * step].into_iter().chain(marks.into_iter().skip(1)).collect();
+        behind(&higher)
+    }
+}
+
+fn whole(size: impl TryInto<i64>) -> i64 {
+    size.try_into().unwrap_or(i64::MAX)
 }
 
 fn instructs(message: &Value) -> bool {

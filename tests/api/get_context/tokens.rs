@@ -14,7 +14,7 @@ use crate::transcripts::transcripts;
 static O200K: LazyLock<CoreBPE> = LazyLock::new(|| tiktoken_rs::o200k_base().unwrap());
 
 /// What the model counts: the tokens of the texts, and four for the frame of a message.
-fn counted(message: &Value) -> u64 {
+pub fn counted(message: &Value) -> u64 {
     let count = |value: &Value| match value {
         Value::Null => 0,
         Value::String(text) => O200K.encode_ordinary(text).len(),

@@ -15,7 +15,7 @@ use crate::support::App;
 use crate::transcripts::transcripts;
 
 const NO_RESULT: &str = "[no result: interrupted]";
-const NO_LIMITS: Limits = Limits { messages: usize::MAX, characters: usize::MAX, tokens: u64::MAX };
+const NO_LIMITS: Limits = Limits { messages: usize::MAX, characters: usize::MAX, tokens: u64::MAX, step: None };
 
 /// An assistant's calls as Anthropic's content parts.
 fn tool_use(text: Option<&str>, ids: &[&str]) -> Value {
@@ -253,6 +253,9 @@ async fn prove(app: &App, path: &str, all: &[Value], drop: bool, limits: Limits,
     if limits.tokens < u64::MAX {
         write!(query, "&max_tokens={}", limits.tokens).unwrap();
     }
+    if let Some(step) = limits.step {
+        write!(query, "&step={step}").unwrap();
+    }
     let answer = context(app, path, &query).await;
     let stored = json!({"messages": all});
     let told = || format!("{query}: {:#?}\nof {:#?}", brief(&answer), brief(&stored));
@@ -304,7 +307,18 @@ async fn whatever_was_interrupted_the_context_is_the_longest_that_a_model_accept
             let by_messages = [usize::MAX, 1, 2, 3, 5, 8].map(|messages| Limits { messages, ..NO_LIMITS });
             let by_characters = [1, 2, 3].map(|part| Limits { characters: 1 + characters * part / 4, ..NO_LIMITS });
             let by_tokens = [1, 2, 3].map(|part| Limits { tokens: 1 + tokens * part / 4, ..NO_LIMITS });
-            let by_all = [Limits { messages: 4, characters: 1 + characters / 2, tokens: 1 + tokens / 2 }];
+            let by_all = [Limits { messages: 4, characters: 1 + characters / 2, tokens: 1 + tokens / 2, step: None }];
+            // Steps that are shorter and longer than what fits.
+            let in_steps = [2, 5].into_iter().flat_map(|step| {
+                let part = |all: usize| i64::try_from(1 + all / usize::try_from(step * 2).unwrap()).unwrap();
+                let by_messages = Limits { messages: 6, step: Some(step), ..NO_LIMITS };
+                let by_characters = Limits { characters: 1 + characters / 2, step: Some(part(characters)), ..NO_LIMITS };
+                let by_tokens =
+                    Limits { tokens: 1 + tokens * 2 / 3, step: Some(part(usize::try_from(tokens).unwrap())), ..NO_LIMITS };
+                let by_both = Limits { messages: 5, step: Some(4), ..by_characters };
+                [by_messages, by_characters, by_tokens, by_both]
+            });
+            let by_all = by_all.into_iter().chain(in_steps);
             for limits in by_messages.into_iter().chain(by_characters).chain(by_tokens).chain(by_all) {
                 let expected = prove(&app, &path, &all, drop, limits, in_parts).await;
                 repaired += usize::from(!expected.repaired.is_empty());

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::{Unanswered, characters, elements, is_filled_object, json_bytes, tokens};
+use super::{Unanswered, elements, is_filled_object, json_bytes};
 use crate::models::message::string_member;
 use crate::models::{Content, Message, Role, Text};
 
@@ -23,6 +23,8 @@ pub(super) struct Piece {
     pub(super) messages: Vec<Message>,
     /// How many of `messages` are not stored.
     pub(super) synthetic: i64,
+    /// The position of the first stored message.
+    pub(super) position: i64,
     /// Whether the user begins to speak here.
     pub(super) begins_turn: bool,
     /// Whether the assistant speaks or calls first, and this is not the rest of a step whose beginning may be missing.
@@ -53,8 +55,8 @@ impl Size {
 
     pub(super) fn add(&mut self, message: &Message) {
         self.messages += 1;
-        self.characters = self.characters.saturating_add(characters(message));
-        self.tokens = self.tokens.saturating_add(tokens(message));
+        self.characters = self.characters.saturating_add(message.characters());
+        self.tokens = self.tokens.saturating_add(message.tokens());
         self.json_bytes += json_bytes(message);
     }
 }
@@ -236,7 +238,7 @@ impl Entry {
 
     /// The piece of a message that is in no step: no call belongs to its results.
     fn alone(self) -> Piece {
-        let mut piece = Piece::default();
+        let mut piece = Piece { position: self.message.position, ..Piece::default() };
         piece.stored.add(&self.message);
         if self.results.is_empty() {
             piece.begins_turn = self.message.role == Role::User;
@@ -369,7 +371,8 @@ impl Repair {
 
     /// Takes a step in which no call is open: messages of the assistant, as many as `run` says, and what answers them.
     fn take_closed(&mut self, step: Vec<Entry>, run: usize) {
-        let mut piece = Piece::default();
+        let position = step.first().map_or(0, |entry| entry.message.position);
+        let mut piece = Piece { position, ..Piece::default() };
         let (mut calling, mut answers, mut said) = (Vec::new(), Vec::new(), Vec::new());
         let (mut synthetic, mut instructions, mut moved) = (Vec::new(), Vec::new(), 0);
         for (at, entry) in step.into_iter().enumerate() {
@@ -405,7 +408,7 @@ impl Repair {
         }
         if let Some(joint) = joint {
             // A format may send them as one message, which can have more characters than its parts.
-            piece.sent.characters = piece.sent.characters.max(characters(&joint));
+            piece.sent.characters = piece.sent.characters.max(joint.characters());
             piece.sent.json_bytes = piece.sent.json_bytes.max(json_bytes(&joint));
         }
         piece.messages = calling;

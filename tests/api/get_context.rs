@@ -1,6 +1,7 @@
 //! `GET /conversations/{conversation_id}/context`
 
 mod reference;
+mod results;
 mod rules;
 mod step;
 mod tokens;
@@ -208,7 +209,7 @@ async fn openai_messages_have_no_nulls_but_a_null_content() {
     assert_eq!(
         body,
         format!(
-            r#"{{"messages":[{{"role":"user","content":"1","name":"Ada"}},{{"role":"assistant","content":null,"tool_calls":{calls}}},{{"role":"tool","content":"r","tool_call_id":"a"}}],"omitted":0,"tokens":44,"estimated":true,"first_position":1,"repaired":[],"open_calls":[]}}"#
+            r#"{{"messages":[{{"role":"user","content":"1","name":"Ada"}},{{"role":"assistant","content":null,"tool_calls":{calls}}},{{"role":"tool","content":"r","tool_call_id":"a"}}],"omitted":0,"tokens":44,"estimated":true,"first_position":1,"repaired":[],"open_calls":[],"elided":0}}"#
         )
     );
     app.get(&format!("/conversations/{conversation}/context?format=messages")).expect(200).await;
@@ -225,6 +226,7 @@ async fn what_is_wrong_or_not_there_or_not_allowed_is_refused() {
         ("max_chars=-1", "max_chars"),
         ("max_tokens=0", "max_tokens"),
         ("step=0", "step"),
+        ("tool_results=-1", "tool_results"),
         ("format=xml", "format"),
         ("unanswered=keep", "unanswered"),
     ] {

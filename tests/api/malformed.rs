@@ -25,7 +25,7 @@ fn cases() -> usize {
 }
 
 /// All fields that there are, and one that there is not. A test compares them with openapi.yaml.
-pub const FIELDS: [&str; 27] = [
+pub const FIELDS: [&str; 28] = [
     "id",
     "user_id",
     "new",
@@ -50,6 +50,7 @@ pub const FIELDS: [&str; 27] = [
     "max_chars",
     "max_tokens",
     "step",
+    "tool_results",
     "unanswered",
     "format",
     "unknown",

@@ -14,7 +14,8 @@ pub(crate) fn read(request: &Request) -> Result<(ContextOptions, ContextFormat)>
     };
     let step = fields.integer("step", 1..=i64::MAX)?;
     let unanswered = fields.parse("unanswered", |text| Unanswered::parse(&text))?.unwrap_or_default();
+    let tool_results = fields.integer("tool_results", 0..=i64::MAX)?;
     let format = fields.parse("format", |text| ContextFormat::parse(&text))?;
     fields.finish()?;
-    Ok((ContextOptions { limits, step, unanswered }, format.unwrap_or(ContextFormat::Messages)))
+    Ok((ContextOptions { limits, step, unanswered, tool_results }, format.unwrap_or(ContextFormat::Messages)))
 }

@@ -1,5 +1,6 @@
 //! What to send to a model: the newest part of a conversation that fits, and that the model's API accepts.
 
+mod results;
 mod start;
 mod steps;
 
@@ -33,6 +34,8 @@ pub struct ContextOptions {
     pub step: Option<i64>,
     /// What becomes of a call that nobody answered.
     pub unanswered: Unanswered,
+    /// How many of the newest tool results keep their contents. `None`: all.
+    pub tool_results: Option<i64>,
 }
 
 /// How messages are written.
@@ -92,6 +95,8 @@ pub struct Context {
     pub repaired: Vec<i64>,
     /// The ids of the calls that wait for their results at the end of the conversation. An empty text stands for a call without an id.
     pub open_calls: Vec<String>,
+    /// How many tool results have lost their contents.
+    pub elided: i64,
     /// The tokens of `messages`: what callers counted, or else an estimate.
     pub tokens: i64,
     /// Whether the tokens of a message were estimated.
@@ -159,11 +164,12 @@ impl Context {
         let mut messages = pinned;
         let pinned = messages.len();
         messages.extend(chosen.into_iter().flat_map(|piece| piece.messages));
+        let elided = options.tool_results.map_or(0, |keep| results::elide(&mut messages, keep, step.as_ref()));
         let represented = i64::try_from(messages.len()).unwrap_or(i64::MAX) - synthetic;
         let first_position = messages.get(pinned).map(|message| message.position);
         let tokens = messages.iter().map(Message::tokens).sum();
         let estimated = messages.iter().any(|message| message.token_count.is_none());
-        Self { messages, omitted: stored - represented, first_position, repaired, open_calls, tokens, estimated }
+        Self { messages, omitted: stored - represented, first_position, repaired, open_calls, elided, tokens, estimated }
     }
 
     /// The value to respond with.
@@ -178,6 +184,7 @@ impl Context {
             first_position: Option<i64>,
             repaired: &'a [i64],
             open_calls: &'a [String],
+            elided: i64,
         }
         let messages = match format {
             ContextFormat::Messages => self.messages.iter().map(Written::Message).collect(),
@@ -191,6 +198,7 @@ impl Context {
             first_position: self.first_position,
             repaired: &self.repaired,
             open_calls: &self.open_calls,
+            elided: self.elided,
         }
     }
 

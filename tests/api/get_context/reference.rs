@@ -12,6 +12,7 @@ pub struct Expected {
     pub omitted: usize,
     pub repaired: Vec<u64>,
     pub open_calls: Vec<String>,
+    pub elided: usize,
     /// Not even the newest turn fits.
     pub is_shortened: bool,
 }
@@ -23,6 +24,8 @@ pub struct Limits {
     pub tokens: u64,
     /// By how much the start moves.
     pub step: Option<i64>,
+    /// How many tool results keep their contents.
+    pub results: Option<usize>,
 }
 
 const NO_RESULT: &str = "[no result: interrupted]";
@@ -41,8 +44,9 @@ pub fn context(all: &[Value], drop: bool, limits: Limits) -> Expected {
             messages.extend(sent.messages);
         }
         repaired.sort_unstable();
+        let elided = limits.results.map_or(0, |keep| elide(&mut messages, keep, &Rulers { all, limits }));
         let stored = messages.iter().filter(|message| message["metadata"]["synthetic"].is_null()).count();
-        Expected { messages, omitted: all.len() - stored, repaired, open_calls: open_calls.clone(), is_shortened }
+        Expected { messages, omitted: all.len() - stored, repaired, open_calls: open_calls.clone(), elided, is_shortened }
     };
     let fits = |kept: &[&[Value]]| {
         let stored = kept.iter().flat_map(|group| group.iter()).chain(pinned);
@@ -96,6 +100,14 @@ impl Rulers<'_> {
         Self::size(self.all.iter().take_while(|message| message["position"] != group[0]["position"]))
     }
 
+    /// The rulers of the limits.
+    fn used(&self) -> Vec<usize> {
+        let Limits { messages, characters, tokens, .. } = self.limits;
+        let limited = [messages < usize::MAX, characters < usize::MAX, tokens < u64::MAX];
+        let used: Vec<usize> = (0..3).filter(|ruler| limited[*ruler]).collect();
+        if used.is_empty() { vec![0] } else { used }
+    }
+
     /// The first start behind the lowest mark that keeps the limit, tried one by one.
     fn start(
         &self,
@@ -106,7 +118,7 @@ impl Rulers<'_> {
     ) -> Option<usize> {
         let step = self.limits.step?;
         let limits = [whole(self.limits.messages), whole(self.limits.characters), whole(self.limits.tokens)];
-        let used: Vec<usize> = (0..3).filter(|ruler| limits[*ruler] < i64::MAX).collect();
+        let used = self.used();
         let end = Self::size(self.all.iter());
         let marks: Vec<i64> = used
             .iter()
@@ -134,6 +146,48 @@ impl Rulers<'_> {
         let higher: Vec<i64> = [(place / step + 1) * step].into_iter().chain(marks.into_iter().skip(1)).collect();
         behind(&higher)
     }
+}
+
+/// Replaces the contents of all but the newest results, or of those before the mark that comes before the newest.
+fn elide(messages: &mut [Value], keep: usize, rulers: &Rulers) -> usize {
+    let mut places: Vec<(usize, Option<usize>)> = Vec::new();
+    for (at, message) in messages.iter().enumerate() {
+        let in_parts =
+            parts(message).enumerate().filter(|(_, part)| part["type"] == "tool_result").map(|(part, _)| (at, Some(part)));
+        places.extend((message["role"] == "tool").then_some((at, None)).into_iter().chain(in_parts));
+    }
+    let (old, newest) = places.split_at(places.len().saturating_sub(keep));
+    let place = |at: usize| rulers.place(std::slice::from_ref(&messages[at]));
+    let is_old = |at: usize| match (rulers.limits.step, newest.first()) {
+        (Some(step), Some((first, _))) => {
+            rulers.used().into_iter().all(|ruler| place(at)[ruler] < place(*first)[ruler] / step * step)
+        }
+        _ => true,
+    };
+    let old: Vec<(usize, Option<usize>)> = old.iter().copied().filter(|(at, _)| is_old(*at)).collect();
+    let mut elided = 0;
+    for (at, message) in messages.iter_mut().enumerate() {
+        let (before, mut count) = (message.clone(), 0);
+        for (_, part) in old.iter().filter(|(of, _)| *of == at) {
+            let content = match part {
+                None => &mut message["content"],
+                Some(part) => &mut message["content"][*part]["content"],
+            };
+            let length = content.as_str().map_or_else(|| content.to_string(), str::to_owned).chars().count();
+            let replacement = format!("[omitted: {length} characters]");
+            if replacement.len() + 2 < length {
+                *content = json!(replacement);
+                message["token_count"] = Value::Null;
+                count += 1;
+            }
+        }
+        if tokens(message) > tokens(&before) {
+            *message = before;
+        } else {
+            elided += count;
+        }
+    }
+    elided
 }
 
 fn whole(size: impl TryInto<i64>) -> i64 {

@@ -83,6 +83,12 @@ impl Step {
         self.used.iter().zip(marks).all(|(ruler, mark)| place[*ruler] >= *mark)
     }
 
+    /// Whether there is a mark behind the one position and not behind the other, on each ruler that is used.
+    pub(super) fn has_mark_between(&self, position: i64, other: i64) -> bool {
+        let (place, other) = (self.rulers.at(position), self.rulers.at(other));
+        self.used.iter().all(|ruler| self.multiple_from(place[*ruler] + 1) <= other[*ruler])
+    }
+
     fn multiple_from(&self, place: i64) -> i64 {
         let below = place.div_euclid(self.every).saturating_mul(self.every);
         if below < place { below.saturating_add(self.every) } else { below }

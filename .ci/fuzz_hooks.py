@@ -8,7 +8,7 @@ from schemathesis.core.parameters import ParameterLocation
 from schemathesis.openapi.checks import UnsupportedMethodResponse, UseAfterFree
 
 NOT_FOUND = '{"message":"Not Found"}'
-MESSAGE = ("role", "content", "tool_calls", "id", "tool_call_id", "name", "metadata")
+MESSAGE = ("role", "content", "tool_calls", "id", "tool_call_id", "name", "metadata", "token_count")
 # As a response gives them. This one is in the year 2100, so that what comes behind it is everything.
 CURSOR = "AA6TJt0DwAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 

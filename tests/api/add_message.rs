@@ -27,6 +27,7 @@ async fn a_message_is_stored_and_comes_back() {
             "name",
             "position",
             "role",
+            "token_count",
             "tool_call_id",
             "tool_calls",
             "updated_at"
@@ -53,7 +54,9 @@ async fn the_query_string_of_old_still_works() {
     let calls = "%5B%7B%22id%22%3A%22call_1%22%2C%22n%22%3A1.0%7D%5D";
     let answer = app.post(&format!("{path}?role=assistant&tool_calls={calls}")).expect(201).await;
     assert!(answer.body.contains(r#""content":null,"tool_calls":[{"id":"call_1","n":1.0}]"#), "{}", answer.body);
-    let answer = app.post(&format!("{path}?role=tool&content=&tool_call_id=call_1&name=weather")).expect(201).await.json();
+    let answer =
+        app.post(&format!("{path}?role=tool&content=&tool_call_id=call_1&name=weather&token_count=5")).expect(201).await.json();
+    assert_eq!(answer["token_count"], 5);
     assert_eq!((&answer["content"], &answer["tool_call_id"], &answer["name"]), (&json!(""), &json!("call_1"), &json!("weather")));
 }
 
@@ -85,8 +88,8 @@ async fn every_role_and_every_kind_of_content_is_stored() {
         {"role": "user", "content": [{"type": "text", "text": "Oslo?"}], "name": "Ada"},
         {"role": "assistant", "content": null, "tool_calls": {"id": "call_1"}},
         {"role": "assistant", "tool_calls": []},
-        {"role": "tool", "content": "12 °C", "tool_call_id": "call_1", "name": "weather", "metadata": {"ms": 5}},
-        {"role": "assistant", "content": "", "id": Uuid::now_v7()},
+        {"role": "tool", "content": "12 °C", "tool_call_id": "call_1", "name": "weather", "metadata": {"ms": 5}, "token_count": 7},
+        {"role": "assistant", "content": "", "id": Uuid::now_v7(), "token_count": 0},
     ]});
     let stored = app.post(&messages_of(conversation)).json(&batch).expect(201).await.array();
     assert_eq!(stored.iter().map(|message| message["position"].as_u64().unwrap()).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6, 7]);
@@ -146,6 +149,7 @@ async fn an_id_with_other_content_is_a_conflict() {
         ("tool_call_id", json!("call_1")),
         ("name", json!("Ada")),
         ("metadata", json!({"a": 1})),
+        ("token_count", json!(5)),
     ] {
         let mut changed = message.clone();
         changed[member] = value;
@@ -246,6 +250,9 @@ async fn bad_input_is_refused_by_name() {
         (json!({"role": "user", "content": "x", "id": "1"}), 400, "invalid_uuid", "id"),
         (json!({"role": "user", "content": "x", "name": 1}), 400, "invalid_parameter", "name"),
         (json!({"role": "user", "content": "x", "tool_call_id": "\u{0}"}), 400, "invalid_character", "tool_call_id"),
+        (json!({"role": "user", "content": "x", "token_count": -1}), 400, "invalid_parameter", "token_count"),
+        (json!({"role": "user", "content": "x", "token_count": 1.5}), 400, "invalid_parameter", "token_count"),
+        (json!({"role": "user", "content": "x", "token_count": 2_147_483_648_u32}), 400, "invalid_parameter", "token_count"),
         (json!({"role": "user", "content": "x", "metadata": "x"}), 400, "invalid_parameter", "metadata"),
         (json!({"role": "user", "content": "x", "text": "x"}), 400, "invalid_parameter", "text"),
         (json!({"role": "user", "content": "x".repeat((1 << 20) + 1)}), 413, "payload_too_large", "content"),

@@ -1,7 +1,10 @@
 //! `GET /conversations/{conversation_id}/context`
 
 mod reference;
+mod results;
 mod rules;
+mod step;
+mod tokens;
 mod unanswered;
 
 use std::collections::BTreeSet;
@@ -206,7 +209,7 @@ async fn openai_messages_have_no_nulls_but_a_null_content() {
     assert_eq!(
         body,
         format!(
-            r#"{{"messages":[{{"role":"user","content":"1","name":"Ada"}},{{"role":"assistant","content":null,"tool_calls":{calls}}},{{"role":"tool","content":"r","tool_call_id":"a"}}],"omitted":0,"first_position":1,"repaired":[],"open_calls":[]}}"#
+            r#"{{"messages":[{{"role":"user","content":"1","name":"Ada"}},{{"role":"assistant","content":null,"tool_calls":{calls}}},{{"role":"tool","content":"r","tool_call_id":"a"}}],"omitted":0,"tokens":44,"estimated":true,"first_position":1,"repaired":[],"open_calls":[],"elided":0}}"#
         )
     );
     app.get(&format!("/conversations/{conversation}/context?format=messages")).expect(200).await;
@@ -221,12 +224,15 @@ async fn what_is_wrong_or_not_there_or_not_allowed_is_refused() {
         ("max_messages=x", "max_messages"),
         ("max_chars=0", "max_chars"),
         ("max_chars=-1", "max_chars"),
+        ("max_tokens=0", "max_tokens"),
+        ("step=0", "step"),
+        ("tool_results=-1", "tool_results"),
         ("format=xml", "format"),
         ("unanswered=keep", "unanswered"),
     ] {
         app.get(&format!("{path}?{query}")).refused(400, "invalid_parameter", param).await;
     }
-    app.get(&path).json(&json!({"max_tokens": 5})).refused(400, "invalid_parameter", "max_tokens").await;
+    app.get(&path).json(&json!({"max_words": 5})).refused(400, "invalid_parameter", "max_words").await;
     app.get(&path).header("if-none-match", "x").refused(400, "invalid_parameter", "If-None-Match").await;
     app.get(&path).by("bob").refused(404, "not_found", None).await;
     app.get(&path).by_nobody().refused(401, "unauthenticated", None).await;
@@ -367,7 +373,7 @@ async fn parts_of_any_kind_hide_no_tools() {
         app.post(&format!("/conversations/{conversation}/messages")).body(body).expect(201).await;
     }
     let body = app.get(&format!("/conversations/{conversation}/context")).expect(200).await.body;
-    assert!(body.contains(r#""omitted":0,"first_position":1,"repaired":[],"#), "{body}");
+    assert!(body.contains(r#""omitted":0,"tokens":179,"estimated":true,"first_position":1,"repaired":[],"#), "{body}");
 }
 
 #[tokio::test]

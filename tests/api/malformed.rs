@@ -25,7 +25,7 @@ fn cases() -> usize {
 }
 
 /// All fields that there are, and one that there is not. A test compares them with openapi.yaml.
-pub const FIELDS: [&str; 24] = [
+pub const FIELDS: [&str; 28] = [
     "id",
     "user_id",
     "new",
@@ -36,6 +36,7 @@ pub const FIELDS: [&str; 24] = [
     "tool_calls",
     "tool_call_id",
     "name",
+    "token_count",
     "messages",
     "limit",
     "after",
@@ -47,6 +48,9 @@ pub const FIELDS: [&str; 24] = [
     "from",
     "max_messages",
     "max_chars",
+    "max_tokens",
+    "step",
+    "tool_results",
     "unanswered",
     "format",
     "unknown",

@@ -105,6 +105,7 @@ async fn cases(app: &App) -> Vec<Case<'_>> {
         case("all messages, backwards", app.get(&format!("{messages}?order=desc")), LONG + 1),
         case("a context of few messages", app.get(&format!("{path}/context?max_messages=50")), 2 * 50 + 5),
         case("a context of few characters", app.get(&format!("{path}/context?max_chars=2000")), 2 * 100 + 5),
+        case("a context of few tokens", app.get(&format!("{path}/context?max_tokens=1000")), 2 * 100 + 5),
         case("a context as long as can be", app.get(&format!("{path}/context")), 2 * LONG + 105),
         case("the newest hits of a search", app.get("/users/ada/search?q=raining%20-snow&limit=20"), 3 * SEARCHED + 21),
         case("the hits behind", app.get(hits.next().unwrap()), 3 * SEARCHED + PAGE),

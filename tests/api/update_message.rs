@@ -43,6 +43,29 @@ async fn what_is_named_changes_and_the_rest_stays() {
 }
 
 #[tokio::test]
+async fn a_token_count_lasts_until_what_it_counted_changes() {
+    let app = App::start().await;
+    let (messages, path, _) = message(&app).await;
+    for (edit, expected) in [
+        (json!({"token_count": 12}), json!(12)),
+        (json!({"metadata": {"b": 2}}), json!(12)),
+        (json!({"content": "another", "token_count": 13}), json!(13)),
+        (json!({"content": "one more"}), Value::Null),
+        (json!({"token_count": 0}), json!(0)),
+        (json!({"tool_calls": [{"id": "b"}]}), Value::Null),
+        (json!({"token_count": 2_147_483_647}), json!(2_147_483_647)),
+        (json!({"token_count": null}), Value::Null),
+    ] {
+        assert_eq!(app.patch(&path).json(&edit).expect(200).await.json()["token_count"], expected, "{edit}");
+    }
+    app.patch(&format!("{path}?token_count=5")).expect(200).await;
+    assert_eq!(app.get(&messages).expect(200).await.array()[0]["token_count"], 5);
+    assert_eq!(app.get("/users/ada/search?q=more").expect(200).await.array()[0]["message"]["token_count"], 5);
+    let context = app.get(&messages.replace("/messages", "/context")).expect(200).await.json();
+    assert_eq!(context["messages"], json!([app.get(&messages).expect(200).await.array()[1]]));
+}
+
+#[tokio::test]
 async fn if_match_decides_between_two_tabs() {
     let app = App::start().await;
     let (_, path, _) = message(&app).await;
@@ -64,6 +87,7 @@ async fn what_is_wrong_or_not_there_or_not_allowed_is_refused() {
         (json!({"content": "x".repeat((1 << 20) + 1)}), 413, "payload_too_large", "content"),
         (json!({"tool_calls": 7}), 400, "invalid_parameter", "tool_calls"),
         (json!({"tool_calls": ["x".repeat(256 << 10)]}), 413, "payload_too_large", "tool_calls"),
+        (json!({"token_count": -1}), 400, "invalid_parameter", "token_count"),
         (json!({"metadata": 7}), 400, "invalid_parameter", "metadata"),
         (json!({"metadata": {"x": "x".repeat(16 << 10)}}), 413, "payload_too_large", "metadata"),
         (json!({"content": null, "tool_calls": null}), 400, "missing_parameter", "content"),

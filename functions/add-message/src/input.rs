@@ -9,7 +9,7 @@ use shared::{Error, Result};
 
 const MAX_MESSAGES: usize = 500;
 /// The fields of one message, which a batch has in its array.
-const MESSAGE: [&str; 7] = ["role", "content", "tool_calls", "id", "tool_call_id", "name", "metadata"];
+const MESSAGE: [&str; 8] = ["role", "content", "tool_calls", "id", "tool_call_id", "name", "metadata", "token_count"];
 
 /// The messages to store, and whether they came as an array.
 pub(crate) fn read(request: &Request) -> Result<(Vec<NewMessage>, bool)> {

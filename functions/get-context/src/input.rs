@@ -2,17 +2,20 @@
 
 use shared::Result;
 use shared::http::Request;
-use shared::models::{ContextFormat, ContextLimits, Unanswered};
+use shared::models::{ContextFormat, ContextLimits, ContextOptions, Unanswered};
 
-/// The limits, what becomes of calls without results, and the form.
-pub(crate) fn read(request: &Request) -> Result<(ContextLimits, Unanswered, ContextFormat)> {
+/// What to send, and the form.
+pub(crate) fn read(request: &Request) -> Result<(ContextOptions, ContextFormat)> {
     let mut fields = request.fields()?;
     let limits = ContextLimits {
         messages: fields.integer("max_messages", 1..=i64::MAX)?,
         characters: fields.integer("max_chars", 1..=i64::MAX)?,
+        tokens: fields.integer("max_tokens", 1..=i64::MAX)?,
     };
-    let unanswered = fields.parse("unanswered", |text| Unanswered::parse(&text))?;
+    let step = fields.integer("step", 1..=i64::MAX)?;
+    let unanswered = fields.parse("unanswered", |text| Unanswered::parse(&text))?.unwrap_or_default();
+    let tool_results = fields.integer("tool_results", 0..=i64::MAX)?;
     let format = fields.parse("format", |text| ContextFormat::parse(&text))?;
     fields.finish()?;
-    Ok((limits, unanswered.unwrap_or_default(), format.unwrap_or(ContextFormat::Messages)))
+    Ok((ContextOptions { limits, step, unanswered, tool_results }, format.unwrap_or(ContextFormat::Messages)))
 }

@@ -14,8 +14,7 @@ async fn main() -> ExitCode {
 
 async fn get_context(request: Request, database: Database) -> Result<Reply, Error> {
     let (conversation_id, if_none_match) = (request.conversation_id()?, request.if_none_match()?);
-    let (limits, unanswered, format) = input::read(&request)?;
-    let context =
-        queries::get_context(&database, request.caller(), conversation_id, limits, unanswered, if_none_match.as_ref()).await?;
+    let (options, format) = input::read(&request)?;
+    let context = queries::get_context(&database, request.caller(), conversation_id, options, if_none_match.as_ref()).await?;
     Reply::conditional(context, |context| Reply::ok(&context.as_json(format)))
 }

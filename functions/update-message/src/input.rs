@@ -11,6 +11,7 @@ pub(crate) fn read(request: &Request) -> Result<MessageChange> {
         content: fields.change("content", Fields::content)?,
         tool_calls: fields.change("tool_calls", Fields::tool_calls)?,
         metadata: fields.change("metadata", Fields::metadata)?,
+        token_count: fields.change("token_count", Fields::token_count)?,
     };
     fields.finish()?;
     Ok(change)

@@ -173,6 +173,15 @@ impl<'a> Fields<'a> {
         content.map(Some).map_err(|invalid| invalid.at(self.path("content")))
     }
 
+    /// `token_count`: how many tokens the caller counted.
+    ///
+    /// # Errors
+    /// It is no whole number from 0, or larger than a column holds.
+    pub fn token_count(&mut self) -> Result<Option<i32>> {
+        let count = self.integer("token_count", 0..=i64::from(i32::MAX))?;
+        Ok(count.and_then(|count| i32::try_from(count).ok()))
+    }
+
     /// `tool_calls`: a model's calls to tools, a JSON object or array.
     ///
     /// # Errors
@@ -246,6 +255,7 @@ impl<'a> Fields<'a> {
         if let Some(metadata) = self.metadata()? {
             message.metadata = metadata;
         }
+        message.token_count = self.token_count()?;
         Ok(message)
     }
 

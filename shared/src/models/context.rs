@@ -1,5 +1,7 @@
 //! What to send to a model: the newest part of a conversation that fits, and that the model's API accepts.
 
+mod results;
+mod start;
 mod steps;
 
 use std::borrow::Cow;
@@ -7,6 +9,7 @@ use std::borrow::Cow;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
+use self::start::{Rulers, Step};
 use self::steps::{Piece, Size};
 use super::{Content, Message, Role, Text};
 use crate::error::{Fault, Invalid};
@@ -18,6 +21,21 @@ pub struct ContextLimits {
     pub messages: Option<i64>,
     /// Characters (Unicode scalar values) of `content` and `tool_calls`, from 1; of what is JSON, the characters of its text.
     pub characters: Option<i64>,
+    /// Tokens, from 1: what the caller counted, or else an estimate.
+    pub tokens: Option<i64>,
+}
+
+/// What to send, and how much of it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ContextOptions {
+    /// The limits.
+    pub limits: ContextLimits,
+    /// By how much the start moves once it has to: in messages, characters or tokens, as the limits are. From 1.
+    pub step: Option<i64>,
+    /// What becomes of a call that nobody answered.
+    pub unanswered: Unanswered,
+    /// How many of the newest tool results keep their contents. `None`: all.
+    pub tool_results: Option<i64>,
 }
 
 /// How messages are written.
@@ -77,6 +95,12 @@ pub struct Context {
     pub repaired: Vec<i64>,
     /// The ids of the calls that wait for their results at the end of the conversation. An empty text stands for a call without an id.
     pub open_calls: Vec<String>,
+    /// How many tool results have lost their contents.
+    pub elided: i64,
+    /// The tokens of `messages`: what callers counted, or else an estimate.
+    pub tokens: i64,
+    /// Whether the tokens of a message were estimated.
+    pub estimated: bool,
 }
 
 impl Context {
@@ -91,21 +115,24 @@ impl Context {
     /// its user's message stays, and the longest run of its newest steps that fits. The pinned messages and that message are sent even if
     /// they alone are over the limits: without them there is nothing to answer.
     ///
+    /// With a step, the start is the first possible one behind a mark on a ruler ([`start`]).
+    ///
     /// The limits hold for the answer, repairs included, and for the stored messages that it was made from. So nothing but the stored
     /// size decides how far back the database reads.
     pub(crate) fn choose(
         mut pinned: Vec<Message>,
         newest_of_user: Option<Message>,
-        newest: Vec<Message>,
+        newest: Vec<(Message, Before)>,
         stored: i64,
-        limits: ContextLimits,
-        unanswered: Unanswered,
+        options: ContextOptions,
     ) -> Self {
-        let (mut pieces, open_calls) = steps::pieces(newest, unanswered);
+        let is_whole = i64::try_from(pinned.len() + newest.len()).is_ok_and(|read| read >= stored);
+        let step = options.step.map(|every| Step::new(every, options.limits, Rulers::of(&newest)));
+        let (mut pieces, open_calls) = steps::pieces(newest.into_iter().map(|(message, _)| message).collect(), options.unanswered);
         let question = pieces.iter().rposition(|piece| piece.begins_turn);
         let newest_of_user = newest_of_user.filter(|message| question.is_none() && steps::begins_turn(message)).map(Piece::of);
 
-        let mut room = Room::within(limits);
+        let mut room = Room::within(options.limits);
         // Whatever else there is, the question fits in the response.
         let reserved = question.map(|at| &pieces[at]).or(newest_of_user.as_ref()).map_or(0, |question| question.sent.json_bytes);
         let reserved = reserved.min(room.json_bytes);
@@ -119,14 +146,14 @@ impl Context {
         }
 
         let mut chosen = Vec::new();
-        if let Some(start) = longest(&pieces, room.clone(), |piece| piece.begins_turn) {
+        if let Some(start) = start::of(&pieces, &room, step.as_ref(), is_whole, |piece| piece.begins_turn) {
             chosen = pieces.split_off(start);
         } else {
             let steps = pieces.split_off(question.map_or(0, |at| at + 1));
             if let Some(question) = pieces.pop().or(newest_of_user) {
                 room.take(&question);
                 chosen.push(question);
-                let start = longest(&steps, room, |piece| piece.begins_step).unwrap_or(steps.len());
+                let start = start::of(&steps, &room, step.as_ref(), false, |piece| piece.begins_step).unwrap_or(steps.len());
                 chosen.extend(steps.into_iter().skip(start));
             }
         }
@@ -137,9 +164,12 @@ impl Context {
         let mut messages = pinned;
         let pinned = messages.len();
         messages.extend(chosen.into_iter().flat_map(|piece| piece.messages));
+        let elided = options.tool_results.map_or(0, |keep| results::elide(&mut messages, keep, step.as_ref()));
         let represented = i64::try_from(messages.len()).unwrap_or(i64::MAX) - synthetic;
         let first_position = messages.get(pinned).map(|message| message.position);
-        Self { messages, omitted: stored - represented, first_position, repaired, open_calls }
+        let tokens = messages.iter().map(Message::tokens).sum();
+        let estimated = messages.iter().any(|message| message.token_count.is_none());
+        Self { messages, omitted: stored - represented, first_position, repaired, open_calls, elided, tokens, estimated }
     }
 
     /// The value to respond with.
@@ -149,9 +179,12 @@ impl Context {
         struct Body<'a> {
             messages: Vec<Written<'a>>,
             omitted: i64,
+            tokens: i64,
+            estimated: bool,
             first_position: Option<i64>,
             repaired: &'a [i64],
             open_calls: &'a [String],
+            elided: i64,
         }
         let messages = match format {
             ContextFormat::Messages => self.messages.iter().map(Written::Message).collect(),
@@ -160,9 +193,12 @@ impl Context {
         Body {
             messages,
             omitted: self.omitted,
+            tokens: self.tokens,
+            estimated: self.estimated,
             first_position: self.first_position,
             repaired: &self.repaired,
             open_calls: &self.open_calls,
+            elided: self.elided,
         }
     }
 
@@ -212,6 +248,9 @@ impl Serialize for Written<'_> {
     }
 }
 
+/// How many characters and tokens had been appended to the conversation before a message; `None` for a message of old.
+pub(crate) type Before = [Option<i64>; 2];
+
 /// What is left of the limits.
 #[derive(Clone)]
 struct Room {
@@ -228,19 +267,23 @@ struct Room {
 struct Counted {
     messages: i64,
     characters: i64,
+    tokens: i64,
 }
 
 impl Counted {
     fn take(&mut self, size: Size) -> bool {
         self.messages -= size.messages;
         self.characters = self.characters.saturating_sub(size.characters);
-        self.messages >= 0 && self.characters >= 0
+        self.tokens = self.tokens.saturating_sub(size.tokens);
+        self.messages >= 0 && self.characters >= 0 && self.tokens >= 0
     }
 }
 
 impl Room {
     fn within(limits: ContextLimits) -> Self {
-        let counted = Counted { messages: limits.messages.unwrap_or(i64::MAX), characters: limits.characters.unwrap_or(i64::MAX) };
+        let [messages, characters, tokens] =
+            [limits.messages, limits.characters, limits.tokens].map(|limit| limit.unwrap_or(i64::MAX));
+        let counted = Counted { messages, characters, tokens };
         Self { sent: counted.clone(), stored: counted, json_bytes: Context::MAX_JSON_BYTES }
     }
 
@@ -256,12 +299,6 @@ impl Room {
     }
 }
 
-/// The start of the longest run of pieces up to the end that fits and starts where `may_start` says.
-fn longest(pieces: &[Piece], mut room: Room, may_start: impl Fn(&Piece) -> bool) -> Option<usize> {
-    let fitting = pieces.iter().enumerate().rev().take_while(|(_, piece)| room.take(piece));
-    fitting.filter(|(_, piece)| may_start(piece)).last().map(|(at, _)| at)
-}
-
 fn is_filled_object(json: &RawValue) -> bool {
     let members = json.get().strip_prefix('{').and_then(|json| json.strip_suffix('}'));
     members.is_some_and(|members| !members.trim().is_empty())
@@ -269,17 +306,6 @@ fn is_filled_object(json: &RawValue) -> bool {
 
 fn elements(array: &RawValue) -> Vec<&RawValue> {
     serde_json::from_str(array.get()).unwrap_or_default()
-}
-
-/// What `max_chars` counts; the column `characters` says the same.
-fn characters(message: &Message) -> i64 {
-    let content = match &message.content {
-        Some(Content::Text(text)) => text.as_str().chars().count(),
-        Some(Content::Parts(parts)) => parts.get().chars().count(),
-        None => 0,
-    };
-    let tool_calls = message.tool_calls.as_ref().map_or(0, |calls| calls.get().chars().count());
-    i64::try_from(content + tool_calls).unwrap_or(i64::MAX)
 }
 
 /// What a message takes in a response, at most.

@@ -112,6 +112,23 @@ impl Content {
         (!texts.is_empty()).then(|| texts.join("\n"))
     }
 
+    /// Its characters (Unicode scalar values); of parts, those of their JSON text.
+    pub(super) fn characters(&self) -> usize {
+        self.stored_text().chars().count()
+    }
+
+    /// Its bytes; of parts, those of their JSON text.
+    pub(super) fn bytes(&self) -> usize {
+        self.stored_text().len()
+    }
+
+    fn stored_text(&self) -> &str {
+        match self {
+            Self::Text(text) => text.as_str(),
+            Self::Parts(parts) => parts.get(),
+        }
+    }
+
     fn check_size(text: &str) -> Result<(), Invalid> {
         if text.len() > Self::MAX_BYTES {
             return Err(Invalid::new(
@@ -150,6 +167,8 @@ pub struct Message {
     pub name: Option<Text>,
     /// A JSON object, as it was given.
     pub metadata: Box<RawValue>,
+    /// Its tokens, as the caller counted them.
+    pub token_count: Option<i32>,
     /// When it was stored; never earlier than the message before it.
     #[serde(serialize_with = "serialize_time")]
     pub created_at: DateTime<Utc>,
@@ -159,6 +178,17 @@ pub struct Message {
 }
 
 impl Message {
+    /// What `max_chars` counts; the column `characters` says the same.
+    pub(super) fn characters(&self) -> i64 {
+        characters(self.content.as_ref(), self.tool_calls.as_ref().map(|calls| calls.get()))
+    }
+
+    /// What `max_tokens` counts; `get_context.sql` says the same.
+    pub(super) fn tokens(&self) -> i64 {
+        let name = self.name.as_ref().map(Text::as_str);
+        tokens(self.token_count, self.content.as_ref(), self.tool_calls.as_ref().map(|calls| calls.get()), name)
+    }
+
     /// Where a list goes on behind it.
     #[must_use]
     pub fn cursor(&self) -> Cursor {
@@ -213,6 +243,7 @@ pub struct NewMessage {
     pub(crate) tool_call_id: Option<Text>,
     pub(crate) name: Option<Text>,
     pub(crate) metadata: Metadata,
+    pub(crate) token_count: Option<i32>,
 }
 
 impl NewMessage {
@@ -234,7 +265,19 @@ impl NewMessage {
             tool_call_id: None,
             name: None,
             metadata: Metadata::default(),
+            token_count: None,
         })
+    }
+
+    /// What `max_chars` counts.
+    pub(crate) fn characters(&self) -> i64 {
+        characters(self.content.as_ref(), self.tool_calls.as_ref().map(ToolCalls::as_str))
+    }
+
+    /// What `max_tokens` counts.
+    pub(crate) fn tokens(&self) -> i64 {
+        let name = self.name.as_ref().map(Text::as_str);
+        tokens(self.token_count, self.content.as_ref(), self.tool_calls.as_ref().map(ToolCalls::as_str), name)
     }
 
     /// Its id.
@@ -251,6 +294,21 @@ impl NewMessage {
     }
 }
 
+fn characters(content: Option<&Content>, tool_calls: Option<&str>) -> i64 {
+    let tool_calls = tool_calls.map_or(0, |calls| calls.chars().count());
+    i64::try_from(content.map_or(0, Content::characters) + tool_calls).unwrap_or(i64::MAX)
+}
+
+/// What the caller counted, or an estimate that takes no tokenizer: a token for every four bytes of UTF-8, and four for the frame of a
+/// message.
+fn tokens(counted: Option<i32>, content: Option<&Content>, tool_calls: Option<&str>, name: Option<&str>) -> i64 {
+    const BYTES_OF_A_TOKEN: usize = 4;
+    const FRAME: i64 = 4;
+    let bytes = content.map_or(0, Content::bytes) + tool_calls.map_or(0, str::len) + name.map_or(0, str::len);
+    let estimate = || i64::try_from(bytes.div_ceil(BYTES_OF_A_TOKEN)).map_or(i64::MAX, |tokens| tokens + FRAME);
+    counted.map_or_else(estimate, i64::from)
+}
+
 /// A message says something, or calls something.
 pub(crate) fn no_content() -> Invalid {
     Invalid::new(Fault::Missing, "content is required, unless there are tool_calls")
@@ -265,4 +323,6 @@ pub struct MessageChange {
     pub tool_calls: Change<ToolCalls>,
     /// Its metadata, replaced as a whole.
     pub metadata: Change<Metadata>,
+    /// Its tokens. A change of content or calls that keeps them clears them, because they were counted for another text.
+    pub token_count: Change<i32>,
 }

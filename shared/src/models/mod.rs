@@ -13,7 +13,7 @@ mod user_id;
 mod version;
 
 pub use change::Change;
-pub use context::{Context, ContextFormat, ContextLimits, Unanswered};
+pub use context::{Context, ContextFormat, ContextLimits, ContextOptions, Unanswered};
 pub use conversation::{Conversation, ConversationChange, Metadata, NewConversation, Title};
 pub use cursor::Cursor;
 pub use history::HistoryRange;

@@ -59,6 +59,9 @@ pub async fn add_message(
     let tool_calls: Vec<Option<&str>> = messages.iter().map(|message| message.tool_calls.as_ref().map(ToolCalls::as_str)).collect();
     let tool_call_ids: Vec<Option<&str>> = messages.iter().map(|message| message.tool_call_id.as_ref().map(Text::as_str)).collect();
     let names: Vec<Option<&str>> = messages.iter().map(|message| message.name.as_ref().map(Text::as_str)).collect();
+    let token_counts: Vec<Option<i32>> = messages.iter().map(|message| message.token_count).collect();
+    let characters: Vec<i64> = messages.iter().map(NewMessage::characters).collect();
+    let tokens: Vec<i64> = messages.iter().map(NewMessage::tokens).collect();
     let metadata: Vec<&str> = messages.iter().map(|message| message.metadata.as_str()).collect();
     let rows = call(
         database,
@@ -76,6 +79,9 @@ pub async fn add_message(
             (&tool_call_ids, Type::TEXT_ARRAY),
             (&names, Type::TEXT_ARRAY),
             (&metadata, Type::TEXT_ARRAY),
+            (&token_counts, Type::INT4_ARRAY),
+            (&characters, Type::INT8_ARRAY),
+            (&tokens, Type::INT8_ARRAY),
         ],
     )
     .await?;
@@ -103,6 +109,7 @@ pub async fn add_message(
                 tool_call_id: message.tool_call_id,
                 name: message.name,
                 metadata: message.metadata.into_raw(),
+                token_count: message.token_count,
                 created_at: get(row, 5)?,
                 updated_at: get(row, 6)?,
             })

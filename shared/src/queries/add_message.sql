@@ -6,7 +6,8 @@
 -- where the version is none of `if_match`.
 create function add_message(
     conversation uuid, owner text, if_match bigint[], ids uuid[], roles text[], contents text[], parts text[], parts_texts text[],
-    tool_calls text[], tool_call_ids text[], names text[], metadata text[]
+    tool_calls text[], tool_call_ids text[], names text[], metadata text[],
+    token_counts integer[], characters bigint[], tokens bigint[]
 )
 returns table (
     taken bigint, allowed boolean, replayed boolean, version bigint, "position" bigint, created_at timestamptz,
@@ -18,11 +19,15 @@ declare
     stored uuid[];
     fresh bigint;
     first bigint;
+    characters_before bigint;
+    tokens_before bigint;
     changed_at timestamptz;
     owner_key bigint;
 begin
     -- Writers to a conversation take turns from here on.
-    select c.version, c.next_position, c.updated_at, public.owner_key(c.user_id) into version, first, changed_at, owner_key
+    select c.version, c.next_position, c.updated_at, coalesce(c.characters_appended, 0), coalesce(c.tokens_appended, 0),
+        public.owner_key(c.user_id)
+    into version, first, changed_at, characters_before, tokens_before, owner_key
     from public.conversations c
     where c.id = conversation and (owner is null or c.user_id = owner)
     for update;
@@ -33,12 +38,12 @@ begin
     select
         coalesce(array_agg(m.id), '{}'),
         min(i.ordinal) filter (where
-            (m.role, m.content, m.content_parts::text, m.tool_calls::text, m.tool_call_id, m.name, m.metadata::text)
+            (m.role, m.content, m.content_parts::text, m.tool_calls::text, m.tool_call_id, m.name, m.metadata::text, m.token_count)
             is distinct from
-            (i.role, i.content, i.content_parts, i.tool_calls, i.tool_call_id, i.name, i.metadata))
+            (i.role, i.content, i.content_parts, i.tool_calls, i.tool_call_id, i.name, i.metadata, i.token_count))
     into stored, taken
-    from unnest(ids, roles, contents, parts, tool_calls, tool_call_ids, names, metadata)
-            with ordinality as i (id, role, content, content_parts, tool_calls, tool_call_id, name, metadata, ordinal)
+    from unnest(ids, roles, contents, parts, tool_calls, tool_call_ids, names, metadata, token_counts)
+            with ordinality as i (id, role, content, content_parts, tool_calls, tool_call_id, name, metadata, token_count, ordinal)
         join public.messages m on m.id = i.id and m.conversation_id = conversation;
     fresh := cardinality(ids) - cardinality(stored);
     replayed := fresh = 0;
@@ -52,22 +57,34 @@ begin
         changed_at := greatest(clock_timestamp(), changed_at + interval '1 microsecond');
         update public.conversations c
         set next_position = c.next_position + fresh,
+            characters_appended = characters_before + added.characters,
+            tokens_appended = tokens_before + added.tokens,
             message_count = c.message_count + fresh,
             version = c.version + 1,
             updated_at = changed_at
+        from (
+            select sum(i.characters) as characters, sum(i.tokens) as tokens
+            from unnest(ids, characters, tokens) as i (id, characters, tokens)
+            where i.id <> all (stored)
+        ) added
         where c.id = conversation
         returning c.version into version;
         insert into public.messages (
             conversation_id, position, id, role, content, content_parts, parts_text, tool_calls, tool_call_id, name, metadata,
-            created_at, updated_at, size, characters, owner_key
+            token_count, characters_before, tokens_before, created_at, updated_at, size, characters, owner_key
         )
-        select conversation, first - 1 + row_number() over (order by i.ordinal), i.id, i.role, i.content, i.content_parts::json,
-            i.parts_text, i.tool_calls::json, i.tool_call_id, i.name, i.metadata::json, changed_at, changed_at,
-            message_size(i.content, i.content_parts, i.tool_calls, i.tool_call_id, i.name, i.metadata),
-            message_characters(i.content, i.content_parts, i.tool_calls), owner_key
-        from unnest(ids, roles, contents, parts, parts_texts, tool_calls, tool_call_ids, names, metadata)
-                with ordinality as i (id, role, content, content_parts, parts_text, tool_calls, tool_call_id, name, metadata, ordinal)
-        where i.id <> all (stored);
+        select conversation, first - 1 + row_number() over in_order, i.id, i.role, i.content, i.content_parts::json,
+            i.parts_text, i.tool_calls::json, i.tool_call_id, i.name, i.metadata::json, i.token_count,
+            characters_before + sum(i.characters) over in_order - i.characters,
+            tokens_before + sum(i.tokens) over in_order - i.tokens, changed_at, changed_at,
+            message_size(i.content, i.content_parts, i.tool_calls, i.tool_call_id, i.name, i.metadata), i.characters, owner_key
+        from unnest(ids, roles, contents, parts, parts_texts, tool_calls, tool_call_ids, names, metadata, token_counts, characters, tokens)
+                with ordinality as i (
+                    id, role, content, content_parts, parts_text, tool_calls, tool_call_id, name, metadata, token_count, characters,
+                    tokens, ordinal
+                )
+        where i.id <> all (stored)
+        window in_order as (order by i.ordinal rows unbounded preceding);
     end if;
     return query
     select null::bigint, true, replayed, version, m.position, m.created_at, m.updated_at

@@ -6,7 +6,7 @@ create function get_chat_history(
 )
 returns table (
     version bigint, "position" bigint, id uuid, role text, content text, content_parts text, tool_calls text, tool_call_id text,
-    name text, metadata text, created_at timestamptz, updated_at timestamptz
+    name text, metadata text, token_count integer, created_at timestamptz, updated_at timestamptz
 )
 language plpgsql stable security definer set search_path from current set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_variable
@@ -32,10 +32,10 @@ begin
     if newest_first then
         return query
         select version, page.position, page.id, page.role, page.content, page.content_parts, page.tool_calls, page.tool_call_id,
-            page.name, page.metadata, page.created_at, page.updated_at
+            page.name, page.metadata, page.token_count, page.created_at, page.updated_at
         from (
             select m.position, m.id, m.role, m.content, m.content_parts::text, m.tool_calls::text, m.tool_call_id, m.name,
-                m.metadata::text, m.created_at, m.updated_at,
+                m.metadata::text, m.token_count, m.created_at, m.updated_at,
                 sum(m.size) over (order by m.position desc rows unbounded preceding) - m.size as bytes_before
             from public.messages m
             where m.conversation_id = conversation and m.position > after and m.position < before
@@ -47,10 +47,10 @@ begin
     else
         return query
         select version, page.position, page.id, page.role, page.content, page.content_parts, page.tool_calls, page.tool_call_id,
-            page.name, page.metadata, page.created_at, page.updated_at
+            page.name, page.metadata, page.token_count, page.created_at, page.updated_at
         from (
             select m.position, m.id, m.role, m.content, m.content_parts::text, m.tool_calls::text, m.tool_call_id, m.name,
-                m.metadata::text, m.created_at, m.updated_at,
+                m.metadata::text, m.token_count, m.created_at, m.updated_at,
                 sum(m.size) over (order by m.position rows unbounded preceding) - m.size as bytes_before
             from public.messages m
             where m.conversation_id = conversation and m.position > after and m.position < before

@@ -8,7 +8,7 @@ use super::{RESPONSE_BYTES, RESPONSE_ROWS, call};
 use crate::auth::Caller;
 use crate::db::Database;
 use crate::error::{Error, Result};
-use crate::models::{Conditional, Context, ContextLimits, ETags, Unanswered, Version};
+use crate::models::{Conditional, Context, ContextOptions, ETags, Version};
 
 /// Reads what to send to a model: the leading instructions, and the longest newest part of the conversation that is within the limits.
 /// The model's API accepts it ([`Context`] says how it is chosen). If `if_none_match` names the conversation's version, no message is read. A
@@ -16,14 +16,14 @@ use crate::models::{Conditional, Context, ContextLimits, ETags, Unanswered, Vers
 ///
 /// ```no_run
 /// use shared::Caller;
-/// use shared::models::{Conditional, ContextFormat, ContextLimits, Unanswered};
+/// use shared::models::{Conditional, ContextFormat, ContextLimits, ContextOptions};
 /// use shared::queries::get_context;
 /// # use shared::{Database, Error};
 ///
 /// # async fn example(database: &Database, conversation_id: uuid::Uuid) -> Result<(), Error> {
-/// let limits = ContextLimits { messages: Some(50), characters: Some(100_000) };
-/// let unanswered = Unanswered::Answer;
-/// let read = get_context(database, &Caller::Anyone, conversation_id, limits, unanswered, None).await?;
+/// let limits = ContextLimits { tokens: Some(8000), ..ContextLimits::default() };
+/// let options = ContextOptions { limits, step: Some(2000), ..ContextOptions::default() };
+/// let read = get_context(database, &Caller::Anyone, conversation_id, options, None).await?;
 /// if let Conditional::Modified(context, _version) = read {
 ///     println!("{}", serde_json::to_string(&context.as_json(ContextFormat::OpenAi)).unwrap());
 /// }
@@ -37,10 +37,10 @@ pub async fn get_context(
     database: &Database,
     caller: &Caller,
     conversation_id: Uuid,
-    limits: ContextLimits,
-    unanswered: Unanswered,
+    options: ContextOptions,
     if_none_match: Option<&ETags>,
 ) -> Result<Conditional<Context>> {
+    let limits = options.limits;
     let known = if_none_match.and_then(ETags::versions).unwrap_or_default();
     let rows = call(
         database,
@@ -52,6 +52,7 @@ pub async fn get_context(
             (&limits.characters.unwrap_or(i64::MAX), Type::INT8),
             (&RESPONSE_BYTES, Type::INT8),
             (&known, Type::INT8_ARRAY),
+            (&limits.tokens, Type::INT8),
         ],
     )
     .await?;
@@ -66,13 +67,13 @@ pub async fn get_context(
         match get(&row, 2)? {
             Some(0) => pinned.push(rows::message(&row, 3, conversation_id)?),
             Some(1) => newest_of_user = Some(rows::message(&row, 3, conversation_id)?),
-            Some(_) => newest.push(rows::message(&row, 3, conversation_id)?),
+            Some(_) => newest.push((rows::message(&row, 3, conversation_id)?, [get(&row, 15)?, get(&row, 16)?])),
             None::<i32> => {}
         }
     }
     // They come in order, or in the opposite one, which is quickly seen; in the statement it would be a sort of everything.
     pinned.sort_unstable_by_key(|message| message.position);
-    newest.sort_unstable_by_key(|message| message.position);
-    let context = Context::choose(pinned, newest_of_user, newest, stored, limits, unanswered);
+    newest.sort_unstable_by_key(|(message, _)| message.position);
+    let context = Context::choose(pinned, newest_of_user, newest, stored, options);
     Ok(Conditional::Modified(context, version))
 }

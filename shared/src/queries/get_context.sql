@@ -1,11 +1,13 @@
 -- Returns no row where the owner has no such conversation. Each row has the conversation's version and message count, and a message
 -- with its kind: 0 pinned, 1 the newest question, 2 the newest. A conversation without such messages is one row of nulls.
 create function get_context(
-    conversation uuid, owner text, max_messages bigint, max_characters bigint, max_bytes bigint, known bigint[]
+    conversation uuid, owner text, max_messages bigint, max_characters bigint, max_bytes bigint, known bigint[],
+    max_tokens bigint
 )
 returns table (
     version bigint, message_count bigint, kind integer, "position" bigint, id uuid, role text, content text, content_parts text,
-    tool_calls text, tool_call_id text, name text, metadata text, created_at timestamptz, updated_at timestamptz
+    tool_calls text, tool_call_id text, name text, metadata text, token_count integer, created_at timestamptz, updated_at timestamptz,
+    characters_before bigint, tokens_before bigint
 )
 language plpgsql stable security definer set search_path from current set plan_cache_mode = force_generic_plan as $$
 -- The parameters are written by their numbers, so that a bare name is a column.
@@ -48,24 +50,35 @@ with conversation as (
     -- limits of $3 and $5, here and below, are sub-selects: a planner that knows them may sort a conversation instead of reading in order.
     select position
     from (
-        select position, sum(characters) over newest_first as characters, sum(size) over newest_first as size
+        select position, sum(characters) over newest_first as characters, sum(size) over newest_first as size,
+            -- An estimate needs the bytes of content, calls and name. They are what `size` counts, less this. The metadata of these rows
+            -- is read below anyway.
+            sum(
+                case when $7 is null then 0
+                else coalesce(
+                    token_count,
+                    (size - coalesce(octet_length(tool_call_id), 0) - octet_length(metadata::text) + 3) / 4 + 4
+                )
+                end
+            ) over newest_first as tokens
         from public.messages
         where conversation_id = (select conversation from conversation where wanted)
             and position < coalesce((select position from last_step), 9223372036854775807)
         window newest_first as (order by position desc rows unbounded preceding)
         order by position desc limit (select $3)
     ) newest
-    where characters > $4 or size > $5
+    where characters > $4 or size > $5 or tokens > $7
     order by position desc limit 1
 )
 select c.version, c.message_count, part.kind, part.position, part.id, part.role, part.content, part.content_parts::text,
-    part.tool_calls::text, part.tool_call_id, part.name, part.metadata::text, part.created_at, part.updated_at
+    part.tool_calls::text, part.tool_call_id, part.name, part.metadata::text, part.token_count, part.created_at, part.updated_at,
+    part.characters_before, part.tokens_before
 from conversation c
     left join lateral (
         select *
         from (
-            select 0 as kind, position, id, role, content, content_parts, tool_calls, tool_call_id, name, metadata, created_at,
-                updated_at, sum(size) over (order by position rows unbounded preceding) - size as bytes_before
+            select 0 as kind, position, id, role, content, content_parts, tool_calls, tool_call_id, name, metadata, token_count, created_at,
+                updated_at, characters_before, tokens_before, sum(size) over (order by position rows unbounded preceding) - size as bytes_before
             from public.messages
             where c.wanted and conversation_id = c.conversation and position < (select position from first_other)
             -- Cuts nothing: there is a limit so that the planner reads in order.
@@ -74,7 +87,8 @@ from conversation c
         where bytes_before <= $5
         union all
         (
-            select 1, position, id, role, content, content_parts, tool_calls, tool_call_id, name, metadata, created_at, updated_at, 0
+            select 1, position, id, role, content, content_parts, tool_calls, tool_call_id, name, metadata, token_count, created_at, updated_at,
+                characters_before, tokens_before, 0
             from public.messages
             -- Anthropic's results come as parts of a user's message, which then is no question.
             where c.wanted and conversation_id = c.conversation and role = 'user'
@@ -83,7 +97,8 @@ from conversation c
         )
         union all
         (
-            select 2, position, id, role, content, content_parts, tool_calls, tool_call_id, name, metadata, created_at, updated_at, 0
+            select 2, position, id, role, content, content_parts, tool_calls, tool_call_id, name, metadata, token_count, created_at, updated_at,
+                characters_before, tokens_before, 0
             from public.messages
             where c.wanted
                 and conversation_id = c.conversation

@@ -44,8 +44,9 @@ pub(super) fn message(row: &Row, first: usize, conversation_id: Uuid) -> Result<
         tool_call_id: get::<Option<String>>(row, first + 6)?.map(text).transpose()?,
         name: get::<Option<String>>(row, first + 7)?.map(text).transpose()?,
         metadata: raw(get(row, first + 8)?)?,
-        created_at: get(row, first + 9)?,
-        updated_at: get(row, first + 10)?,
+        token_count: get(row, first + 9)?,
+        created_at: get(row, first + 10)?,
+        updated_at: get(row, first + 11)?,
     })
 }
 

@@ -8,7 +8,7 @@ create function search_messages(
 )
 returns table (
     read_to timestamptz, conversation_id uuid, "position" bigint, id uuid, role text, content text, content_parts text, tool_calls text,
-    tool_call_id text, name text, metadata text, created_at timestamptz, updated_at timestamptz
+    tool_call_id text, name text, metadata text, token_count integer, created_at timestamptz, updated_at timestamptz
 )
 language plpgsql stable security definer set search_path from current set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_variable
@@ -37,7 +37,7 @@ begin
 
     return query
     select read_to, m.conversation_id, m.position, m.id, m.role, m.content, m.content_parts::text, m.tool_calls::text, m.tool_call_id,
-        m.name, m.metadata::text, m.created_at, m.updated_at
+        m.name, m.metadata::text, m.token_count, m.created_at, m.updated_at
     from (
         -- The running total cuts the page to what a response can hold.
         select found.conversation_id, found.position, found.created_at, sum(found.size) over newest_first - found.size as bytes_before

@@ -43,6 +43,8 @@ pub async fn update_message(
             (&change.tool_calls.value().map(ToolCalls::as_str), Type::TEXT),
             (&change.metadata.is_keep(), Type::BOOL),
             (&change.metadata.value().map(Metadata::as_str), Type::TEXT),
+            (&change.token_count.is_keep(), Type::BOOL),
+            (&change.token_count.value(), Type::INT4),
         ],
     )
     .await

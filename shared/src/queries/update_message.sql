@@ -1,11 +1,12 @@
 -- Returns no row where the owner has no such message. `allowed` is false where the conversation's version is none of `if_match`.
 create function update_message(
     conversation uuid, owner text, message uuid, operation uuid, if_match bigint[], keep_content boolean, new_content text,
-    new_parts text, new_parts_text text, keep_tool_calls boolean, new_tool_calls text, keep_metadata boolean, new_metadata text
+    new_parts text, new_parts_text text, keep_tool_calls boolean, new_tool_calls text, keep_metadata boolean, new_metadata text,
+    keep_token_count boolean, new_token_count integer
 )
 returns table (
     allowed boolean, version bigint, "position" bigint, id uuid, role text, content text, content_parts text, tool_calls text, tool_call_id text,
-    name text, metadata text, created_at timestamptz, updated_at timestamptz
+    name text, metadata text, token_count integer, created_at timestamptz, updated_at timestamptz
 )
 language plpgsql security definer set search_path from current set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_variable
@@ -23,7 +24,7 @@ begin
     end if;
 
     allowed := done or if_match is null or version = any (if_match);
-    if allowed and not done and not (keep_content and keep_tool_calls and keep_metadata) then
+    if allowed and not done and not (keep_content and keep_tool_calls and keep_metadata and keep_token_count) then
         changed_at := greatest(clock_timestamp(), changed_at + interval '1 microsecond');
         update public.messages m
         set content = n.content,
@@ -31,6 +32,11 @@ begin
             parts_text = case when keep_content then m.parts_text else new_parts_text end,
             tool_calls = n.tool_calls::json,
             metadata = n.metadata::json,
+            -- A count of the text before would be wrong.
+            token_count = case
+                when not keep_token_count then new_token_count
+                when keep_content and keep_tool_calls then m.token_count
+            end,
             updated_at = changed_at,
             size = message_size(n.content, n.content_parts, n.tool_calls, m.tool_call_id, m.name, n.metadata),
             characters = message_characters(n.content, n.content_parts, n.tool_calls)
@@ -52,7 +58,7 @@ begin
     end if;
     return query
     select allowed, version, m.position, m.id, m.role, m.content, m.content_parts::text, m.tool_calls::text, m.tool_call_id, m.name,
-        m.metadata::text, m.created_at, m.updated_at
+        m.metadata::text, m.token_count, m.created_at, m.updated_at
     from public.messages m
     where m.conversation_id = conversation and m.id = message;
 end

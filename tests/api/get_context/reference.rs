@@ -12,6 +12,7 @@ pub struct Expected {
     pub omitted: usize,
     pub repaired: Vec<u64>,
     pub open_calls: Vec<String>,
+    pub elided: usize,
     /// Not even the newest turn fits.
     pub is_shortened: bool,
 }
@@ -20,6 +21,11 @@ pub struct Expected {
 pub struct Limits {
     pub messages: usize,
     pub characters: usize,
+    pub tokens: u64,
+    /// By how much the start moves.
+    pub step: Option<i64>,
+    /// How many tool results keep their contents.
+    pub results: Option<usize>,
 }
 
 const NO_RESULT: &str = "[no result: interrupted]";
@@ -38,28 +44,154 @@ pub fn context(all: &[Value], drop: bool, limits: Limits) -> Expected {
             messages.extend(sent.messages);
         }
         repaired.sort_unstable();
+        let elided = limits.results.map_or(0, |keep| elide(&mut messages, keep, &Rulers { all, limits }));
         let stored = messages.iter().filter(|message| message["metadata"]["synthetic"].is_null()).count();
-        Expected { messages, omitted: all.len() - stored, repaired, open_calls: open_calls.clone(), is_shortened }
+        Expected { messages, omitted: all.len() - stored, repaired, open_calls: open_calls.clone(), elided, is_shortened }
     };
     let fits = |kept: &[&[Value]]| {
         let stored = kept.iter().flat_map(|group| group.iter()).chain(pinned);
-        let (count, size) = stored.fold((0, 0), |(count, size), message| (count + 1, size + characters(message)));
+        let (count, size, stored_tokens) =
+            stored.fold((0, 0, 0), |(count, size, sum), message| (count + 1, size + characters(message), sum + tokens(message)));
         let sent: Vec<Sent> = kept.iter().map(|group| sent(group, drop)).collect();
         let sent_count: usize = pinned.len() + sent.iter().map(|sent| sent.messages.len()).sum::<usize>();
         let sent_size: usize =
             pinned.iter().map(characters).sum::<usize>() + sent.iter().map(|sent| sent.characters).sum::<usize>();
-        count.max(sent_count) <= limits.messages && size.max(sent_size) <= limits.characters
+        let sent_tokens = pinned.iter().chain(sent.iter().flat_map(|sent| &sent.messages)).map(tokens).sum();
+        count.max(sent_count) <= limits.messages
+            && size.max(sent_size) <= limits.characters
+            && stored_tokens.max(sent_tokens) <= limits.tokens
     };
 
     let starts: Vec<usize> = (0..groups.len()).filter(|at| begins_turn(&groups[*at][0])).collect();
-    if let Some(start) = starts.iter().find(|start| fits(&groups[**start..])) {
-        return expected(groups[*start..].to_vec(), false);
+    let fitting: Vec<usize> = starts.iter().copied().filter(|start| fits(&groups[*start..])).collect();
+    let ruler = Rulers { all, limits };
+    if let Some(start) = fitting.first() {
+        let without_step = limits.step.is_none() || fits(&groups);
+        let from_mark = (!without_step).then(|| ruler.start(&groups, pinned, |at| starts.contains(&at), |at| fits(&groups[at..])));
+        return expected(groups[from_mark.unwrap_or(Some(*start)).or(fitting.last().copied()).unwrap()..].to_vec(), false);
     }
     let Some(question) = starts.last() else { return expected(Vec::new(), true) };
     let shortened = |start: usize| [&[groups[*question]], &groups[start..]].concat();
-    let mut steps = (question + 1..groups.len()).filter(|step| begins_step(&others, groups[..*step].concat().len()));
-    let start = steps.find(|start| fits(&shortened(*start))).unwrap_or(groups.len());
+    let is_start = |step: usize| step > *question && begins_step(&others, groups[..step].concat().len());
+    let fitting: Vec<usize> = (0..groups.len()).filter(|step| is_start(*step) && fits(&shortened(*step))).collect();
+    let base = [pinned, groups[*question]].concat();
+    let from_mark = ruler.start(&groups, &base, is_start, |at| fits(&shortened(at)));
+    let longest = if limits.step.is_some() { fitting.last() } else { fitting.first() };
+    let start = from_mark.or(longest.copied()).unwrap_or(groups.len());
     expected(shortened(start), true)
+}
+
+/// How much had been appended before each message of a conversation in which nothing was edited or deleted.
+struct Rulers<'a> {
+    all: &'a [Value],
+    limits: Limits,
+}
+
+impl Rulers<'_> {
+    /// Sizes as messages, characters and tokens.
+    fn size<'m>(messages: impl Iterator<Item = &'m Value>) -> [i64; 3] {
+        messages.fold([0; 3], |size, message| {
+            let own = [1, whole(characters(message)), whole(tokens(message))];
+            [0, 1, 2].map(|ruler| size[ruler] + own[ruler])
+        })
+    }
+
+    fn place(&self, group: &[Value]) -> [i64; 3] {
+        Self::size(self.all.iter().take_while(|message| message["position"] != group[0]["position"]))
+    }
+
+    /// The rulers of the limits.
+    fn used(&self) -> Vec<usize> {
+        let Limits { messages, characters, tokens, .. } = self.limits;
+        let limited = [messages < usize::MAX, characters < usize::MAX, tokens < u64::MAX];
+        let used: Vec<usize> = (0..3).filter(|ruler| limited[*ruler]).collect();
+        if used.is_empty() { vec![0] } else { used }
+    }
+
+    /// The first start behind the lowest mark that keeps the limit, tried one by one.
+    fn start(
+        &self,
+        groups: &[&[Value]],
+        base: &[Value],
+        is_start: impl Fn(usize) -> bool,
+        fits: impl Fn(usize) -> bool,
+    ) -> Option<usize> {
+        let step = self.limits.step?;
+        let limits = [whole(self.limits.messages), whole(self.limits.characters), whole(self.limits.tokens)];
+        let used = self.used();
+        let end = Self::size(self.all.iter());
+        let marks: Vec<i64> = used
+            .iter()
+            .map(|ruler| {
+                let has_room = |mark: &i64| {
+                    let behind = groups.iter().position(|group| self.place(group)[*ruler] >= *mark);
+                    behind.is_some_and(|first| {
+                        let kept = Self::size(groups[first..].iter().flat_map(|group| group.iter()).chain(base));
+                        kept[*ruler] + self.place(groups[first])[*ruler] - mark <= limits[*ruler]
+                    })
+                };
+                (0..=end[*ruler] / step).map(|n| n * step).find(has_room).unwrap_or(i64::MAX)
+            })
+            .collect();
+        let behind = |marks: &[i64]| {
+            let is_behind = |at: &usize| used.iter().zip(marks).all(|(ruler, mark)| self.place(groups[*at])[*ruler] >= *mark);
+            (0..groups.len()).find(|at| is_start(*at) && is_behind(at))
+        };
+        let start = behind(&marks)?;
+        if fits(start) {
+            return Some(start);
+        }
+        let too_large = (0..groups.len()).rfind(|at| !fits(*at)).unwrap();
+        let place = self.place(groups[too_large])[used[0]];
+        let higher: Vec<i64> = [(place / step + 1) * step].into_iter().chain(marks.into_iter().skip(1)).collect();
+        behind(&higher)
+    }
+}
+
+/// Replaces the contents of all but the newest results, or of those before the mark that comes before the newest.
+fn elide(messages: &mut [Value], keep: usize, rulers: &Rulers) -> usize {
+    let mut places: Vec<(usize, Option<usize>)> = Vec::new();
+    for (at, message) in messages.iter().enumerate() {
+        let in_parts =
+            parts(message).enumerate().filter(|(_, part)| part["type"] == "tool_result").map(|(part, _)| (at, Some(part)));
+        places.extend((message["role"] == "tool").then_some((at, None)).into_iter().chain(in_parts));
+    }
+    let (old, newest) = places.split_at(places.len().saturating_sub(keep));
+    let place = |at: usize| rulers.place(std::slice::from_ref(&messages[at]));
+    let is_old = |at: usize| match (rulers.limits.step, newest.first()) {
+        (Some(step), Some((first, _))) => {
+            rulers.used().into_iter().all(|ruler| place(at)[ruler] < place(*first)[ruler] / step * step)
+        }
+        _ => true,
+    };
+    let old: Vec<(usize, Option<usize>)> = old.iter().copied().filter(|(at, _)| is_old(*at)).collect();
+    let mut elided = 0;
+    for (at, message) in messages.iter_mut().enumerate() {
+        let (before, mut count) = (message.clone(), 0);
+        for (_, part) in old.iter().filter(|(of, _)| *of == at) {
+            let content = match part {
+                None => &mut message["content"],
+                Some(part) => &mut message["content"][*part]["content"],
+            };
+            let length = content.as_str().map_or_else(|| content.to_string(), str::to_owned).chars().count();
+            let replacement = format!("[omitted: {length} characters]");
+            if replacement.len() + 2 < length {
+                *content = json!(replacement);
+                message["token_count"] = Value::Null;
+                count += 1;
+            }
+        }
+        if tokens(message) > tokens(&before) {
+            *message = before;
+        } else {
+            elided += count;
+        }
+    }
+    elided
+}
+
+fn whole(size: impl TryInto<i64>) -> i64 {
+    size.try_into().unwrap_or(i64::MAX)
 }
 
 fn instructs(message: &Value) -> bool {
@@ -151,8 +283,8 @@ fn without_open_calls(messages: &[Value]) -> (Vec<Value>, Vec<String>) {
 }
 
 /// Without some of its results, if anything is left.
-fn without_results(message: &Value, drop: impl Fn(usize) -> bool) -> Option<Value> {
-    let (mut message, mut result) = (message.clone(), 0);
+fn without_results(whole: &Value, drop: impl Fn(usize) -> bool) -> Option<Value> {
+    let (mut message, mut result) = (whole.clone(), 0);
     if message["role"] == "tool" {
         return (!drop(0)).then_some(message);
     }
@@ -162,6 +294,9 @@ fn without_results(message: &Value, drop: impl Fn(usize) -> bool) -> Option<Valu
             result += usize::from(is_result);
             !(is_result && drop(result - 1))
         });
+    }
+    if message["content"] != whole["content"] {
+        message["token_count"] = Value::Null;
     }
     (message["content"] != json!([])).then_some(message)
 }
@@ -256,6 +391,7 @@ fn without_calls(mut message: Value, missing: &[(usize, String)]) -> Option<Valu
     } else if let Some(parts) = message["content"].as_array_mut() {
         parts.retain(|part| keep(part["type"] == "tool_use"));
     }
+    message["token_count"] = Value::Null;
     if message["tool_calls"] == json!([]) {
         message["tool_calls"] = Value::Null;
     }
@@ -271,6 +407,7 @@ fn synthetic(message: &Value, missing: &[(usize, String)]) -> Vec<Value> {
         new["tool_calls"] = Value::Null;
         new["tool_call_id"] = tool_call_id;
         new["name"] = Value::Null;
+        new["token_count"] = Value::Null;
         new["metadata"] = json!({"synthetic": true});
         new
     };
@@ -332,6 +469,17 @@ pub fn characters(message: &Value) -> usize {
         json => json.to_string().chars().count(),
     };
     count(&message["content"]) + count(&message["tool_calls"])
+}
+
+/// What the caller counted, or else a quarter of the bytes and four more.
+pub fn tokens(message: &Value) -> u64 {
+    let bytes = |value: &Value| match value {
+        Value::Null => 0,
+        Value::String(text) => text.len(),
+        json => json.to_string().len(),
+    };
+    let bytes = bytes(&message["content"]) + bytes(&message["tool_calls"]) + bytes(&message["name"]);
+    message["token_count"].as_u64().unwrap_or(bytes.div_ceil(4) as u64 + 4)
 }
 
 fn position(message: &Value) -> u64 {

@@ -15,7 +15,7 @@ use crate::support::App;
 use crate::transcripts::transcripts;
 
 const NO_RESULT: &str = "[no result: interrupted]";
-const NO_LIMITS: Limits = Limits { messages: usize::MAX, characters: usize::MAX };
+const NO_LIMITS: Limits = Limits { messages: usize::MAX, characters: usize::MAX, tokens: u64::MAX, step: None, results: None };
 
 /// An assistant's calls as Anthropic's content parts.
 fn tool_use(text: Option<&str>, ids: &[&str]) -> Value {
@@ -224,6 +224,22 @@ fn conversation(events: &[Event], in_parts: bool) -> Vec<Value> {
             _ => answer(&mut messages, &[IDS[pick % 4]], one % 3 == 0),
         }
     }
+    for (at, message) in messages.iter_mut().enumerate() {
+        // Some results are long enough to be left out, as text and as parts.
+        let text = |at: usize| json!("é".repeat(at * 53 % 190));
+        let content = |at: usize| if at.is_multiple_of(3) { json!([{"text": text(at), "type": "text"}]) } else { text(at) };
+        if message["role"] == "tool" && message["content"] == "r" {
+            message["content"] = content(at);
+        }
+        for (part, value) in message["content"].as_array_mut().into_iter().flatten().enumerate() {
+            if value["type"] == "tool_result" {
+                value["content"] = content(at + part);
+            }
+        }
+    }
+    for (at, message) in messages.iter_mut().enumerate().filter(|(at, _)| at % 5 < 2) {
+        message["token_count"] = json!(at * 7 % 40);
+    }
     messages
 }
 
@@ -247,14 +263,26 @@ async fn prove(app: &App, path: &str, all: &[Value], drop: bool, limits: Limits,
     if limits.characters < usize::MAX {
         write!(query, "&max_chars={}", limits.characters).unwrap();
     }
+    if limits.tokens < u64::MAX {
+        write!(query, "&max_tokens={}", limits.tokens).unwrap();
+    }
+    if let Some(step) = limits.step {
+        write!(query, "&step={step}").unwrap();
+    }
+    if let Some(results) = limits.results {
+        write!(query, "&tool_results={results}").unwrap();
+    }
     let answer = context(app, path, &query).await;
     let stored = json!({"messages": all});
     let told = || format!("{query}: {:#?}\nof {:#?}", brief(&answer), brief(&stored));
     let messages = answer["messages"].as_array().unwrap();
     assert_eq!(without_made_up_ids(messages), without_made_up_ids(&expected.messages), "{}", told());
+    assert_eq!(answer["elided"], expected.elided, "{}", told());
     assert_eq!(answer["omitted"], expected.omitted, "{}", told());
     assert_eq!(answer["repaired"], json!(expected.repaired), "{}", told());
     assert_eq!(answer["open_calls"], json!(expected.open_calls), "{}", told());
+    assert_eq!(answer["tokens"], messages.iter().map(reference::tokens).sum::<u64>(), "{}", told());
+    assert_eq!(answer["estimated"], messages.iter().any(|message| message["token_count"].is_null()), "{}", told());
     let ids: BTreeSet<&str> = messages.iter().map(|message| message["id"].as_str().unwrap()).collect();
     assert_eq!(ids.len(), messages.len(), "each has an id of its own: {}", told());
     let pinned = messages.iter().take_while(|message| matches!(message["role"].as_str(), Some("system" | "developer"))).count();
@@ -266,6 +294,7 @@ async fn prove(app: &App, path: &str, all: &[Value], drop: bool, limits: Limits,
     assert_eq!(*written, reference::as_openai(&expected.messages), "{}", told());
     if !expected.is_shortened || messages.len() > pinned + 1 {
         assert!(messages.len() <= limits.messages && written.len() <= limits.messages, "{}", told());
+        assert!(answer["tokens"].as_u64().unwrap() <= limits.tokens, "{}", told());
         for sent in [messages, written] {
             assert!(sent.iter().map(reference::characters).sum::<usize>() <= limits.characters, "{}", told());
         }
@@ -283,30 +312,47 @@ async fn whatever_was_interrupted_the_context_is_the_longest_that_a_model_accept
     const CASES: usize = 150;
     let app = App::start().await;
     let mut runner = TestRunner::deterministic();
-    let (mut repaired, mut open, mut shortened, mut omitted) = (0, 0, 0, 0);
+    let (mut repaired, mut open, mut shortened, mut omitted, mut elided) = (0, 0, 0, 0, 0);
     for case in 0..CASES {
         let in_parts = case % 2 == 1;
         let messages = conversation(&events().new_tree(&mut runner).unwrap().current(), in_parts);
         let path = conversation_of(&app, &messages).await;
         let all = app.get(&path.replace("/context", "/messages")).expect(200).await.array();
         let characters: usize = all.iter().map(reference::characters).sum();
+        let tokens: u64 = all.iter().map(reference::tokens).sum();
         for drop in [false, true] {
             let by_messages = [usize::MAX, 1, 2, 3, 5, 8].map(|messages| Limits { messages, ..NO_LIMITS });
             let by_characters = [1, 2, 3].map(|part| Limits { characters: 1 + characters * part / 4, ..NO_LIMITS });
-            let by_both = [Limits { messages: 4, characters: 1 + characters / 2 }];
-            for limits in by_messages.into_iter().chain(by_characters).chain(by_both) {
+            let by_tokens = [1, 2, 3].map(|part| Limits { tokens: 1 + tokens * part / 4, ..NO_LIMITS });
+            let by_all = [Limits { messages: 4, characters: 1 + characters / 2, tokens: 1 + tokens / 2, ..NO_LIMITS }];
+            // Steps that are shorter and longer than what fits.
+            let in_steps = [2, 5].into_iter().flat_map(|step| {
+                let part = |all: usize| i64::try_from(1 + all / usize::try_from(step * 2).unwrap()).unwrap();
+                let by_messages = Limits { messages: 6, step: Some(step), ..NO_LIMITS };
+                let by_characters = Limits { characters: 1 + characters / 2, step: Some(part(characters)), ..NO_LIMITS };
+                let by_tokens =
+                    Limits { tokens: 1 + tokens * 2 / 3, step: Some(part(usize::try_from(tokens).unwrap())), ..NO_LIMITS };
+                let by_both = Limits { messages: 5, step: Some(4), ..by_characters };
+                let elided = Limits { step: Some(step), results: Some(1), ..NO_LIMITS };
+                let elided_by_tokens = Limits { results: Some(2), ..by_tokens };
+                [by_messages, by_characters, by_tokens, by_both, elided, elided_by_tokens]
+            });
+            let with_results = [0, 1, 3].map(|results| Limits { results: Some(results), ..NO_LIMITS });
+            let by_all = by_all.into_iter().chain(in_steps).chain(with_results);
+            for limits in by_messages.into_iter().chain(by_characters).chain(by_tokens).chain(by_all) {
                 let expected = prove(&app, &path, &all, drop, limits, in_parts).await;
                 repaired += usize::from(!expected.repaired.is_empty());
                 open += usize::from(!expected.open_calls.is_empty());
                 shortened += usize::from(expected.is_shortened);
                 omitted += usize::from(expected.omitted > 0);
+                elided += expected.elided;
             }
         }
     }
     println!(
-        "{CASES} conversations; of their windows {repaired} repaired, {open} open, {shortened} shortened, {omitted} not whole"
+        "{CASES} conversations; of their windows {repaired} repaired, {open} open, {shortened} shortened, {omitted} not whole; {elided} results elided"
     );
-    assert!(repaired > CASES && open > CASES && shortened > CASES && omitted > CASES, "the cases are lopsided");
+    assert!(repaired > CASES && open > CASES && shortened > CASES && omitted > CASES && elided > CASES, "the cases are lopsided");
 }
 
 #[cfg_attr(not(has_transcripts), ignore = "there are no recorded conversations: name a file in TRANSCRIPTS")]

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::{Unanswered, characters, elements, is_filled_object, json_bytes};
+use super::{Unanswered, elements, is_filled_object, json_bytes};
 use crate::models::message::string_member;
 use crate::models::{Content, Message, Role, Text};
 
@@ -23,6 +23,8 @@ pub(super) struct Piece {
     pub(super) messages: Vec<Message>,
     /// How many of `messages` are not stored.
     pub(super) synthetic: i64,
+    /// The position of the first stored message.
+    pub(super) position: i64,
     /// Whether the user begins to speak here.
     pub(super) begins_turn: bool,
     /// Whether the assistant speaks or calls first, and this is not the rest of a step whose beginning may be missing.
@@ -40,6 +42,7 @@ pub(super) struct Piece {
 pub(super) struct Size {
     pub(super) messages: i64,
     pub(super) characters: i64,
+    pub(super) tokens: i64,
     pub(super) json_bytes: usize,
 }
 
@@ -52,7 +55,8 @@ impl Size {
 
     pub(super) fn add(&mut self, message: &Message) {
         self.messages += 1;
-        self.characters = self.characters.saturating_add(characters(message));
+        self.characters = self.characters.saturating_add(message.characters());
+        self.tokens = self.tokens.saturating_add(message.tokens());
         self.json_bytes += json_bytes(message);
     }
 }
@@ -113,7 +117,7 @@ pub(super) fn calls_tools(message: &Message) -> bool {
 /// Messages of the assistant as one, whose calls are answered together.
 pub(super) fn joined(messages: &[Message]) -> Option<Message> {
     let (first, others) = messages.split_first()?;
-    let mut all = first.clone();
+    let mut all = Message { token_count: None, ..first.clone() };
     for message in others {
         all.content = join_contents(all.content.take(), message.content.as_ref());
         all.tool_calls = join_arrays(all.tool_calls.take(), message.tool_calls.as_deref());
@@ -234,7 +238,7 @@ impl Entry {
 
     /// The piece of a message that is in no step: no call belongs to its results.
     fn alone(self) -> Piece {
-        let mut piece = Piece::default();
+        let mut piece = Piece { position: self.message.position, ..Piece::default() };
         piece.stored.add(&self.message);
         if self.results.is_empty() {
             piece.begins_turn = self.message.role == Role::User;
@@ -259,6 +263,8 @@ fn without(mut message: Message, places: &[Place]) -> Option<Message> {
     if places.is_empty() {
         return Some(message);
     }
+    // It was counted for the whole message.
+    message.token_count = None;
     message.tool_calls = message.tool_calls.and_then(|calls| {
         if calls.get().starts_with('{') {
             return (!places.contains(&Place::ToolCalls(0))).then_some(calls);
@@ -365,7 +371,8 @@ impl Repair {
 
     /// Takes a step in which no call is open: messages of the assistant, as many as `run` says, and what answers them.
     fn take_closed(&mut self, step: Vec<Entry>, run: usize) {
-        let mut piece = Piece::default();
+        let position = step.first().map_or(0, |entry| entry.message.position);
+        let mut piece = Piece { position, ..Piece::default() };
         let (mut calling, mut answers, mut said) = (Vec::new(), Vec::new(), Vec::new());
         let (mut synthetic, mut instructions, mut moved) = (Vec::new(), Vec::new(), 0);
         for (at, entry) in step.into_iter().enumerate() {
@@ -401,7 +408,7 @@ impl Repair {
         }
         if let Some(joint) = joint {
             // A format may send them as one message, which can have more characters than its parts.
-            piece.sent.characters = piece.sent.characters.max(characters(&joint));
+            piece.sent.characters = piece.sent.characters.max(joint.characters());
             piece.sent.json_bytes = piece.sent.json_bytes.max(json_bytes(&joint));
         }
         piece.messages = calling;
@@ -473,6 +480,7 @@ fn missing_results(entry: &Entry) -> Vec<Message> {
             tool_call_id: call.id.clone().filter(|_| role == Role::Tool).and_then(|id| Text::parse(id).ok()),
             name: None,
             metadata: raw(r#"{"synthetic":true}"#.to_owned())?,
+            token_count: None,
             ..entry.message.clone()
         })
     };

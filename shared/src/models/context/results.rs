@@ -1,0 +1,103 @@
+//! Old tool results. Their contents are replaced by the number of their characters.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
+
+use super::elements;
+use super::start::Step;
+use crate::models::message::string_member;
+use crate::models::{Content, Message, Role};
+
+/// Where a result is: the message itself, or one of its content parts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Message,
+    Part(usize),
+}
+
+/// Replaces the contents of all results but the newest `keep`. With a step, it replaces those before the last mark that is not behind the
+/// newest `keep`. So what is replaced stays the same while a step is appended. Returns how many were replaced.
+///
+/// No message gets larger. A content that is as short as its replacement stays.
+pub(super) fn elide(messages: &mut [Message], keep: i64, step: Option<&Step>) -> i64 {
+    let all: Vec<(usize, Place)> =
+        messages.iter().enumerate().flat_map(|(at, message)| results(message).into_iter().map(move |place| (at, place))).collect();
+    let old = all.len().saturating_sub(usize::try_from(keep).unwrap_or(usize::MAX));
+    let first_kept = all.get(old).map(|(at, _)| messages[*at].position);
+    let mut elided = 0;
+    for (at, message) in messages.iter_mut().enumerate() {
+        if let (Some(step), Some(first_kept)) = (step, first_kept)
+            && !step.has_mark_between(message.position, first_kept)
+        {
+            continue;
+        }
+        let places: Vec<Place> = all[..old].iter().filter(|(of, _)| *of == at).map(|(_, place)| *place).collect();
+        if let Some((shorter, count)) = without_contents(message, &places) {
+            *message = shorter;
+            elided += count;
+        }
+    }
+    elided
+}
+
+fn results(message: &Message) -> Vec<Place> {
+    let is_result = |part: &RawValue| {
+        let kind = string_member(part, "type").and_then(|kind| serde_json::from_str::<Cow<str>>(kind).ok());
+        kind.is_some_and(|kind| kind == "tool_result")
+    };
+    let in_parts: Vec<Place> = match &message.content {
+        Some(Content::Parts(parts)) if !matches!(message.role, Role::System | Role::Developer) => {
+            let parts = elements(parts).into_iter().enumerate();
+            parts.filter(|(_, part)| is_result(part)).map(|(at, _)| Place::Part(at)).collect()
+        }
+        _ => Vec::new(),
+    };
+    if message.role == Role::Tool && in_parts.is_empty() { vec![Place::Message] } else { in_parts }
+}
+
+/// The message with these contents replaced, and how many were. `None` if none is.
+fn without_contents(message: &Message, places: &[Place]) -> Option<(Message, i64)> {
+    let content = message.content.as_ref()?;
+    let (content, count) = if places == [Place::Message] {
+        (Content::text(replacement(content.characters())?).ok()?, 1)
+    } else {
+        let Content::Parts(parts) = content else { return None };
+        let (parts, count) = without_parts(parts, places)?;
+        (Content::Parts(parts), count)
+    };
+    let shorter = Message { content: Some(content), token_count: None, ..message.clone() };
+    // What the caller counted may be less than the estimate of what is left.
+    (shorter.tokens() <= message.tokens()).then_some((shorter, count))
+}
+
+/// The parts with the member `content` of some of them replaced. Everything else keeps its spelling.
+fn without_parts(parts: &RawValue, places: &[Place]) -> Option<(Box<RawValue>, i64)> {
+    let text = parts.get();
+    let (mut shorter, mut copied, mut count) = (String::new(), 0, 0);
+    for (at, part) in elements(parts).into_iter().enumerate() {
+        if !places.contains(&Place::Part(at)) {
+            continue;
+        }
+        let members: BTreeMap<Cow<str>, &RawValue> = serde_json::from_str(part.get()).ok()?;
+        let Some(content) = members.get("content").map(|content| content.get()) else { continue };
+        let characters =
+            serde_json::from_str::<Cow<str>>(content).map_or_else(|_| content.chars().count(), |text| text.chars().count());
+        let Some(replacement) = replacement(characters) else { continue };
+        // A raw value is a piece of the text that it was read from.
+        let start = content.as_ptr().addr() - text.as_ptr().addr();
+        shorter.push_str(text.get(copied..start)?);
+        shorter.extend(["\"", &replacement, "\""]);
+        copied = start + content.len();
+        count += 1;
+    }
+    shorter.push_str(text.get(copied..)?);
+    RawValue::from_string(shorter).ok().filter(|_| count > 0).map(|parts| (parts, count))
+}
+
+/// What stands for so many characters, if it is shorter, with its quotes.
+fn replacement(characters: usize) -> Option<String> {
+    let replacement = format!("[omitted: {characters} characters]");
+    (replacement.len() + 2 < characters).then_some(replacement)
+}

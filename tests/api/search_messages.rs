@@ -234,7 +234,7 @@ async fn messages_of_one_time_are_read_together() {
 }
 
 #[tokio::test]
-#[ignore = "measures: a user of 300,000 messages"]
+#[ignore = "measures, with --release: a user of 300,000 messages"]
 async fn no_search_of_a_long_history_takes_a_second() {
     let app = App::start().await;
     fill(&app, "ada", 3_000, 300_000, 100_000).await;

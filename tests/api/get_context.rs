@@ -1,5 +1,6 @@
 //! `GET /conversations/{conversation_id}/context`
 
+mod anthropic;
 mod reference;
 mod results;
 mod rules;
@@ -330,6 +331,8 @@ async fn on_every_real_transcript_every_window_is_the_longest_that_a_model_accep
         for query in ["", "&max_messages=10", "&max_messages=3&max_chars=10000"] {
             let openai = app.get(&format!("{path}?format=openai{query}")).expect(200).await.json();
             assert_eq!(rules::chat_completions_refuses(openai["messages"].as_array().unwrap()), None);
+            let anthropic = app.get(&format!("{path}?format=anthropic{query}")).expect(200).await.json();
+            assert_eq!(rules::messages_api_refuses(&anthropic), None);
         }
     }
     println!("{windows} windows proved, {shortened} of them shortened turns");

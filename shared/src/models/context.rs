@@ -1,5 +1,6 @@
 //! What to send to a model: the newest part of a conversation that fits, and that the model's API accepts.
 
+mod anthropic;
 mod results;
 mod start;
 mod steps;
@@ -45,6 +46,8 @@ pub enum ContextFormat {
     Messages,
     /// As the Chat Completions API takes them.
     OpenAi,
+    /// As the Messages API of Anthropic takes them.
+    Anthropic,
 }
 
 impl ContextFormat {
@@ -54,7 +57,8 @@ impl ContextFormat {
         match text {
             "messages" => Ok(Self::Messages),
             "openai" => Ok(Self::OpenAi),
-            _ => Err(Invalid::new(Fault::Parameter, "a format is messages (the default) or openai")),
+            "anthropic" => Ok(Self::Anthropic),
+            _ => Err(Invalid::new(Fault::Parameter, "a format is messages (the default), openai or anthropic")),
         }
     }
 }
@@ -177,7 +181,8 @@ impl Context {
     pub fn as_json(&self, format: ContextFormat) -> impl Serialize + '_ {
         #[derive(Serialize)]
         struct Body<'a> {
-            messages: Vec<Written<'a>>,
+            #[serde(flatten)]
+            messages: Conversation<'a>,
             omitted: i64,
             tokens: i64,
             estimated: bool,
@@ -186,9 +191,16 @@ impl Context {
             open_calls: &'a [String],
             elided: i64,
         }
+        #[derive(Serialize)]
+        #[serde(untagged)]
+        enum Conversation<'a> {
+            Messages { messages: Vec<Written<'a>> },
+            Anthropic(anthropic::Request),
+        }
         let messages = match format {
-            ContextFormat::Messages => self.messages.iter().map(Written::Message).collect(),
-            ContextFormat::OpenAi => self.answered_together().map(Written::OpenAi).collect(),
+            ContextFormat::Messages => Conversation::Messages { messages: self.messages.iter().map(Written::Message).collect() },
+            ContextFormat::OpenAi => Conversation::Messages { messages: self.answered_together().map(Written::OpenAi).collect() },
+            ContextFormat::Anthropic => Conversation::Anthropic(anthropic::Request::of(&self.messages)),
         };
         Body {
             messages,

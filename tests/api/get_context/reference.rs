@@ -462,6 +462,17 @@ pub fn as_openai(messages: &[Value]) -> Vec<Value> {
     written
 }
 
+/// The texts of all roles but instructions, and how many calls and results there are: what no format may lose.
+pub fn said(messages: &[Value]) -> (Vec<String>, usize, usize) {
+    let spoken: Vec<&Value> = messages.iter().filter(|message| !instructs(message) && message["role"] != "tool").collect();
+    let texts = spoken.iter().flat_map(|message| {
+        let text = message["content"].as_str().map(str::to_owned);
+        text.into_iter().chain(parts(message).filter_map(|part| part["text"].as_str().map(str::to_owned)))
+    });
+    let count = |of: fn(&Value) -> Vec<String>| messages.iter().map(|message| of(message).len()).sum();
+    (texts.filter(|text| !text.trim().is_empty()).collect(), count(calls), count(results))
+}
+
 pub fn characters(message: &Value) -> usize {
     let count = |value: &Value| match value {
         Value::Null => 0,

@@ -1,6 +1,6 @@
 //! The rules that APIs publish for the messages they take. They are written from the published descriptions, not from our code.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -131,6 +131,79 @@ pub fn anthropic_refuses(messages: &[Value]) -> Option<String> {
         }
     }
     missing.is_some().then(|| format!("tool_use without tool_result right behind it: {missing:?}"))
+}
+
+/// Why the Messages API of Anthropic would refuse a request with these `system` and `messages`.
+pub fn messages_api_refuses(request: &Value) -> Option<String> {
+    let is_text = |block: &Value| block["type"] == "text" && block["text"].as_str().is_some_and(|text| !text.trim().is_empty());
+    if let Some(system) = request.get("system")
+        && !system.as_array().is_some_and(|blocks| !blocks.is_empty() && blocks.iter().all(is_text))
+    {
+        return Some(format!("system: {system}"));
+    }
+    let is_name = |name: &Value| {
+        let in_alphabet = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
+        name.as_str().is_some_and(|text| (1..=64).contains(&text.len()) && in_alphabet(text))
+    };
+    let (mut expected, mut called) = ("user", BTreeSet::new());
+    let mut missing: BTreeSet<&str> = BTreeSet::new();
+    let messages = request["messages"].as_array()?;
+    for (at, message) in messages.iter().enumerate() {
+        let refuse = |why: &str| Some(format!("messages.{at}: {why}: {message}"));
+        if message["role"] != expected {
+            return refuse("roles must alternate, and the first is user");
+        }
+        let members: Vec<&String> = message.as_object().unwrap().keys().collect();
+        if members != ["content", "role"] {
+            return refuse("extra inputs are not permitted");
+        }
+        let Some(blocks) = message["content"].as_array().filter(|blocks| !blocks.is_empty()) else {
+            return refuse("content must not be empty");
+        };
+        let (mut other, mut call) = (false, false);
+        for block in blocks {
+            match (block["type"].as_str(), expected) {
+                (Some("text"), _) if !is_text(block) => return refuse("text blocks must be non-empty"),
+                (Some("text"), _) => other = true,
+                (Some("image"), "user") if matches!(block["source"]["type"].as_str(), Some("url" | "base64")) => other = true,
+                (Some("tool_use"), "assistant") => {
+                    if !is_name(&block["id"]) || !is_name(&block["name"]) || !block["input"].is_object() {
+                        return refuse("a tool_use has an id, a name and an input");
+                    }
+                    let id = block["id"].as_str().unwrap();
+                    if !called.insert(id) {
+                        return refuse("tool_use ids must be unique");
+                    }
+                    missing.insert(id);
+                    call = true;
+                    continue;
+                }
+                (Some("tool_result"), "user") if other => return refuse("a tool_result must not be behind other content"),
+                (Some("tool_result"), "user") => {
+                    let content = &block["content"];
+                    let blocks = content.as_array().is_some_and(|blocks| blocks.iter().all(is_text));
+                    if !(content.is_null() || content.is_string() || blocks) {
+                        return refuse("the content of a tool_result");
+                    }
+                    if !missing.remove(block["tool_use_id"].as_str().unwrap()) {
+                        return refuse("a tool_result must have a tool_use in the message before");
+                    }
+                    continue;
+                }
+                _ => return refuse("unexpected block"),
+            }
+            if call {
+                return refuse("tool_use must be the last");
+            }
+        }
+        if expected == "user" && !missing.is_empty() || at + 1 == messages.len() && call {
+            return refuse("a tool_use without a tool_result in the next message");
+        }
+        expected = if expected == "user" { "assistant" } else { "user" };
+    }
+    let last = messages.last().filter(|message| message["role"] == "assistant")?["content"].as_array()?.last()?;
+    let trailing = last["text"].as_str().is_some_and(|text| text.ends_with(char::is_whitespace));
+    trailing.then(|| "final assistant content cannot end with trailing whitespace".to_owned())
 }
 
 /// How often each id is still expected.

@@ -8,8 +8,9 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 
+use super::anthropic::said;
 use super::reference::{self, Expected, Limits};
-use super::rules::{anthropic_refuses, chat_completions_refuses};
+use super::rules::{anthropic_refuses, chat_completions_refuses, messages_api_refuses};
 use super::{call, conversation_of, positions, result, say};
 use crate::support::App;
 use crate::transcripts::transcripts;
@@ -299,6 +300,9 @@ async fn prove(app: &App, path: &str, all: &[Value], drop: bool, limits: Limits,
             assert!(sent.iter().map(reference::characters).sum::<usize>() <= limits.characters, "{}", told());
         }
     }
+    let anthropic = context(app, path, &format!("{query}&format=anthropic")).await;
+    assert_eq!(messages_api_refuses(&anthropic), None, "{}", told());
+    assert_eq!(said(&anthropic), reference::said(&expected.messages), "{}", told());
     if in_parts {
         assert_eq!(anthropic_refuses(messages), None, "{}", told());
     } else {

@@ -10,6 +10,7 @@ mod figures;
 mod fill;
 mod function;
 mod growth;
+mod inline;
 mod page;
 mod plots;
 mod process;
@@ -61,6 +62,7 @@ enum Part {
     Size,
     Cold,
     Warm,
+    Stored,
     RoundTrips,
     Page,
     Long,
@@ -134,6 +136,9 @@ async fn run(options: Options) -> Result<()> {
     }
     if wanted(Part::Warm) {
         warm::measure(&mut bench, &database).await?;
+    }
+    if wanted(Part::Stored) {
+        inline::measure(&mut bench, &database).await?;
     }
     if wanted(Part::RoundTrips) {
         cold::round_trips(&mut bench, &database).await?;

@@ -146,6 +146,12 @@ impl Bench {
         Client::start(&self.subjects.binary("floor-statement"), &environment)
     }
 
+    /// A client that may write to tables, which the functions may not.
+    pub(super) fn owner(&self, database: &str) -> Result<Client> {
+        let environment = self.subjects.environment(&self.server.superuser_url(database));
+        Client::start(&self.subjects.binary("floor-statement"), &environment)
+    }
+
     /// The server's URL with another port: through a proxy.
     pub(super) fn url_through(&self, port: u16, database: &str) -> String {
         self.server.functions_url(database).replace(&format!(":{}/", self.server.port()), &format!(":{port}/"))

@@ -36,7 +36,7 @@ impl Samples {
 }
 
 /// The functions' connections, the newest first.
-const BACKENDS: &str = "select pid from pg_stat_activity
+pub(super) const BACKENDS: &str = "select pid from pg_stat_activity
     where datname = current_database() and application_name = 'scrollback' and pid <> pg_backend_pid()
     order by backend_start desc";
 
@@ -103,7 +103,7 @@ fn measured(process_id: u32, call: impl FnOnce() -> Result<Duration>) -> Result<
 }
 
 /// What a process has taken since it had taken so much, in ms.
-fn cpu_since(process_id: u32, before: Option<Duration>) -> Option<f64> {
+pub(super) fn cpu_since(process_id: u32, before: Option<Duration>) -> Option<f64> {
     process::cpu(process_id).zip(before).map(|(after, before)| milliseconds(after.saturating_sub(before)))
 }
 

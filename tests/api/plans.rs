@@ -25,8 +25,7 @@ const LONGEST: u32 = 20_001;
 const FEW: u32 = 5;
 /// How values that the requests name would stand in a plan that was made for them.
 const PARAMETERS: [&str; 3] = ["'01936b2e-", "'ada'", "'user-1'"];
-/// What a search reads at most: messages, once to find how far, and once for their text. It also reads the conversations of those that it
-/// finds.
+/// How many messages a search reads at most, to find how far it may go. It reads the text of those that it needs, and their conversations.
 const SEARCHED: u32 = 10_000;
 /// The longest page that can be asked for, and the row that tells that there is more.
 const PAGE: u32 = 1001;
@@ -107,8 +106,8 @@ async fn cases(app: &App) -> Vec<Case<'_>> {
         case("a context of few characters", app.get(&format!("{path}/context?max_chars=2000")), 2 * 100 + 5),
         case("a context of few tokens", app.get(&format!("{path}/context?max_tokens=1000")), 2 * 100 + 5),
         case("a context as long as can be", app.get(&format!("{path}/context")), 2 * LONG + 105),
-        case("the newest hits of a search", app.get("/users/ada/search?q=raining%20-snow&limit=20"), 3 * SEARCHED + 21),
-        case("the hits behind", app.get(hits.next().unwrap()), 3 * SEARCHED + PAGE),
+        case("the newest hits of a search", app.get("/users/ada/search?q=raining%20-snow&limit=20"), SEARCHED + 3 * 22),
+        Case { holds: PAGE + 1, ..case("the hits behind", app.get(hits.next().unwrap()), SEARCHED + 4 * PAGE) },
         case("another title and metadata", app.patch(&other).json(&json!({"title": "Oslo", "metadata": {"x": 1}})), 3),
         case("another content", app.patch(&format!("{messages}/{}", id(LONG, LONGEST))).json(&json!({"content": "Bergen?"})), 4),
         case("a message", app.post(&messages).json(&json!({"role": "user", "content": "Is it raining in Oslo?"})), 4),

@@ -10,7 +10,10 @@ returns table (
     read_to timestamptz, conversation_id uuid, "position" bigint, id uuid, role text, content text, content_parts text, tool_calls text,
     tool_call_id text, name text, metadata text, token_count integer, created_at timestamptz, updated_at timestamptz
 )
-language plpgsql stable security definer set search_path from current set plan_cache_mode = force_generic_plan as $$
+language plpgsql stable security definer set search_path from current set plan_cache_mode = force_generic_plan
+-- Rows come from the index in the order of their times. An incremental sort stops at the limit, where a sort of all would read all first.
+-- The planner expects few rows, and would choose between the two by chance.
+set enable_sort = off as $$
 #variable_conflict use_variable
 declare
     key bigint := public.owner_key(of_user);

@@ -61,6 +61,22 @@ async fn the_query_string_of_old_still_works() {
 }
 
 #[tokio::test]
+async fn a_whole_number_may_be_spelled_as_json_spells_numbers() {
+    let app = App::start().await;
+    let path = messages_of(app.conversation().await);
+    for (spelled, expected) in [("7.0", 7), ("1e3", 1000), ("-0.0", 0), ("25E-1", -1), ("1e999", -1), ("1e10", -1), ("\"7\"", -1)] {
+        let body = format!(r#"{{"role":"user","content":"x","token_count":{spelled}}}"#);
+        let call = app.post(&path).body(body);
+        if expected < 0 {
+            call.refused(400, "invalid_parameter", "token_count").await;
+        } else {
+            assert_eq!(call.expect(201).await.json()["token_count"], expected, "{spelled}");
+        }
+    }
+    app.post(&format!("{path}?role=user&content=x&token_count=7.0")).refused(400, "invalid_parameter", "token_count").await;
+}
+
+#[tokio::test]
 async fn json_is_kept_to_the_byte() {
     let app = App::start().await;
     let conversation = app.conversation().await;

@@ -129,7 +129,8 @@ impl<'a> Fields<'a> {
     pub fn integer(&mut self, name: &'static str, range: RangeInclusive<i64>) -> Result<Option<i64>> {
         let value = self.take(name)?;
         let Some(text) = scalar(value.as_ref()) else { return Ok(None) };
-        match text.parse() {
+        let is_json = matches!(value, Some(Value::Json(_)));
+        match text.parse().or_else(|error| is_json.then(|| integral(text)).flatten().ok_or(error)) {
             Ok(number) if range.contains(&number) && !text.starts_with('+') => Ok(Some(number)),
             _ if *range.end() == i64::MAX => Err(self.must_be(name, &format!("a whole number from {}", range.start()))),
             _ => Err(self.must_be(name, &format!("a whole number from {} to {}", range.start(), range.end()))),
@@ -305,6 +306,14 @@ fn scalar<'v>(value: Option<&'v Value<'_>>) -> Option<&'v str> {
         Value::Query(text) => text.as_str(),
         Value::Json(raw) => raw.get(),
     })
+}
+
+/// The whole number that a JSON number such as `7.0` or `1e3` is. JSON does not tell these from `7` and `1000`.
+fn integral(json: &str) -> Option<i64> {
+    // Up to here, every whole number is exact.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let number = json.parse::<f64>().ok().filter(|number| number.fract() == 0.0 && number.abs() <= EXACT)?;
+    format!("{number:.0}").parse().ok()
 }
 
 /// The string that a JSON value is, if it is one.

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::Child;
+use std::process::{Child, Command};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -100,6 +100,14 @@ impl Function {
         let start = String::from_utf8_lossy(&answer.body[..answer.body.len().min(1000)]);
         ensure!(start.starts_with(r#"{"statusCode":2"#), "a function fails: {start}");
         Ok(answer)
+    }
+
+    /// Ends it by SIGTERM, and waits for its end.
+    pub(super) fn terminate(&mut self) -> Result<()> {
+        let status = Command::new("kill").arg(self.process.id().to_string()).status()?;
+        ensure!(status.success(), "kill fails");
+        self.process.wait()?;
+        Ok(())
     }
 
     pub(super) fn process_id(&self) -> u32 {

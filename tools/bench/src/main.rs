@@ -11,6 +11,7 @@ mod fill;
 mod function;
 mod growth;
 mod inline;
+mod instructions;
 mod page;
 mod plots;
 mod process;
@@ -63,6 +64,7 @@ enum Part {
     Cold,
     Warm,
     Stored,
+    Instructions,
     RoundTrips,
     Page,
     Long,
@@ -139,6 +141,9 @@ async fn run(options: Options) -> Result<()> {
     }
     if wanted(Part::Stored) {
         inline::measure(&mut bench, &database).await?;
+    }
+    if wanted(Part::Instructions) {
+        instructions::measure(&mut bench, &database).await?;
     }
     if wanted(Part::RoundTrips) {
         cold::round_trips(&mut bench, &database).await?;

@@ -31,7 +31,7 @@ use tracing::warn;
 use self::cancel::ClosedByServer;
 use crate::error::{Error, Result};
 
-/// Idle for longer than this, a connection may have been dropped by whatever is on the way, unnoticed.
+/// A proxy or firewall may have dropped a connection that was idle for longer than this, without a word to either side.
 const MAX_IDLE: Duration = Duration::from_secs(30);
 /// Older than this, a connection is replaced, so that poolers and servers can be drained.
 const MAX_AGE: Duration = Duration::from_mins(10);
@@ -46,11 +46,11 @@ const KEEPALIVE: Duration = Duration::from_secs(1);
 /// How long the answer to a request whose time is over waits for its statement to end. The answer has to wait, because Lambda freezes the
 /// sandbox after it, and the cancellation with it. The time is a part of what `runtime` keeps for the answer.
 const CANCEL: Duration = Duration::from_millis(250);
-/// What lies between two attempts of which neither had a used connection. PgBouncer, for one, connects to a server that was away only
-/// when somebody has asked, and refuses the one who asks.
+/// The pause between two attempts, if neither had a used connection. When a server was away, PgBouncer connects to it again only for a
+/// client that asks, and refuses that client.
 const PAUSE: Duration = Duration::from_millis(200);
 /// How often start-up lets the runtime's client go first. Connecting to the Runtime API and asking for an event take it three turns of
-/// the event loop; should it ever need more, the first poll is later by the time that the trust store takes, and nothing else.
+/// the event loop. If it ever needs more turns, the first poll is later by the time that the trust store takes.
 const HEAD_START: usize = 4;
 /// How long one request may take, unless [`Database::until`] says less.
 pub(crate) const REQUEST_BUDGET: Duration = Duration::from_secs(10);

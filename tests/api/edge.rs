@@ -93,7 +93,7 @@ async fn a_malformed_event_is_an_error_and_the_process_lives() {
         let answer = app.invoke("get-or-create-conversation", &event).await;
         assert_eq!((answer.status, &answer.json()["code"]), (400, &json!("invalid_body")), "{event}");
     }
-    // What is no JSON, the runtime reports itself.
+    // The runtime itself reports an event that is not JSON.
     for event in ["{", "", r#"{"headers": "a secret in the"#] {
         assert!(function.invoke(event.to_owned()).await.is_err(), "{event}");
     }

@@ -1,6 +1,6 @@
-//! An append, a creation, a rewind and a deletion, with the connection cut after each byte of the request and of its reply: the caller
-//! gets a success; or, where no other connection can be had either, a problem in time, and what is stored is what was there before or
-//! what was asked for, so that sending it again makes it right. And connections that are cut while they are made.
+//! An append, a creation, a rewind and a deletion, with the connection cut after each byte of the request and of its reply. The caller
+//! gets a success. Where no other connection can be made, the caller gets a problem in time. Then the database holds either the state
+//! before the request or the state after it, and a retry succeeds. Connections are also cut while they are made.
 //!
 //! `cargo test` tries some of the bytes. All of them: `cargo test -p tests every_byte -- --ignored --nocapture`
 

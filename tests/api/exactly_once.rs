@@ -1,9 +1,9 @@
 //! A message that was acknowledged is stored exactly once, in order, whatever happened meanwhile.
 //!
-//! Eight processes append batches to shared and to private conversations, through a proxy that cuts, holds up and swallows, while
-//! sessions are ended, processes killed and frozen, and (in the long run) the server crashes and restarts. Clients send again, with
-//! the same ids, until they have an answer. Then everything is read, by SQL and through the API. A seed fixes what is sent and which
-//! fault meets which connection at which byte; when the processes are scheduled it cannot fix.
+//! Eight processes append batches to shared and to private conversations, through a proxy that cuts, delays and swallows. Meanwhile
+//! sessions are ended, and processes are killed and frozen. In the long run the server also crashes and restarts. Clients retry with
+//! the same ids until they have an answer. Then everything is read, by SQL and through the API. A seed fixes what is sent, and which
+//! fault meets which connection at which byte. It cannot fix when the processes are scheduled.
 //!
 //! The long run: `BATCHES=100000 SEED=1 cargo test -p tests exactly_once -- --ignored --nocapture`
 
@@ -40,9 +40,9 @@ async fn the_long_run() {
     run(number("SEED", 1), usize::try_from(number("BATCHES", 5000)).unwrap(), true).await;
 }
 
-/// One process, of which a request may never come back.
+/// One process. It may never answer a request.
 struct Lane {
-    /// Held by the client that it serves: nobody's patience runs out behind another's request.
+    /// Held by the client that it serves, so that no client waits behind another client's request.
     free: tokio::sync::Mutex<()>,
     function: Mutex<Function>,
     killed: Notify,
@@ -52,7 +52,7 @@ struct Run {
     app: App,
     seed: u64,
     lanes: Vec<Lane>,
-    /// Whose, and the conversation: the shared ones, then one for each client.
+    /// Each conversation with its user: the shared ones, then one for each client.
     conversations: Vec<(String, Uuid)>,
     acknowledged: Mutex<Vec<Acknowledged>>,
     counts: Counts,
@@ -236,7 +236,7 @@ impl Run {
                     "functions frozen"
                 }
                 (60..90, _) | (_, None) => {
-                    // As Lambda does with a sandbox. Whoever waits for it learns that at once, as from API Gateway.
+                    // As Lambda does with a sandbox. The waiting client gets an error at once, as from API Gateway.
                     signal(process, "KILL");
                     *lane.function.lock().unwrap() = start_function("add-message", 1, self.app.environment());
                     lane.killed.notify_waiters();

@@ -1,4 +1,4 @@
-//! Nobody reads another's: every route, as the wrong user.
+//! Nobody reads another user's data: every route is called as the wrong user.
 
 use serde_json::{Value, json};
 use uuid::Uuid;

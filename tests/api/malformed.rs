@@ -1,5 +1,4 @@
-//! What no client should send and no gateway should hand over, by the thousand: a client's mistakes are never a 5xx, a gateway's never
-//! the end of the process.
+//! Thousands of malformed requests and events. A client's mistake is never a 5xx. A gateway's mistake never ends the process.
 //!
 //! More of it: `CASES=1000 cargo test -p tests malformed`
 

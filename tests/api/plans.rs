@@ -30,11 +30,11 @@ const SEARCHED: u32 = 10_000;
 /// The longest page that can be asked for, and the row that tells that there is more.
 const PAGE: u32 = 1001;
 
-/// 10,000 conversations of 1000 users, which are what the statistics know. Then, behind their back, a user with a hundred times as many
-/// conversations and a conversation with a thousand times as many messages: to the planner these are like all others, as they are on
-/// tables where nobody is a noticeable part of the whole. Fewer rows, and it would rightly read all of a table for 500 of its ids.
+/// The statistics are taken of 10,000 conversations of 1000 users. Afterwards a user gets a hundred times as many conversations, and a
+/// conversation a thousand times as many messages. So the planner takes them for average ones, as on large tables. With fewer rows it
+/// would rightly read a whole table for 500 of its ids.
 ///
-/// Messages lie in the order of their arrival, and so far from those of their conversation, as where many people write at once.
+/// Messages lie in the order of their arrival, as where many people write at once. So messages of one conversation lie far apart.
 const FILL: &str = "
     create function test_id(p bigint, n bigint) returns uuid language sql immutable
         return ('01936b2e-' || lpad(to_hex(p), 4, '0') || '-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid;
@@ -166,8 +166,8 @@ async fn fill(superuser: &Client) {
     superuser.batch_execute(&format!("call fill('ada', {LONGEST}, {LONGEST} + {BUSY} - 1, {LONG})")).await.unwrap();
 }
 
-/// Makes the server log the plan of whatever runs on this database from now on. Nobody else's: the log tells plans of databases apart
-/// by nothing.
+/// Makes the server log the plan of each statement on this database from now on. Plans of other databases must not be logged, because the
+/// log does not say which database a plan belongs to.
 async fn explain_everything(app: &App, superuser: &Client) {
     superuser.batch_execute("load 'auto_explain'").await.expect(
         "this Postgres has no auto_explain, which tells how it runs statements: it is one of the contrib modules, in Debian's package \
@@ -229,8 +229,8 @@ fn reads_or_writes_a_table(run: &Run) -> bool {
 fn describe(node: &Value, depth: usize) -> String {
     let text = |key: &str| node[key].as_str().unwrap_or_default();
     let below = || node["Plans"].as_array().into_iter().flatten();
-    // A bitmap of one index reads the same rows in another order, at nearly the same cost, so that it is chance which of them is chosen.
-    // Where the order matters, a Sort tells them apart.
+    // A bitmap of one index reads the same rows in another order, at nearly the same cost, so either may be chosen. Where the order
+    // matters, a Sort shows the difference.
     let bitmap = below().find(|below| below["Node Type"] == "Bitmap Index Scan");
     let mut line = match text("Node Type") {
         "Bitmap Heap Scan" if bitmap.is_some() => "Index Scan".to_owned(),
@@ -286,7 +286,7 @@ fn judge(runs: &[Run], reads: u32, holds: u32) -> Vec<String> {
                     rows(node, "Actual Rows") + rows(node, "Rows Removed by Filter") + rows(node, "Rows Removed by Index Recheck");
             }
             let held = match kind {
-                // Of what it sorts, it keeps what it returns.
+                // It keeps the rows that it returns, and no others.
                 "Sort" if node["Sort Method"] == "top-N heapsort" => rows(node, "Actual Rows"),
                 "Sort" | "Incremental Sort" => {
                     let sorted = node["Plans"].as_array().unwrap().iter().find(|below| below["Parent Relationship"] == "Outer");

@@ -1,5 +1,5 @@
-//! A TCP proxy between functions and database. It counts flights, and does to connections what networks, poolers and servers do to
-//! them: each at a byte that is chosen beforehand, so that what was tried can be tried again.
+//! A TCP proxy between functions and database. It counts flights. It also resets, closes, delays and swallows connections, as networks,
+//! poolers and servers do. The byte of each fault is chosen beforehand, so that a run can be repeated.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};

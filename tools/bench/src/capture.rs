@@ -1,5 +1,5 @@
-//! What a function really sends: a proxy that holds the server's own certificate, so that it can read along, and notes statements with
-//! their types and values as they stand on the wire. Nothing has to be written down twice, and nothing can differ.
+//! What a function really sends. A proxy with the server's own certificate reads statements on the wire, with their types and values. So no
+//! statement has to be written down twice.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

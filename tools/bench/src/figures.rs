@@ -33,14 +33,14 @@ impl Figure {
         Self { group: group.to_owned(), name: name.into(), unit: unit.to_owned(), value, floor: None, goal: None }
     }
 
-    /// Held against a floor, of which it may be so many times as much.
+    /// With a floor, and the goal to be at most `factor` times as much.
     pub(super) fn within(mut self, factor: f64, floor: f64) -> Self {
         self.floor = Some(floor);
         self.goal = Some((format!("≤ {factor} × floor"), factor * floor));
         self
     }
 
-    /// Held against a floor, with a goal of its own.
+    /// With a floor. The goal is separate.
     pub(super) fn over(mut self, floor: f64) -> Self {
         self.floor = Some(floor);
         self

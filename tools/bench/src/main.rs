@@ -1,8 +1,8 @@
 //! `cargo xtask bench`: what a request costs, and what it can't cost less than, measured in one run on one machine.
 //!
-//! The functions are the release binaries as shipped. Two floors are measured in turns with them, so that a disturbance hits both:
-//! `floor-echo` is a function without a database, and `floor-statement` sends the same statements by plain tokio-postgres. Figures are
-//! medians. Compare ratios between machines, not times.
+//! The functions are the release binaries as shipped. Two floors are measured in turns with them, so that a disturbance hits both. One is
+//! `floor-echo`, a function without a database. The other is `floor-statement`, which sends the same statements by plain tokio-postgres.
+//! Figures are medians. Compare ratios between machines, not times.
 
 mod capture;
 mod cold;

@@ -18,7 +18,7 @@ const GOAL: f64 = 3.5;
 pub(super) fn measure(bench: &mut Bench) -> Result<()> {
     for function in Endpoint::ALL.map(Endpoint::function) {
         add(bench, &format!("{function}, {}", std::env::consts::ARCH), &bench.subjects.binary(function))?;
-        // Where there is one: `cargo lambda build --release --arm64`.
+        // `cargo lambda build --release --arm64` makes it.
         let arm = project().join("target/lambda").join(function).join("bootstrap");
         if std::env::consts::ARCH != "aarch64" && is_arm(&arm) {
             add(bench, &format!("{function}, aarch64"), &arm)?;

@@ -50,7 +50,7 @@ pub(super) async fn measure(bench: &mut Bench, database: &str) -> Result<()> {
         let statement = bench.statement(endpoint, &event, database).await?;
         let [mut echoes, mut statements, mut requests] = <[Samples; 3]>::default();
         let [mut backends, mut echo_peaks, mut peaks] = <[Vec<f64>; 3]>::default();
-        // Of one program one process takes a fifth longer than the next, from its first request to its last: where its memory lies.
+        // One process of a program may take a fifth longer than the next for its whole life, because its memory lies elsewhere.
         for _ in 0..bench.scale.processes {
             let (echo, mut client, function) =
                 (bench.subjects.echo()?, bench.client(database)?, bench.function(endpoint, database)?);

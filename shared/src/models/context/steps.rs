@@ -238,11 +238,12 @@ impl Entry {
 
     /// The piece of a message that is in no step: no call belongs to its results.
     fn alone(self) -> Piece {
-        let mut piece = Piece { position: self.message.position, ..Piece::default() };
-        piece.stored.add(&self.message);
+        let size = Size::of(&self.message);
+        let mut piece = Piece { position: self.message.position, stored: size, ..Piece::default() };
         if self.results.is_empty() {
             piece.begins_turn = self.message.role == Role::User;
-            piece.send(self.message);
+            piece.sent = size;
+            piece.messages.push(self.message);
         } else {
             piece.repaired.push(self.message.position);
             self.without_results(|_| true).into_iter().for_each(|message| piece.send(message));

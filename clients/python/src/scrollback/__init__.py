@@ -1,0 +1,58 @@
+"""The client for Scrollback, the chat history API.
+
+`Client` and `AsyncClient` have a method for each endpoint. `Session` and the four functions are Scrollback's first interface.
+
+>>> with Client(server_url) as client:
+...     conversation = client.get_or_create_conversation("ada")
+...     message = client.add_message(conversation.id, "user", "Hello!")
+...     client.get_context(conversation.id, max_messages=50, format="openai").messages[-1]
+{'role': 'user', 'content': 'Hello!'}
+"""
+
+from . import errors
+from ._client import AsyncClient, AsyncPages, Client, Pages
+from ._exchange import Retry
+from ._ids import new_id
+from ._operations import UNSET
+from ._seed import Session, add_message, get_chat_history, get_or_create_conversation, get_user_conversations
+from .errors import *  # noqa: F403
+from .models import (
+    Content,
+    Context,
+    Conversation,
+    Erased,
+    Message,
+    NewMessage,
+    Page,
+    Rewound,
+    Role,
+    SearchHit,
+    ToolCalls,
+)
+
+__all__ = [
+    "UNSET",
+    "AsyncClient",
+    "AsyncPages",
+    "Client",
+    "Content",
+    "Context",
+    "Conversation",
+    "Erased",
+    "Message",
+    "NewMessage",
+    "Page",
+    "Pages",
+    "Retry",
+    "Rewound",
+    "Role",
+    "SearchHit",
+    "Session",
+    "ToolCalls",
+    "add_message",
+    "get_chat_history",
+    "get_or_create_conversation",
+    "get_user_conversations",
+    "new_id",
+]
+__all__ += errors.__all__

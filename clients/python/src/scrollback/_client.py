@@ -1,0 +1,511 @@
+"""The two clients. Both run the operations of `_operations` through `_exchange`, and differ only in how they send and wait."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import ssl
+import threading
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, TypeAlias, TypeVar, overload
+
+import httpx
+
+from . import _operations
+from ._exchange import Answer, Lost, Operation, Outcome, Retry, Send, Sleep, Steps, exchange
+from ._operations import Id, Listing
+from .errors import InvalidResponse
+from .models import Context, Message, Page
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+__all__ = ["AsyncClient", "AsyncPages", "Client", "Pages", "Token"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+Token: TypeAlias = str | Callable[[], str]
+"""A bearer token, or a function that returns the current one. The function is called for each attempt."""
+
+AsyncToken: TypeAlias = str | Callable[[], str | Awaitable[str]]
+"""Like `Token`. The function may be asynchronous."""
+
+# How long opening a connection may take, in seconds. A server that does not answer that fast is better tried again.
+_CONNECT = 5.0
+
+
+class _LoggedURL(httpx.URL):
+    """A URL that is logged without its path and query. httpx logs each request's URL, and ours hold user ids and what is searched for."""
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.netloc.decode('ascii')}/..."
+
+    __repr__ = __str__
+
+
+class _Settings:
+    """What both clients are told: where the API is, and how to ask it."""
+
+    def __init__(self, base_url: str, timeout: float, retry: Retry | None, verify: ssl.SSLContext | None) -> None:
+        url = httpx.URL(base_url)
+        if url.scheme not in ("http", "https") or not url.host:
+            raise ValueError("base_url must be an http or https URL, such as http://127.0.0.1:9000")
+        if url.userinfo or url.query or url.fragment:
+            raise ValueError("base_url must have no user name, query or fragment")
+        self.origin = f"{url.scheme}://{url.netloc.decode('ascii')}"
+        self.prefix = url.raw_path.decode("ascii").rstrip("/")
+        self.timeout = timeout
+        self.retry = retry if retry is not None else Retry()
+        self.verify = verify
+
+    @functools.cached_property
+    def tls(self) -> ssl.SSLContext:
+        # Reading the certificates takes tens of milliseconds, so it is done once.
+        return self.verify if self.verify is not None else httpx.create_ssl_context()
+
+    def request(self, step: Send, token: str | None) -> httpx.Request:
+        operation = step.operation
+        headers = {"accept": "application/json", **operation.headers}
+        if operation.body is not None:
+            headers["content-type"] = "application/json"
+        if token is not None:
+            # An exception about a header that cannot be sent would hold the token, so the token is checked here.
+            if not (token.isascii() and token.isprintable() and token.strip() == token):
+                raise ValueError("the token must be a text of printable ASCII characters, without spaces around it")
+            headers["authorization"] = f"Bearer {token}"
+        # A link to the next page has the prefix already, if the server knows of it.
+        known = self.prefix and operation.target.startswith(f"{self.prefix}/")
+        target = operation.target if known else self.prefix + operation.target
+        timeout = httpx.Timeout(step.timeout, connect=min(_CONNECT, step.timeout))
+        request = httpx.Request(
+            operation.method,
+            self.origin + target,
+            headers=headers,
+            content=operation.body,
+            extensions={"timeout": timeout.as_dict()},
+        )
+        request.url = _LoggedURL(request.url)
+        return request
+
+    def __repr__(self) -> str:
+        return repr(self.origin + self.prefix)
+
+
+def _answer(response: httpx.Response) -> Answer:
+    return Answer(response.status_code, dict(response.headers), response.content)
+
+
+def _lost(error: httpx.RequestError) -> Lost:
+    if isinstance(error, (httpx.UnsupportedProtocol, httpx.LocalProtocolError)):
+        # These are mistakes in the request or the settings. Another attempt would meet them again.
+        raise error
+    unsent = isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError))
+    return Lost(error, maybe_sent=not unsent)
+
+
+def _describe(method: Callable[..., Any], operation: Callable[..., Any], returns: str) -> None:
+    """Gives a method its operation's name, documentation and parameters, for `help` and editors."""
+    functools.update_wrapper(method, operation)
+    signature = inspect.signature(operation)
+    itself = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
+    method.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=[itself, *signature.parameters.values()], return_annotation=returns
+    )
+    method.__module__ = __name__
+
+
+def _result(operation: Callable[..., Any]) -> str:
+    annotation = str(operation.__annotations__["return"])
+    return annotation[annotation.index("[") + 1 : -1]
+
+
+class Pages(Generic[T]):
+    """A list that is requested page by page, while you iterate. Iterating again requests it again.
+
+    >>> for text in ("one", "two", "three"):
+    ...     message = client.add_message(conversation.id, "user", text)
+    >>> history = client.get_chat_history(conversation.id, page_size=2)
+    >>> [message.content for message in history]
+    ['one', 'two', 'three']
+    >>> [len(page) for page in history.pages()]
+    [2, 1]
+    >>> history.first_page()
+    Page(2 items, version='"4"', has_more=True)
+    """
+
+    def __init__(self, run: Callable[[Operation[Page[T]]], Page[T]], listing: Listing[T]) -> None:
+        self._run = run
+        self._listing = listing
+
+    def pages(self) -> Iterator[Page[T]]:
+        """The pages, one response each."""
+        walk = _Walk(self._listing)
+        while (operation := walk.next) is not None:
+            yield walk.cut(self._run(operation))
+
+    def __iter__(self) -> Iterator[T]:
+        for page in self.pages():
+            yield from page
+
+    def first_page(self) -> Page[T]:
+        """The first page: one request."""
+        return next(self.pages())
+
+    def all(self) -> list[T]:
+        """All items: as many requests as there are pages."""
+        return list(self)
+
+
+class AsyncPages(Generic[T]):
+    """A list that is requested page by page, while you iterate with `async for`. Iterating again requests it again."""
+
+    def __init__(self, run: Callable[[Operation[Page[T]]], Awaitable[Page[T]]], listing: Listing[T]) -> None:
+        self._run = run
+        self._listing = listing
+
+    async def pages(self) -> AsyncIterator[Page[T]]:
+        """The pages, one response each."""
+        walk = _Walk(self._listing)
+        while (operation := walk.next) is not None:
+            yield walk.cut(await self._run(operation))
+
+    async def __aiter__(self) -> AsyncIterator[T]:
+        async for page in self.pages():
+            for item in page:
+                yield item
+
+    async def first_page(self) -> Page[T]:
+        """The first page: one request."""
+        walk = _Walk(self._listing)
+        return walk.cut(await self._run(self._listing.first))
+
+    async def all(self) -> list[T]:
+        """All items: as many requests as there are pages."""
+        return [item async for item in self]
+
+
+class _Walk(Generic[T]):
+    """Goes through a listing's pages, up to its limit."""
+
+    def __init__(self, listing: Listing[T]) -> None:
+        self._listing = listing
+        self._left = listing.limit
+        self.next: Operation[Page[T]] | None = listing.first
+
+    def cut(self, page: Page[T]) -> Page[T]:
+        """The page, without the items beyond the limit. Afterwards, `next` is the request that follows."""
+        try:
+            self.next = self._listing.following(page)
+        except ValueError:
+            raise InvalidResponse("the response's next link leads to another host; check the base URL") from None
+        if self._left is None:
+            return page
+        if len(page) >= self._left:
+            self.next = None
+            return Page(page[: self._left], version=page.version, next_link=page._next)
+        self._left -= len(page)
+        return page
+
+
+def _method(operation: Callable[P, Operation[T]]) -> Callable[Concatenate[Client, P], T]:
+    def method(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self._run(operation(*args, **kwargs))
+
+    _describe(method, operation, _result(operation))
+    return method
+
+
+def _list_method(operation: Callable[P, Listing[T]]) -> Callable[Concatenate[Client, P], Pages[T]]:
+    def method(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> Pages[T]:
+        return Pages(self._run, operation(*args, **kwargs))
+
+    _describe(method, operation, f"Pages[{_result(operation)}]")
+    return method
+
+
+def _async_method(
+    operation: Callable[P, Operation[T]],
+) -> Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]]:
+    async def method(self: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._run(operation(*args, **kwargs))
+
+    _describe(method, operation, _result(operation))
+    return method
+
+
+def _async_list_method(operation: Callable[P, Listing[T]]) -> Callable[Concatenate[AsyncClient, P], AsyncPages[T]]:
+    def method(self: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> AsyncPages[T]:
+        return AsyncPages(self._run, operation(*args, **kwargs))
+
+    _describe(method, operation, f"AsyncPages[{_result(operation)}]")
+    return method
+
+
+class Client:
+    """The API, for synchronous programs. One client can be shared by all threads.
+
+    Args:
+        base_url: where the API is, such as `http://127.0.0.1:9000` for `cargo dev`.
+        token: a bearer token, or a function that returns the current one. The function is called for each attempt.
+        timeout: the seconds that an attempt waits for the server.
+        retry: how often and how long a failed request is sent again.
+        verify: the TLS settings, for a server whose certificate the system does not trust.
+
+    >>> with Client(server_url) as client:
+    ...     conversation = client.get_or_create_conversation("grace")
+    ...     message = client.add_message(conversation.id, "user", "Hello!")
+    ...     [message.content for message in client.get_chat_history(conversation.id, last=1)]
+    ['Hello!']
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        token: Token | None = None,
+        *,
+        timeout: float = 30.0,
+        retry: Retry | None = None,
+        verify: ssl.SSLContext | None = None,
+    ) -> None:
+        self._settings = _Settings(base_url, timeout, retry, verify)
+        self._token = token
+        self._http = httpx.Client(verify=self._settings.tls)
+
+    get_or_create_conversation = _method(_operations.get_or_create_conversation)
+    get_conversation = _method(_operations.get_conversation)
+    update_conversation = _method(_operations.update_conversation)
+    delete_conversation = _method(_operations.delete_conversation)
+    add_message = _method(_operations.add_message)
+    add_messages = _method(_operations.add_messages)
+    get_chat_history = _list_method(_operations.get_chat_history)
+    rewind_conversation = _method(_operations.rewind_conversation)
+    update_message = _method(_operations.update_message)
+    get_user_conversations = _list_method(_operations.get_user_conversations)
+    search_messages = _list_method(_operations.search_messages)
+    erase_user = _method(_operations.erase_user)
+
+    # The kind of messages depends on the format, which takes overloads.
+    @overload
+    def get_context(
+        self,
+        conversation_id: Id,
+        *,
+        max_messages: int | None = ...,
+        max_chars: int | None = ...,
+        unanswered: Literal["answer", "drop"] | None = ...,
+        format: Literal["messages"] = ...,
+        if_none_match: str | None = ...,
+    ) -> Context[Message]: ...
+    @overload
+    def get_context(
+        self,
+        conversation_id: Id,
+        *,
+        max_messages: int | None = ...,
+        max_chars: int | None = ...,
+        unanswered: Literal["answer", "drop"] | None = ...,
+        format: Literal["openai"],
+        if_none_match: str | None = ...,
+    ) -> Context[dict[str, Any]]: ...
+    def get_context(self, *args: Any, **kwargs: Any) -> Any:
+        return self._run(_operations.get_context(*args, **kwargs))
+
+    _describe(get_context, _operations.get_context, "Context[Message] | Context[dict[str, Any]]")
+
+    def close(self) -> None:
+        """Closes the connections. The client cannot be used any more."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._settings!r})"
+
+    def _run(self, operation: Operation[T]) -> T:
+        if self._http.is_closed:
+            raise RuntimeError("the client is closed")
+        steps: Steps[T] = exchange(operation, self._settings.retry, self._settings.timeout)
+        outcome: Outcome = None
+        while True:
+            try:
+                step = steps.send(outcome)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            if isinstance(step, Sleep):
+                time.sleep(step.seconds)
+                outcome = None
+                continue
+            token = self._token() if callable(self._token) else self._token
+            if inspect.isawaitable(token):
+                if inspect.iscoroutine(token):
+                    token.close()
+                raise TypeError("an asynchronous token function needs an AsyncClient")
+            request = self._settings.request(step, token)
+            try:
+                outcome = _answer(self._http.send(request))
+            except httpx.RequestError as error:
+                outcome = _lost(error)
+
+
+class AsyncClient:
+    """The API, for asyncio. It has the methods of `Client`, to be awaited. Lists are read with `async for`.
+
+    The client is not bound to an event loop: it keeps connections for each loop that uses it, and closes them when that loop ends. So one
+    client can serve several calls of `asyncio.run`. The arguments are those of `Client`. `token` may be an asynchronous function, too.
+
+    >>> async def main():
+    ...     async with AsyncClient(server_url) as client:
+    ...         conversation = await client.get_or_create_conversation("grace")
+    ...         await client.add_message(conversation.id, "user", "Hello!")
+    ...         return [message.content async for message in client.get_chat_history(conversation.id, last=1)]
+    >>> asyncio.run(main())
+    ['Hello!']
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        token: AsyncToken | None = None,
+        *,
+        timeout: float = 30.0,
+        retry: Retry | None = None,
+        verify: ssl.SSLContext | None = None,
+    ) -> None:
+        self._settings = _Settings(base_url, timeout, retry, verify)
+        self._token = token
+        self._closed = False
+        self._lock = threading.Lock()
+        self._loops: dict[asyncio.AbstractEventLoop, _LoopConnections] = {}
+
+    get_or_create_conversation = _async_method(_operations.get_or_create_conversation)
+    get_conversation = _async_method(_operations.get_conversation)
+    update_conversation = _async_method(_operations.update_conversation)
+    delete_conversation = _async_method(_operations.delete_conversation)
+    add_message = _async_method(_operations.add_message)
+    add_messages = _async_method(_operations.add_messages)
+    get_chat_history = _async_list_method(_operations.get_chat_history)
+    rewind_conversation = _async_method(_operations.rewind_conversation)
+    update_message = _async_method(_operations.update_message)
+    get_user_conversations = _async_list_method(_operations.get_user_conversations)
+    search_messages = _async_list_method(_operations.search_messages)
+    erase_user = _async_method(_operations.erase_user)
+
+    @overload
+    async def get_context(
+        self,
+        conversation_id: Id,
+        *,
+        max_messages: int | None = ...,
+        max_chars: int | None = ...,
+        unanswered: Literal["answer", "drop"] | None = ...,
+        format: Literal["messages"] = ...,
+        if_none_match: str | None = ...,
+    ) -> Context[Message]: ...
+    @overload
+    async def get_context(
+        self,
+        conversation_id: Id,
+        *,
+        max_messages: int | None = ...,
+        max_chars: int | None = ...,
+        unanswered: Literal["answer", "drop"] | None = ...,
+        format: Literal["openai"],
+        if_none_match: str | None = ...,
+    ) -> Context[dict[str, Any]]: ...
+    async def get_context(self, *args: Any, **kwargs: Any) -> Any:
+        return await self._run(_operations.get_context(*args, **kwargs))
+
+    _describe(get_context, _operations.get_context, "Context[Message] | Context[dict[str, Any]]")
+
+    async def aclose(self) -> None:
+        """Closes this event loop's connections. The client cannot be used any more. Other loops close theirs when they end."""
+        self._closed = True
+        with self._lock:
+            connections = self._loops.get(asyncio.get_running_loop())
+        if connections is not None:
+            await connections.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._settings!r})"
+
+    async def _http(self) -> httpx.AsyncClient:
+        """The running loop's connections. A connection works only in the loop that opened it."""
+        if self._closed:
+            raise RuntimeError("the client is closed")
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            found = self._loops.get(loop)
+            if found is None:
+                for other in [other for other in self._loops if other.is_closed()]:
+                    del self._loops[other]
+                found = self._loops[loop] = _LoopConnections(self._settings.tls, lambda: self._loops.pop(loop, None))
+        await found.start()
+        return found.http
+
+    async def _run(self, operation: Operation[T]) -> T:
+        steps: Steps[T] = exchange(operation, self._settings.retry, self._settings.timeout)
+        outcome: Outcome = None
+        while True:
+            http = await self._http()
+            try:
+                step = steps.send(outcome)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            if isinstance(step, Sleep):
+                await asyncio.sleep(step.seconds)
+                outcome = None
+                continue
+            token = self._token() if callable(self._token) else self._token
+            if inspect.isawaitable(token):
+                token = await token
+            try:
+                outcome = _answer(await http.send(self._settings.request(step, token)))
+            except httpx.RequestError as error:
+                outcome = _lost(error)
+
+
+class _LoopConnections:
+    """The connections of one event loop, which are closed when the loop ends."""
+
+    def __init__(self, tls: ssl.SSLContext, forget: Callable[[], object]) -> None:
+        self.http = httpx.AsyncClient(verify=tls)
+        self._forget = forget
+        # `asyncio.run` finishes every asynchronous generator that its loop has started. This one closes the connections.
+        self._until_end = self._wait_for_end()
+        self._started = False
+
+    async def _wait_for_end(self) -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            self._forget()
+            await self.http.aclose()
+
+    async def start(self) -> None:
+        if not self._started:
+            self._started = True
+            await anext(self._until_end)
+
+    async def close(self) -> None:
+        await self._until_end.aclose()

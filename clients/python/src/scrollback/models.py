@@ -1,0 +1,220 @@
+"""What the API answers, as frozen dataclasses.
+
+The `repr` of an object has no content, no user id and no metadata, so that it can be logged. A field that this release does not know is in
+`extra`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from functools import cache
+from typing import Any, Generic, Literal, TypeAlias, TypeVar, cast, overload
+from uuid import UUID
+
+from ._ids import new_id
+
+__all__ = [
+    "Content",
+    "Context",
+    "Conversation",
+    "Erased",
+    "Message",
+    "NewMessage",
+    "Page",
+    "Rewound",
+    "Role",
+    "SearchHit",
+    "ToolCalls",
+]
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+Role: TypeAlias = Literal["user", "assistant", "tool", "system", "developer"]
+"""Who speaks."""
+
+Content: TypeAlias = str | Sequence[Mapping[str, Any]]
+"""Text, or content parts: objects with a `type`."""
+
+ToolCalls: TypeAlias = Mapping[str, Any] | Sequence[Any]
+"""A model's calls to tools: any JSON object or array."""
+
+
+def _private(**options: Any) -> Any:
+    """A field that `repr` leaves out. A hash does, too, because JSON values have none."""
+    return field(repr=False, hash=False, **options)
+
+
+def _read(read: Callable[[Any], Any]) -> Any:
+    return field(metadata={"read": read})
+
+
+def _time(text: str) -> datetime:
+    # Python 3.10 does not read the Z.
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Conversation:
+    """A conversation, without its messages.
+
+    `version` is the conversation's ETag, for `if_match` and `if_none_match`. It is None in lists, which have no version for each item.
+    """
+
+    id: UUID = _read(UUID)
+    user_id: str = _private()
+    title: str | None = _private()
+    metadata: Mapping[str, Any] = _private()
+    message_count: int
+    created_at: datetime = _read(_time)
+    updated_at: datetime = _read(_time)
+    version: str | None = field(default=None, compare=False)
+    extra: Mapping[str, Any] = _private(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Message:
+    """A stored message.
+
+    `position` orders the messages of a conversation. `version` is the ETag that the conversation had after the write which answered this
+    message. It is None for a message that was read from a list: there, the page has the version.
+    """
+
+    id: UUID = _read(UUID)
+    conversation_id: UUID = _read(UUID)
+    position: int
+    role: str
+    content: str | list[dict[str, Any]] | None = _private()
+    tool_calls: dict[str, Any] | list[Any] | None = _private()
+    tool_call_id: str | None = _private()
+    name: str | None = _private()
+    metadata: Mapping[str, Any] = _private()
+    created_at: datetime = _read(_time)
+    updated_at: datetime = _read(_time)
+    version: str | None = field(default=None, compare=False)
+    extra: Mapping[str, Any] = _private(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class NewMessage:
+    """A message to store with `add_messages`. It gets its id here, so the same object can be sent again safely.
+
+    >>> NewMessage("user", "Is it raining in Oslo?").role
+    'user'
+    """
+
+    role: Role | str
+    content: Content | None = _private(default=None)
+    tool_calls: ToolCalls | None = _private(default=None, kw_only=True)
+    tool_call_id: str | None = _private(default=None, kw_only=True)
+    name: str | None = _private(default=None, kw_only=True)
+    metadata: Mapping[str, Any] | None = _private(default=None, kw_only=True)
+    id: UUID | str = field(default_factory=new_id, kw_only=True)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Context(Generic[T_co]):
+    """What to send to a model.
+
+    Attributes:
+        messages: `Message` objects, or plain dictionaries in the form that the `format` names.
+        omitted: how many messages of the conversation are not in it.
+        first_position: the position of the first message behind the leading instructions.
+        repaired: the positions of the messages that were repaired, because their tool calls had no results.
+        open_calls: the ids of the calls that still wait for their results.
+    """
+
+    messages: tuple[T_co, ...] = _private()
+    omitted: int
+    first_position: int | None = None
+    repaired: Sequence[int] = ()
+    open_calls: Sequence[str] = ()
+    version: str | None = field(default=None, compare=False)
+    extra: Mapping[str, Any] = _private(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SearchHit:
+    """A message that a search has found. `snippet` is text around the first hit, with `**` before and after each hit."""
+
+    message: Message = field(metadata={"read": lambda data: decode(Message, data)})
+    snippet: str = _private()
+    extra: Mapping[str, Any] = _private(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rewound:
+    """How many messages a rewind has deleted."""
+
+    deleted: int
+    version: str | None = field(default=None, compare=False)
+    extra: Mapping[str, Any] = _private(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Erased:
+    """How much an erasure has deleted."""
+
+    conversations: int
+    messages: int
+    extra: Mapping[str, Any] = _private(default_factory=dict)
+
+
+class Page(Sequence[T_co]):
+    """The items of one response.
+
+    `version` is the conversation's ETag, where the list belongs to a conversation. `has_more` says whether another page follows.
+    """
+
+    __slots__ = ("_items", "_next", "version")
+
+    def __init__(self, items: Sequence[T_co], *, version: str | None = None, next_link: str | None = None) -> None:
+        self._items = tuple(items)
+        self._next = next_link
+        self.version = version
+
+    @property
+    def has_more(self) -> bool:
+        """Whether another page follows."""
+        return self._next is not None
+
+    @overload
+    def __getitem__(self, index: int) -> T_co: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[T_co]: ...
+    def __getitem__(self, index: int | slice) -> T_co | Sequence[T_co]:
+        return self._items[index]
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __repr__(self) -> str:
+        # The link is left out: that of a search holds what was searched for.
+        return f"Page({len(self)} items, version={self.version!r}, has_more={self.has_more})"
+
+
+@cache
+def _readers(model: Any) -> dict[str, Callable[[Any], Any] | None]:
+    ours = {"version", "extra"}
+    return {each.name: each.metadata.get("read") for each in fields(model) if each.name not in ours}
+
+
+def decode(model: type[T], data: Any, **more: Any) -> T:
+    """The model's object that a response describes. An unknown member goes to `extra`. A missing one that is required is a TypeError."""
+    if not isinstance(data, dict):
+        raise TypeError("the response has no JSON object where one is expected")
+    readers = _readers(cast("Hashable", model))
+    known: dict[str, Any] = {}
+    extra: dict[str, Any] = {}
+    for name, value in data.items():
+        if name in more:
+            continue
+        if name not in readers:
+            extra[name] = value
+            continue
+        read = readers[name]
+        known[name] = value if read is None else read(value)
+    make: Callable[..., T] = model
+    return make(**known, **more, extra=extra)

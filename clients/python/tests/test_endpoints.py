@@ -1,0 +1,351 @@
+"""Every endpoint, through both clients, against the real API."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import uuid
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+from typing_extensions import assert_type
+
+import scrollback
+from conftest import PROJECT, Connect
+from scrollback import Client, Context, Conversation, Message, NewMessage, Page, Pages, errors, new_id
+from tests.proxy import Fault, Proxy
+
+# Operations that openapi.yaml describes and the clients lack. An entry needs a reason.
+KNOWN_MISSING: set[str] = set()
+
+# What a method calls a field, where Python has another use for its name. A cursor is followed by iterating.
+RENAMED = {"from": "from_", "If-Match": "if_match", "If-None-Match": "if_none_match"}
+LEFT_OUT = {"cursor", "messages"}
+
+OPENAPI: dict[str, Any] = YAML(typ="safe", pure=True).load(PROJECT / "openapi.yaml")
+
+
+def resolve(value: dict[str, Any]) -> dict[str, Any]:
+    while "$ref" in value:
+        found = OPENAPI
+        for key in value["$ref"].removeprefix("#/").split("/"):
+            found = found[key]
+        value = found
+    return value
+
+
+def operations() -> dict[str, set[str]]:
+    """The operations of openapi.yaml, each with its fields."""
+    found = {}
+    for path in OPENAPI["paths"].values():
+        for method, operation in path.items():
+            if method not in ("get", "put", "post", "patch", "delete"):
+                continue
+            parameters = [*path.get("parameters", []), *operation.get("parameters", [])]
+            fields = {resolve(parameter)["name"] for parameter in parameters}
+            for media in operation.get("requestBody", {}).get("content", {}).values():
+                schema = resolve(media["schema"])
+                for choice in [schema, *map(resolve, schema.get("oneOf", []))]:
+                    fields |= set(choice.get("properties", {}))
+            found[operation["operationId"]] = {RENAMED.get(field, field) for field in fields - LEFT_OUT}
+    return found
+
+
+@pytest.mark.parametrize("kind", [scrollback.Client, scrollback.AsyncClient])
+def test_each_operation_of_the_description_is_a_method_with_all_its_fields(kind: type) -> None:
+    described = operations()
+    assert len(described) >= 12
+    missing = {name for name in described if not hasattr(kind, name.replace("-", "_"))}
+    assert missing == KNOWN_MISSING
+    for name in set(described) - missing:
+        method = getattr(kind, name.replace("-", "_"))
+        assert described[name] <= set(inspect.signature(method).parameters), name
+        assert method.__doc__, name
+
+
+def test_each_code_of_the_description_has_an_exception() -> None:
+    for code in OPENAPI["components"]["schemas"]["Problem"]["properties"]["code"]["enum"]:
+        name = "".join(word.capitalize() for word in code.split("_"))
+        assert errors.class_for(418, code) is getattr(scrollback, name)
+
+
+def test_a_conversation_from_its_creation_to_its_end(either: Any) -> None:
+    user = f"user-{new_id()}"
+    created = either.get_or_create_conversation(user, title="Rain", metadata={"model": "gpt-5"})
+    assert (created.user_id, created.title, created.metadata) == (user, "Rain", {"model": "gpt-5"})
+    assert (created.message_count, created.version, created.extra) == (0, '"1"', {})
+    assert abs(created.created_at - datetime.now(timezone.utc)) < timedelta(minutes=1)
+    assert either.get_or_create_conversation(user) == created
+    other = either.get_or_create_conversation(user, new=True)
+    assert other.id != created.id
+    mine = new_id()
+    assert either.get_or_create_conversation(user, id=mine).id == mine
+    assert either.get_or_create_conversation(user, id=str(mine)).id == mine
+
+    found = either.get_conversation(created.id)
+    assert found == created
+    assert found.version == '"1"'
+    with pytest.raises(errors.NotModified):
+        either.get_conversation(created.id, if_none_match='"1"')
+
+    changed = either.update_conversation(
+        created.id, title=None, metadata={"model": None, "tags": ["a"]}, if_match='"1"'
+    )
+    assert (changed.title, changed.metadata, changed.version) == (None, {"tags": ["a"]}, '"2"')
+    assert either.update_conversation(created.id).metadata == {"tags": ["a"]}
+    assert either.update_conversation(created.id, metadata=None).metadata == {}
+    with pytest.raises(errors.PreconditionFailed) as caught:
+        either.update_conversation(created.id, title="Snow", if_match='"1"')
+    assert not caught.value.maybe_done
+
+    assert {each.id for each in either.get_user_conversations(user)} == {created.id, other.id, mine}
+    with pytest.raises(errors.PreconditionFailed):
+        either.delete_conversation(created.id, if_match='"1"')
+    assert either.delete_conversation(created.id) is None
+    with pytest.raises(errors.NotFound) as gone:
+        either.delete_conversation(created.id)
+    assert (gone.value.status, gone.value.code) == (404, "not_found")
+    assert uuid.UUID(gone.value.request_id)
+    assert either.erase_user(user) == scrollback.Erased(conversations=2, messages=0)
+    assert either.erase_user(user).conversations == 0
+    assert either.get_user_conversations(user).all() == []
+
+
+def test_messages_come_back_as_they_went_in(either: Any, conversation: Conversation) -> None:
+    calls = [{"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Oslo"}'}}]
+    parts = [{"type": "text", "text": "Ist das ein Schirm? ☂ \U0001f327", "n": 12345678901234567890, "half": "\ud83c"}]
+    asked = either.add_message(conversation.id, "user", parts, metadata={"ä": 1})
+    assert (asked.position, asked.content, asked.metadata, asked.version) == (1, parts, {"ä": 1}, '"2"')
+    assert asked.conversation_id == conversation.id
+    called = NewMessage("assistant", tool_calls=calls, name="model")
+    answer = {"role": "tool", "content": "rain", "tool_call_id": "call_1"}
+    stored = either.add_messages(conversation.id, [called, answer], if_match=asked.version)
+    assert [message.position for message in stored] == [2, 3]
+    assert stored.version == '"3"'
+    assert (stored[0].id, stored[0].content, stored[0].tool_calls, stored[0].name) == (called.id, None, calls, "model")
+    assert (stored[1].content, stored[1].tool_call_id) == ("rain", "call_1")
+    assert either.get_chat_history(conversation.id).all() == [asked, *stored]
+    assert either.add_message(conversation.id, "assistant", tool_calls={"any": "object"}).tool_calls == {
+        "any": "object"
+    }
+
+    edited = either.update_message(conversation.id, asked.id, content="Rain?", metadata=None)
+    assert (edited.position, edited.content, edited.metadata) == (1, "Rain?", {})
+    assert either.rewind_conversation(conversation.id, from_=2, if_match=edited.version).deleted == 3
+    assert either.rewind_conversation(conversation.id).deleted == 1
+
+
+def test_a_message_that_is_sent_again_is_stored_once(either: Any, conversation: Conversation) -> None:
+    mine = new_id()
+    first = either.add_message(conversation.id, "user", "Hello", id=mine)
+    assert either.add_message(conversation.id, "user", "Hello", id=mine) == first
+    batch = [NewMessage("assistant", "Hi"), NewMessage("user", "Bye")]
+    assert list(either.add_messages(conversation.id, batch)) == list(either.add_messages(conversation.id, batch))
+    with pytest.raises(errors.Conflict) as caught:
+        either.add_message(conversation.id, "user", "Something else", id=mine)
+    assert caught.value.param == "id"
+    assert len(either.get_chat_history(conversation.id).all()) == 3
+
+
+def test_history_and_lists_are_read_page_by_page(connect: Connect, proxy: Proxy, conversation: Conversation) -> None:
+    client = connect(proxy.url)
+    client.add_messages(conversation.id, [NewMessage("user", f"message {n}") for n in range(1, 8)])
+
+    def positions(**options: Any) -> list[int]:
+        return [message.position for message in client.get_chat_history(conversation.id, **options)]
+
+    proxy.seen.clear()
+    assert positions(page_size=3) == [1, 2, 3, 4, 5, 6, 7]
+    assert len(proxy.seen) == 3
+    proxy.seen.clear()
+    assert positions(limit=4, page_size=3) == [1, 2, 3, 4]
+    assert positions(limit=3, page_size=3) == [1, 2, 3]
+    assert len(proxy.seen) == 3
+    assert positions(limit=2000) == [1, 2, 3, 4, 5, 6, 7]
+    assert positions(order="desc", page_size=2, limit=5) == [7, 6, 5, 4, 3]
+    assert positions(after=2, before=6) == [3, 4, 5]
+    assert positions(last=2) == [6, 7]
+
+    page = client.get_chat_history(conversation.id, page_size=3).first_page()
+    assert (len(page), page.has_more, page.version) == (3, True, '"2"')
+    with pytest.raises(errors.NotModified):
+        client.get_chat_history(conversation.id, if_none_match=page.version).all()
+    assert [len(page) for page in client.get_chat_history(conversation.id, page_size=3).pages()] == [3, 3, 1]
+
+    user = f"pages {new_id()}"
+    ids = [client.get_or_create_conversation(user, new=True).id for _ in range(5)]
+    assert [each.id for each in client.get_user_conversations(user, page_size=2)] == ids[::-1]
+    client.add_messages(ids[0], [NewMessage("user", f"umbrella {n}") for n in range(5)])
+    hits = client.search_messages(user, "umbrella -3", page_size=2).all()
+    assert [hit.snippet for hit in hits] == [f"**umbrella** {n}" for n in (4, 2, 1, 0)]
+    assert hits[0].message.position == 5
+
+
+def test_a_context_has_messages_in_the_form_that_is_asked_for(either: Any, conversation: Conversation) -> None:
+    either.add_messages(
+        conversation.id, [NewMessage("system", "Be brief."), NewMessage("user", "One"), NewMessage("user", "Two")]
+    )
+    context = either.get_context(conversation.id, max_messages=2, unanswered="drop")
+    assert [message.position for message in context.messages] == [1, 3]
+    assert (context.omitted, context.first_position, context.version) == (1, 3, '"2"')
+    assert (list(context.repaired), list(context.open_calls)) == ([], [])
+    plain = either.get_context(conversation.id, max_chars=1000, format="openai").messages
+    assert list(plain) == [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "One"},
+        {"role": "user", "content": "Two"},
+    ]
+    with pytest.raises(errors.NotModified):
+        either.get_context(conversation.id, if_none_match=context.version)
+
+
+@pytest.mark.parametrize("user", ["auth0|6f", "a b", "a/b", "100%25", "ä☂", "?q=1#x", "..", ".", "a+b", "%2E%2E"])
+def test_any_user_id_works(either: Any, user: str) -> None:
+    created = either.get_or_create_conversation(user)
+    assert created.user_id == user
+    assert [each.id for each in either.get_user_conversations(user)] == [created.id]
+    assert either.search_messages(user, "a b+c&d=%").all() == []
+    assert either.erase_user(user).conversations == 1
+
+
+def test_an_empty_id_is_refused_before_it_names_something_else(either: Any, conversation: Conversation) -> None:
+    calls: list[Callable[[], Any]] = [
+        lambda: either.delete_conversation(""),
+        lambda: either.erase_user(""),
+        lambda: either.update_message(conversation.id, ""),
+    ]
+    for call in calls:
+        with pytest.raises(ValueError, match="must not be empty"):
+            call()
+
+
+def test_each_kind_of_mistake_has_its_exception(either: Any, conversation: Conversation) -> None:
+    def refused(kind: type[errors.ScrollbackError], call: Any) -> errors.ScrollbackError:
+        with pytest.raises(kind) as caught:
+            call()
+        assert type(caught.value) is kind
+        return caught.value
+
+    refused(errors.InvalidUuid, lambda: either.get_conversation("no-uuid"))
+    refused(errors.InvalidCharacter, lambda: either.add_message(conversation.id, "user", "\0"))
+    refused(errors.InvalidParameter, lambda: either.get_chat_history(conversation.id, limit=0).all())
+    refused(errors.MissingParameter, lambda: either.add_message(conversation.id, "user"))
+    refused(errors.PayloadTooLarge, lambda: either.add_message(conversation.id, "user", "x" * (1 << 20) + "y"))
+    error = refused(
+        errors.InvalidParameter, lambda: either.add_messages(conversation.id, [{"role": "user", "content": 1}])
+    )
+    assert error.param == "messages[0].content"
+    assert str(error).endswith(f"(400, invalid_parameter, messages[0].content, request {error.request_id})")
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        either.add_message(conversation.id, "user", "x", metadata={"n": float("nan")})
+    with pytest.raises(TypeError, match="is not JSON"):
+        either.add_message(conversation.id, "user", "x", metadata={"n": object()})
+
+
+def test_an_exception_survives_a_process_boundary() -> None:
+    import pickle
+
+    error = errors.NotFound("gone", status=404, code="not_found", request_id="r")
+    again = pickle.loads(pickle.dumps(error))  # noqa: S301
+    assert (type(again), str(again), again.request_id) == (errors.NotFound, str(error), "r")
+
+
+def test_fields_of_a_newer_server_are_kept_and_those_of_an_older_one_may_miss(connect: Connect, proxy: Proxy) -> None:
+    client = connect(proxy.url)
+    time = "2026-11-22T10:00:00.123456Z"
+    message = {
+        "id": str(new_id()),
+        "conversation_id": str(new_id()),
+        "position": 1,
+        "role": "critic",
+        "content": "x",
+        "tool_calls": None,
+        "tool_call_id": None,
+        "name": None,
+        "metadata": {},
+        "created_at": time,
+        "updated_at": time,
+        "token_count": 7,
+        "status": "complete",
+        "version": "theirs",
+    }
+    context = {"messages": [message], "omitted": 0, "tokens": 12, "estimated": True}
+    proxy.faults = [Fault(200, body=json.dumps(context).encode(), headers={"etag": '"9"'})]
+    answer = client.get_context(new_id())
+    assert (answer.version, answer.extra, answer.first_position) == ('"9"', {"tokens": 12, "estimated": True}, None)
+    assert answer.messages[0].role == "critic"
+    assert answer.messages[0].extra["token_count"] == 7
+    hit = {"message": message, "snippet": "x", "title": None}
+    proxy.faults = [Fault(200, body=json.dumps([hit]).encode())]
+    assert client.search_messages("ada", "x").first_page()[0].extra == {"title": None}
+
+
+@pytest.mark.parametrize("body", [b"<html>secret</html>", b"[1]", b'{"id": "secret"}', b"null", b"\xff", b'"secret"'])
+def test_what_is_no_response_of_scrollbacks_is_an_exception_without_its_text(
+    connect: Connect, proxy: Proxy, body: bytes
+) -> None:
+    client = connect(proxy.url)
+    calls: list[Callable[[], Any]] = [
+        lambda: client.get_conversation(new_id()),
+        lambda: client.get_chat_history(new_id()).all(),
+        lambda: client.get_context(new_id()),
+    ]
+    for call in calls:
+        proxy.faults = [Fault(200, body=body)]
+        with pytest.raises(errors.InvalidResponse) as caught:
+            call()
+        assert "secret" not in str(caught.value)
+        assert caught.value.__cause__ is None
+        assert caught.value.__context__ is None
+
+
+def test_a_next_link_never_takes_the_token_to_another_host(connect: Connect, proxy: Proxy) -> None:
+    client = connect(proxy.url, "token")
+    for link in ("http://127.0.0.1:9/x", "//127.0.0.1:9/x", "x"):
+        proxy.faults = [Fault(200, body=b"[]", headers={"link": f'<{link}>; rel="next"'})]
+        with pytest.raises(errors.InvalidResponse, match="another host"):
+            client.get_chat_history(new_id()).all()
+
+
+def test_a_base_url_may_have_a_path(connect: Connect, proxy: Proxy) -> None:
+    client = connect(f"{proxy.url}/prod/")
+    links = [f'<{prefix}/users/ada/conversations?cursor=x>; rel="next"' for prefix in ("", "/prod")]
+    proxy.faults = [*(Fault(200, body=b"[]", headers={"link": link}) for link in links), Fault(200, body=b"[]")]
+    assert client.get_user_conversations("ada").all() == []
+    following = "/prod/users/ada/conversations?cursor=x"
+    assert [seen.path for seen in proxy.seen] == ["/prod/users/ada/conversations", following, following]
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:9000", "ftp://a", "http://", "http://u:secret@a", "http://a?x=1", ""])
+def test_a_base_url_that_cannot_work_is_refused_at_once(connect: Connect, url: str) -> None:
+    with pytest.raises(ValueError, match="base_url") as caught:
+        connect(url)
+    assert "secret" not in str(caught.value)
+
+
+def test_the_types_are_those_that_a_type_checker_sees(client: Client, conversation: Conversation) -> None:
+    # mypy checks these, and the run checks them again.
+    message = assert_type(client.add_message(conversation.id, "user", "Hello"), Message)
+    assert_type(client.add_messages(conversation.id, [NewMessage("user", "Hello")]), Page[Message])
+    history = assert_type(client.get_chat_history(conversation.id), Pages[Message])
+    assert_type(history.all(), list[Message])
+    assert_type(client.get_context(conversation.id), Context[Message])
+    assert_type(client.get_context(conversation.id, format="openai"), Context[dict[str, Any]])
+    assert isinstance(message, Message)
+    assert {message, conversation} == {message, conversation}
+
+
+def test_help_shows_a_methods_parameters() -> None:
+    assert str(inspect.signature(Client.get_conversation)).startswith("(self, /, conversation_id: 'Id', *, if_none")
+    assert Client.get_conversation.__qualname__ == "get_conversation"
+
+
+def test_ids_are_of_version_7_and_in_the_order_of_time() -> None:
+    before = datetime.now(timezone.utc).timestamp()
+    ids = [new_id() for _ in range(1000)]
+    assert len(set(ids)) == 1000
+    assert all(each.version == 7 and each.variant == uuid.RFC_4122 for each in ids)
+    assert abs((ids[0].int >> 80) / 1000 - before) < 1

@@ -1,0 +1,102 @@
+"""The package as it is installed, and the examples of its README."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import scrollback
+from conftest import PROJECT
+
+PACKAGE = PROJECT / "clients" / "python"
+LOCAL = "http://127.0.0.1:9000"
+
+
+def examples(readme: Path) -> list[tuple[str, str]]:
+    """The Python programs of a README, each with the output that it shows."""
+    return re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", readme.read_text(), re.DOTALL)
+
+
+def run(python: str | Path, program: str, **environment: str) -> str:
+    # Without the variables of this run, an installed package could not be told from the source.
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    command = [str(python), "-W", "error", "-c", program]
+    done = subprocess.run(command, env={**kept, **environment}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_the_readmes_examples_print_what_it_says(server_url: str, number: int) -> None:
+    program, output = examples(PACKAGE / "README.md")[number]
+    assert LOCAL in program
+    assert run(sys.executable, program.replace(LOCAL, server_url), PYTHONPATH=str(PACKAGE / "src")) == output
+
+
+def test_every_example_of_the_readme_is_run() -> None:
+    assert (PACKAGE / "README.md").read_text().count("```python") == len(examples(PACKAGE / "README.md")) == 3
+
+
+def test_the_projects_readme_has_an_example_that_runs(server_url: str) -> None:
+    ((program, output),) = examples(PROJECT / "README.md")
+    assert run(sys.executable, program.replace(LOCAL, server_url), PYTHONPATH=str(PACKAGE / "src")) == output
+
+
+def pythons() -> list[str]:
+    """The oldest and the newest Python on the machine that the package is for."""
+    found = [sys.executable]
+    for minor in range(10, 30):
+        python = shutil.which(f"python3.{minor}")
+        # A name on the path may be a stub, and Debian's Python may have no pip for an environment.
+        probe = [python or "", "-c", f"import sys, ensurepip; assert sys.version_info[:2] == (3, {minor})"]
+        if python and subprocess.run(probe, capture_output=True, check=False).returncode == 0:
+            found.append(python)
+    return [found[1], found[-1]] if len(found) > 2 else found[-1:]
+
+
+def test_the_wheel_and_the_sdist_work_in_a_fresh_environment(tmp_path: Path, server_url: str) -> None:
+    build = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(tmp_path), str(PACKAGE)]
+    subprocess.run(build, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    (sdist,) = tmp_path.glob("*.tar.gz")
+    assert wheel.name == "scrollback_client-0.1.0-py3-none-any.whl"
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert {"scrollback/__init__.py", "scrollback/py.typed"} <= names
+    assert {Path(name).name for name in names if "licenses" in name} == {"LICENSE-APACHE", "LICENSE-MIT"}
+    with tarfile.open(sdist) as archive:
+        inside = {name.split("/", 1)[1] for name in archive.getnames()}
+    assert {"pyproject.toml", "README.md", "LICENSE-MIT", "src/scrollback/py.typed"} <= inside
+    assert not any("test" in name for name in inside)
+
+    program, output = examples(PACKAGE / "README.md")[0]
+    for number, python in enumerate(pythons()):
+        environment = tmp_path / f"environment-{number}"
+        subprocess.run([python, "-m", "venv", str(environment)], check=True)
+        pip = [str(environment / "bin" / "python"), "-m", "pip", "--quiet", "--disable-pip-version-check", "install"]
+        subprocess.run([*pip, str(wheel)], check=True)
+        # A user of its own, so that the history has nothing of another run.
+        theirs = program.replace(LOCAL, server_url).replace("user-123", f"user-of-{number}")
+        assert run(environment / "bin" / "python", theirs) == output
+        version = "import importlib.metadata, scrollback; print(importlib.metadata.version('scrollback-client'))"
+        assert run(environment / "bin" / "python", version) == "0.1.0\n"
+
+
+@pytest.mark.parametrize("name", ["LICENSE-APACHE", "LICENSE-MIT"])
+def test_the_licences_are_the_projects(name: str) -> None:
+    assert (PACKAGE / name).read_bytes() == (PROJECT / name).read_bytes()
+
+
+def test_everything_that_is_public_is_documented() -> None:
+    for name in scrollback.__all__:
+        value = getattr(scrollback, name)
+        if isinstance(value, type):
+            assert value.__doc__, name
+            assert not value.__doc__.startswith(f"{name}("), f"{name} has only the docstring that dataclass makes"

@@ -1,0 +1,200 @@
+"""What happens when requests or answers are lost, through a real proxy between the client and the real API."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from email.utils import format_datetime
+from typing import Any
+
+import pytest
+
+from conftest import Connect
+from scrollback import Conversation, NewMessage, Retry, errors, new_id
+from tests.proxy import CUT_ANSWER, LOSE_ANSWER, LOSE_REQUEST, SILENCE, Fault, Proxy
+
+# As the client does it, and with short waits.
+FAST = Retry(base=0.01)
+
+FAULTS: list[str | Fault] = [
+    LOSE_REQUEST,
+    LOSE_ANSWER,
+    CUT_ANSWER,
+    *(Fault(status) for status in (429, 500, 502, 503, 504)),
+    *(Fault(status, afterwards=True) for status in (500, 502, 503, 504)),
+]
+
+
+@pytest.fixture
+def faulty(connect: Connect, proxy: Proxy) -> Any:
+    """A client of either kind, behind the proxy."""
+    return connect(proxy.url, retry=FAST)
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+def test_a_retried_append_is_stored_once(
+    faulty: Any, proxy: Proxy, conversation: Conversation, fault: str | Fault
+) -> None:
+    proxy.faults = [fault, fault]
+    message = faulty.add_message(conversation.id, "user", "Hello")
+    assert len(proxy.seen) == 3
+    # Each attempt sends the same bytes, and so the same id.
+    assert len({seen.body for seen in proxy.seen}) == 1
+    assert json.loads(proxy.seen[0].body)["id"] == str(message.id)
+    proxy.faults = [fault]
+    batch = faulty.add_messages(conversation.id, [{"role": "assistant", "content": "Hi"}, NewMessage("user", "Bye")])
+    assert [stored.position for stored in faulty.get_chat_history(conversation.id)] == [1, 2, 3]
+    assert [stored.position for stored in batch] == [2, 3]
+
+
+@pytest.mark.parametrize("fault", [LOSE_REQUEST, LOSE_ANSWER], ids=str)
+def test_every_write_is_done_once(faulty: Any, proxy: Proxy, fault: str) -> None:
+    user = f"user-{new_id()}"
+
+    def lose() -> None:
+        proxy.faults = [fault]
+
+    lose()
+    first = faulty.get_or_create_conversation(user)
+    lose()
+    chat = faulty.get_or_create_conversation(user, new=True)
+    assert {each.id for each in faulty.get_user_conversations(user)} == {first.id, chat.id}
+    lose()
+    assert faulty.update_conversation(chat.id, metadata={"n": 1}).metadata == {"n": 1}
+    message = faulty.add_message(chat.id, "user", "Hello")
+    lose()
+    assert faulty.add_message(chat.id, "user", "Again", if_match=message.version).position == 2
+    lose()
+    assert faulty.update_message(chat.id, message.id, content="Hello!").content == "Hello!"
+    lose()
+    assert faulty.delete_conversation(first.id) is None
+    lose()
+    faulty.erase_user(user)
+    assert faulty.get_user_conversations(user).all() == []
+
+
+def test_reads_are_sent_again(faulty: Any, proxy: Proxy, conversation: Conversation) -> None:
+    calls: list[Callable[[], Any]] = [
+        lambda: faulty.get_conversation(conversation.id),
+        lambda: faulty.get_chat_history(conversation.id).all(),
+        lambda: faulty.get_context(conversation.id),
+        lambda: faulty.get_user_conversations("ada", limit=1).all(),
+        lambda: faulty.search_messages("ada", "nothing").all(),
+    ]
+    for call in calls:
+        proxy.faults = [LOSE_ANSWER, Fault(503), CUT_ANSWER]
+        call()
+
+
+def test_a_rewind_without_a_version_is_not_done_twice(faulty: Any, proxy: Proxy, conversation: Conversation) -> None:
+    faulty.add_messages(conversation.id, [NewMessage("user", "One"), NewMessage("user", "Two")])
+    proxy.faults = [LOSE_ANSWER]
+    proxy.seen.clear()
+    with pytest.raises(errors.NoResponse) as caught:
+        faulty.rewind_conversation(conversation.id, from_=2)
+    assert caught.value.maybe_done
+    assert len(proxy.seen) == 1
+    # What was certainly not done is sent again.
+    proxy.faults = [Fault(429)]
+    assert faulty.rewind_conversation(conversation.id).deleted == 1
+
+
+def test_a_conditional_write_whose_answer_was_lost_says_that_it_may_be_done(
+    faulty: Any, proxy: Proxy, conversation: Conversation
+) -> None:
+    message = faulty.add_message(conversation.id, "user", "One")
+    proxy.faults = [LOSE_ANSWER]
+    with pytest.raises(errors.PreconditionFailed) as caught:
+        faulty.rewind_conversation(conversation.id, from_=1, if_match=message.version)
+    assert caught.value.maybe_done
+    assert faulty.get_conversation(conversation.id).message_count == 0
+
+
+def test_a_conversation_that_never_existed_is_not_found(faulty: Any, proxy: Proxy) -> None:
+    # A 503 before the request reached the API does not prove that it was not done, so a 404 then counts as done.
+    with pytest.raises(errors.NotFound):
+        faulty.delete_conversation(new_id())
+    proxy.faults = [Fault(429)]
+    with pytest.raises(errors.NotFound):
+        faulty.delete_conversation(new_id())
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 412, 413, 415, 418, 501])
+def test_other_errors_are_final(faulty: Any, proxy: Proxy, status: int) -> None:
+    proxy.faults = [Fault(status, headers={"apigw-requestid": "gateway's"})]
+    with pytest.raises(errors.ScrollbackError) as caught:
+        faulty.get_conversation(new_id())
+    error = caught.value
+    assert (error.status, error.code, error.detail) == (status, None, "out of order")
+    assert error.request_id == "gateway's"
+    assert type(error) is errors.class_for(status, None)
+    assert len(proxy.seen) == 1
+
+
+def test_the_attempts_have_a_limit(connect: Connect, proxy: Proxy, conversation: Conversation) -> None:
+    client = connect(proxy.url, retry=Retry(attempts=3, base=0.01))
+    proxy.faults = [Fault(503)] * 9
+    with pytest.raises(errors.ServerError) as caught:
+        client.add_message(conversation.id, "user", "Hello")
+    assert (caught.value.status, caught.value.maybe_done, len(proxy.seen)) == (503, True, 3)
+    proxy.seen.clear()
+    proxy.faults = [LOSE_ANSWER] * 9
+    with pytest.raises(errors.NoResponse) as lost:
+        client.get_conversation(conversation.id)
+    assert (lost.value.status, lost.value.maybe_done, len(proxy.seen)) == (None, False, 3)
+    assert lost.value.__cause__ is not None
+
+
+def test_nobody_listens(connect: Connect) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with pytest.raises(errors.NoResponse) as caught:
+        connect(f"http://127.0.0.1:{port}", retry=Retry(attempts=2, base=0.01)).add_message(new_id(), "user", "Hello")
+    assert not caught.value.maybe_done
+
+
+def test_a_silent_server_costs_the_timeout_and_the_retry_finds_the_message(
+    connect: Connect, proxy: Proxy, conversation: Conversation
+) -> None:
+    client = connect(proxy.url, timeout=0.5, retry=FAST)
+    proxy.faults = [SILENCE]
+    began = time.monotonic()
+    client.add_message(conversation.id, "user", "Hello")
+    assert 0.5 <= time.monotonic() - began < 5
+    assert len(client.get_chat_history(conversation.id).all()) == 1
+
+
+def test_all_attempts_together_have_a_deadline(connect: Connect, proxy: Proxy) -> None:
+    client = connect(proxy.url, timeout=30, retry=Retry(attempts=100, base=0.01, deadline=0.6))
+    proxy.faults = [SILENCE] * 9
+    began = time.monotonic()
+    with pytest.raises(errors.NoResponse):
+        client.get_conversation(new_id())
+    assert 0.5 <= time.monotonic() - began < 5
+
+
+def test_retry_after_is_waited_for(connect: Connect, proxy: Proxy, conversation: Conversation) -> None:
+    client = connect(proxy.url, retry=Retry(base=0.01, deadline=20))
+    date = datetime.now(timezone.utc) + timedelta(seconds=3)
+    for value, least in (("1", 1.0), (format_datetime(date, usegmt=True), 0.5), ("soon", 0.0), ("-1", 0.0)):
+        proxy.faults = [Fault(429, headers={"retry-after": value})]
+        began = time.monotonic()
+        client.get_conversation(conversation.id)
+        assert least <= time.monotonic() - began < least + 4, value
+    # Waiting beyond the deadline is of no use, so the error comes at once.
+    proxy.faults = [Fault(503, headers={"retry-after": "3600"})]
+    began = time.monotonic()
+    with pytest.raises(errors.ServerError):
+        client.get_conversation(conversation.id)
+    assert time.monotonic() - began < 5
+
+
+def test_waits_grow_are_random_and_have_a_limit() -> None:
+    retry = Retry(base=0.1, cap=2)
+    for failures, most in ((1, 0.1), (2, 0.2), (5, 1.6), (6, 2), (5000, 2)):
+        waits = [retry.wait(failures) for _ in range(2000)]
+        assert 0 <= min(waits) < most * 0.05
+        assert most * 0.95 < max(waits) <= most

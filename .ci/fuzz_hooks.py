@@ -54,6 +54,9 @@ def before_call(context, case, kwargs):
         require(query, body, "role", "user")
         if absent(query, body, "tool_calls"):
             require(query, body, "content", "Is it raining in Oslo?")
+    if operation == "summarize-conversation":
+        require(query, body, "through", 1)
+        require(query, body, "content", "It rains.")
     if operation == "update-message" and (is_null(query, body, "content") or is_null(query, body, "tool_calls")):
         # What is stored may have nothing but what this takes away.
         if absent(query, body, "tool_calls"):

@@ -22,6 +22,7 @@ pub async fn one_of_each(app: &App) -> Vec<Call<'_>> {
         app.patch(&format!("/conversations/{conversation}")).json(&json!({"title": "x"})),
         app.patch(&format!("/conversations/{conversation}/messages/{message}")).json(&json!({"content": "edited"})),
         app.get(&format!("/conversations/{conversation}/context?max_messages=50")),
+        app.put(&format!("/conversations/{conversation}/summary")).json(&json!({"through": 1, "content": "hello"})),
         app.get("/users/ada/search?q=hello"),
         app.delete(&format!("/conversations/{conversation}/messages?from=1000")),
         app.delete(&format!("/conversations/{other}")),
@@ -82,6 +83,7 @@ async fn the_role_calls_its_functions_and_can_do_nothing_else() {
     for statement in [
         "select from public.messages",
         "select from public.conversations",
+        "select from public.summaries",
         "insert into public.conversations (id, user_id) values (gen_random_uuid(), 'ada')",
         "update public.messages set content = 'x'",
         "delete from public.conversations",
@@ -147,7 +149,7 @@ async fn a_write_whose_answer_is_lost_is_done_once() {
     app.set("DATABASE_URL", &proxy.url(&app));
     let conversation = app.conversation().await;
     let path = format!("/conversations/{conversation}");
-    let messages = format!("{path}/messages");
+    let (messages, summary) = (format!("{path}/messages"), format!("{path}/summary"));
     let batch =
         json!({"messages": [{"role": "user", "content": "1"}, {"role": "user", "content": "2"}, {"role": "user", "content": "3"}]});
     let stored = app.post(&messages).json(&batch).expect(201).await.array();
@@ -155,6 +157,7 @@ async fn a_write_whose_answer_is_lost_is_done_once() {
     // Each function's connection is warm before its answer is cut.
     app.patch(&path).json(&json!({})).expect(200).await;
     app.patch(&message).json(&json!({})).expect(200).await;
+    app.put(&summary).json(&json!({"through": 99, "content": "x"})).expect(400).await;
     app.delete(&format!("{messages}?from=99")).expect(200).await;
     app.delete(&format!("/conversations/{}", uuid::Uuid::now_v7())).expect(404).await;
 
@@ -182,8 +185,10 @@ async fn a_write_whose_answer_is_lost_is_done_once() {
     assert_eq!((patched.status, patched.headers["etag"].as_str()), (200, "\"5\""));
     let edited = cut(app.patch(&message).json(&json!({"content": "edited"})).header("if-match", "\"5\"")).await;
     assert_eq!((edited.status, edited.headers["etag"].as_str(), edited.json()["content"].as_str()), (200, "\"6\"", Some("edited")));
-    let rewound = cut(app.delete(&format!("{messages}?from=3")).header("if-match", "\"6\"")).await;
-    assert_eq!((rewound.status, rewound.json(), rewound.headers["etag"].as_str()), (200, json!({"deleted": 3}), "\"7\""));
+    let summarized = cut(app.put(&summary).json(&json!({"through": 1, "content": "1"})).header("if-match", "\"6\"")).await;
+    assert_eq!((summarized.status, summarized.headers["etag"].as_str()), (200, "\"7\""));
+    let rewound = cut(app.delete(&format!("{messages}?from=3")).header("if-match", "\"7\"")).await;
+    assert_eq!((rewound.status, rewound.json(), rewound.headers["etag"].as_str()), (200, json!({"deleted": 3}), "\"8\""));
     let read = app.get(&path).expect(200).await;
     assert_eq!((read.json()["message_count"].as_u64(), read.json()["title"].as_str()), (Some(2), Some("new")));
     assert_eq!(app.get(&messages).expect(200).await.array().len(), 2);

@@ -20,6 +20,7 @@ fn requests(app: &App) -> Vec<Call<'_>> {
         app.get(&path),
         app.patch(&path).json(&json!({"title": "Weather"})),
         app.patch(&format!("{path}/messages/{MESSAGE}")).json(&json!({"content": "Is it raining in Bergen?"})),
+        app.put(&format!("{path}/summary")).json(&json!({"through": 1, "content": "Ada asked about the weather."})),
         app.delete(&format!("{path}/messages?from=1")),
         app.delete(&path),
         app.delete("/users/ada"),

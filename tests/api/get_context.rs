@@ -210,7 +210,7 @@ async fn openai_messages_have_no_nulls_but_a_null_content() {
     assert_eq!(
         body,
         format!(
-            r#"{{"messages":[{{"role":"user","content":"1","name":"Ada"}},{{"role":"assistant","content":null,"tool_calls":{calls}}},{{"role":"tool","content":"r","tool_call_id":"a"}}],"omitted":0,"tokens":35,"estimated":true,"first_position":1,"repaired":[],"open_calls":[],"elided":0}}"#
+            r#"{{"messages":[{{"role":"user","content":"1","name":"Ada"}},{{"role":"assistant","content":null,"tool_calls":{calls}}},{{"role":"tool","content":"r","tool_call_id":"a"}}],"omitted":0,"tokens":35,"estimated":true,"first_position":1,"repaired":[],"open_calls":[],"elided":0,"summary":null}}"#
         )
     );
     app.get(&format!("/conversations/{conversation}/context?format=messages")).expect(200).await;

@@ -10,6 +10,7 @@ fn body(function: &str) -> Option<Value> {
     match function {
         "add-message" => Some(json!({"role": "user", "content": "mine?"})),
         "update-conversation" => Some(json!({"title": "mine?"})),
+        "summarize-conversation" => Some(json!({"through": 1, "content": "mine?"})),
         "update-message" => Some(json!({"content": "mine?"})),
         _ => None,
     }
@@ -30,6 +31,7 @@ fn call<'a>(app: &'a App, method: &str, route: &str, function: &str, ids: &[(&st
     let call = match method {
         "GET" => app.get(&target),
         "POST" => app.post(&target),
+        "PUT" => app.put(&target),
         "PATCH" => app.patch(&target),
         "DELETE" => app.delete(&target),
         method => panic!("no {method} here yet"),

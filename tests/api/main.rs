@@ -33,6 +33,7 @@ mod properties;
 mod release;
 mod rewind_conversation;
 mod search_messages;
+mod summarize_conversation;
 mod support;
 mod template;
 mod tidy;

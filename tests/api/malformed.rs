@@ -24,7 +24,7 @@ fn cases() -> usize {
 }
 
 /// All fields that there are, and one that there is not. A test compares them with openapi.yaml.
-pub const FIELDS: [&str; 28] = [
+pub const FIELDS: [&str; 29] = [
     "id",
     "user_id",
     "new",
@@ -52,6 +52,7 @@ pub const FIELDS: [&str; 28] = [
     "tool_results",
     "unanswered",
     "format",
+    "through",
     "unknown",
 ];
 /// Right in some place, and wrong in most.

@@ -81,7 +81,7 @@ fn id(position: u32, conversation: u32) -> Uuid {
 async fn cases(app: &App) -> Vec<Case<'_>> {
     let case = |what, call, reads| Case { what, call, reads: reads + FEW, holds: PAGE };
     let (path, other) = (format!("/conversations/{}", id(0, LONGEST)), format!("/conversations/{}", id(0, LONGEST + 1)));
-    let messages = format!("{path}/messages");
+    let (messages, summary) = (format!("{path}/messages"), format!("{path}/summary"));
     let batch: Vec<Value> =
         (0..500).map(|n| json!({"id": id(LONG + 1, n), "role": "user", "content": "Is it raining in Oslo?"})).collect();
     let batch = app.post(&messages).json(&json!({"messages": batch}));
@@ -106,6 +106,11 @@ async fn cases(app: &App) -> Vec<Case<'_>> {
         case("a context of few characters", app.get(&format!("{path}/context?max_chars=2000")), 2 * 100 + 5),
         case("a context of few tokens", app.get(&format!("{path}/context?max_tokens=1000")), 2 * 100 + 5),
         case("a context as long as can be", app.get(&format!("{path}/context")), 2 * LONG + 105),
+        case("a summary", app.put(&summary).json(&json!({"through": LONG - 200, "content": "It rains."})), 10),
+        case("the same summary", app.put(&summary).json(&json!({"through": LONG - 200, "content": "It rains."})), 10),
+        case("a context with a summary", app.get(&format!("{path}/context?max_messages=50")), 2 * 50 + 6),
+        case("a conversation with a summary", app.get(&path), 1),
+        case("conversations with summaries", app.get("/users/ada/conversations?limit=50"), 51),
         case("the newest hits of a search", app.get("/users/ada/search?q=raining%20-snow&limit=20"), SEARCHED + 3 * 22),
         Case { holds: PAGE + 1, ..case("the hits behind", app.get(hits.next().unwrap()), SEARCHED + 4 * PAGE) },
         case("another title and metadata", app.patch(&other).json(&json!({"title": "Oslo", "metadata": {"x": 1}})), 3),

@@ -7,8 +7,10 @@ mod steps;
 
 use std::borrow::Cow;
 
+use chrono::{DateTime, Utc};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
+use uuid::Uuid;
 
 use self::start::{Rulers, Step};
 use self::steps::{Piece, Size};
@@ -85,14 +87,62 @@ impl Unanswered {
     }
 }
 
+/// A text that stands for all messages up to a position.
+#[derive(Debug, Clone)]
+pub struct ContextSummary {
+    /// What the model is sent: instructions, at the position of the last message that it stands for.
+    message: Message,
+    /// How many messages it stands for, the pinned ones included.
+    messages: i64,
+}
+
+impl ContextSummary {
+    /// From what is stored.
+    ///
+    /// # Errors
+    /// The text is no text that could have been stored.
+    pub fn new(
+        conversation_id: Uuid,
+        through: i64,
+        content: String,
+        token_count: Option<i32>,
+        messages: i64,
+        created_at: DateTime<Utc>,
+    ) -> Result<Self, Invalid> {
+        let message = Message {
+            // The same id every time, so that a caller can tell it from others.
+            id: Uuid::new_v5(&conversation_id, format!("summary through {through}").as_bytes()),
+            conversation_id,
+            position: through,
+            role: Role::System,
+            content: Some(Content::text(content)?),
+            tool_calls: None,
+            tool_call_id: None,
+            name: None,
+            metadata: synthetic(),
+            token_count,
+            created_at,
+            updated_at: created_at,
+        };
+        Ok(Self { message, messages })
+    }
+}
+
+/// The metadata of a message that nobody has stored.
+fn synthetic() -> Box<RawValue> {
+    RawValue::from_string(r#"{"synthetic":true}"#.to_owned()).expect("this is JSON")
+}
+
 /// What to send to a model.
 #[derive(Debug, Clone)]
 pub struct Context {
     /// The messages, in chronological order.
     pub messages: Vec<Message>,
-    /// How many messages of the conversation `messages` does not represent.
+    /// How many messages of the conversation neither `messages` nor the summary represents.
     pub omitted: i64,
-    /// The position of the first message behind the pinned ones.
+    /// The position up to which the summary stands for messages. `None`: there is none in `messages`.
+    pub summarized_through: Option<i64>,
+    /// The position of the first message behind the pinned ones and the summary.
     pub first_position: Option<i64>,
     /// The positions of messages that were repaired: calls that nobody answered, results that are left out, and instructions that stood
     /// between a call and its result. Only those from the first chosen message on.
@@ -119,6 +169,9 @@ impl Context {
     /// its user's message stays, and the longest run of its newest steps that fits. The pinned messages and that message are sent even if
     /// they alone are over the limits: without them there is nothing to answer.
     ///
+    /// If the conversation as a whole is not within the limits, a summary is sent behind the pinned messages. Then the rest is chosen from
+    /// what comes behind the messages that it stands for.
+    ///
     /// With a step, the start is the first possible one behind a mark on a ruler ([`start`]).
     ///
     /// The limits hold for the answer, repairs included, and for the stored messages that it was made from. So nothing but the stored
@@ -127,26 +180,43 @@ impl Context {
         mut pinned: Vec<Message>,
         newest_of_user: Option<Message>,
         newest: Vec<(Message, Before)>,
+        summary: Option<ContextSummary>,
         stored: i64,
         options: ContextOptions,
     ) -> Self {
-        let is_whole = i64::try_from(pinned.len() + newest.len()).is_ok_and(|read| read >= stored);
+        let count = |messages: usize| i64::try_from(messages).unwrap_or(i64::MAX);
+        let mut is_whole = count(pinned.len() + newest.len()) >= stored;
         let step = options.step.map(|every| Step::new(every, options.limits, Rulers::of(&newest)));
-        let (mut pieces, open_calls) = steps::pieces(newest.into_iter().map(|(message, _)| message).collect(), options.unanswered);
+        let mut newest: Vec<Message> = newest.into_iter().map(|(message, _)| message).collect();
+        let whole_fits = || {
+            let mut room = Room::within(options.limits);
+            let (pieces, _) = steps::pieces(newest.clone(), options.unanswered);
+            pinned.iter().all(|message| room.take_message(message)) && pieces.iter().all(|piece| room.take(piece))
+        };
+        let summary = summary.filter(|_| !is_whole || !whole_fits());
+        let mut represented = 0;
+        if let Some(summary) = &summary {
+            newest.retain(|message| message.position > summary.message.position);
+            is_whole = count(newest.len()) >= stored - summary.messages;
+            represented = summary.messages - count(pinned.len());
+        }
+        let (mut pieces, open_calls) = steps::pieces(newest, options.unanswered);
         let question = pieces.iter().rposition(|piece| piece.begins_turn);
         let newest_of_user = newest_of_user.filter(|message| question.is_none() && steps::begins_turn(message)).map(Piece::of);
 
         let mut room = Room::within(options.limits);
         // Whatever else there is, the question fits in the response.
         let reserved = question.map(|at| &pieces[at]).or(newest_of_user.as_ref()).map_or(0, |question| question.sent.json_bytes);
-        let reserved = reserved.min(room.json_bytes);
+        let reserved = (reserved + summary.as_ref().map_or(0, |summary| json_bytes(&summary.message))).min(room.json_bytes);
         room.json_bytes -= reserved;
         let kept = pinned.iter().take_while(|message| room.take_json(json_bytes(message))).count();
         pinned.truncate(kept);
         room.json_bytes += reserved;
         for message in &pinned {
-            room.sent.take(Size::of(message));
-            room.stored.take(Size::of(message));
+            room.take_counted(message);
+        }
+        if let Some(summary) = &summary {
+            room.take_message(&summary.message);
         }
 
         let mut chosen = Vec::new();
@@ -166,14 +236,22 @@ impl Context {
         repaired.sort_unstable();
         let synthetic: i64 = chosen.iter().map(|piece| piece.synthetic).sum();
         let mut messages = pinned;
-        let pinned = messages.len();
+        represented += count(messages.len());
+        let summarized_through = summary.as_ref().map(|summary| summary.message.position);
+        messages.extend(summary.map(|summary| summary.message));
+        let first_chosen = messages.len();
+        // The question stays, even if the summary stands for it, too.
+        let chosen_messages = || chosen.iter().flat_map(|piece| &piece.messages);
+        let twice =
+            chosen_messages().filter(|message| summarized_through.is_some_and(|through| message.position <= through)).count();
+        represented += count(chosen_messages().count()) - synthetic - count(twice);
         messages.extend(chosen.into_iter().flat_map(|piece| piece.messages));
         let elided = options.tool_results.map_or(0, |keep| results::elide(&mut messages, keep, step.as_ref()));
-        let represented = i64::try_from(messages.len()).unwrap_or(i64::MAX) - synthetic;
-        let first_position = messages.get(pinned).map(|message| message.position);
+        let first_position = messages.get(first_chosen).map(|message| message.position);
         let tokens = messages.iter().map(Message::tokens).sum();
         let estimated = messages.iter().any(|message| message.token_count.is_none());
-        Self { messages, omitted: stored - represented, first_position, repaired, open_calls, elided, tokens, estimated }
+        let omitted = stored - represented;
+        Self { messages, omitted, summarized_through, first_position, repaired, open_calls, elided, tokens, estimated }
     }
 
     /// The value to respond with.
@@ -190,6 +268,11 @@ impl Context {
             repaired: &'a [i64],
             open_calls: &'a [String],
             elided: i64,
+            summary: Option<Summary>,
+        }
+        #[derive(Serialize)]
+        struct Summary {
+            through: i64,
         }
         #[derive(Serialize)]
         #[serde(untagged)]
@@ -211,6 +294,7 @@ impl Context {
             repaired: &self.repaired,
             open_calls: &self.open_calls,
             elided: self.elided,
+            summary: self.summarized_through.map(|through| Summary { through }),
         }
     }
 
@@ -302,6 +386,16 @@ impl Room {
     /// Whether the piece is within the limits; takes its room in any case.
     fn take(&mut self, piece: &Piece) -> bool {
         self.sent.take(piece.sent) & self.stored.take(piece.stored) & self.take_json(piece.sent.json_bytes)
+    }
+
+    /// The same for a message as it is stored.
+    fn take_message(&mut self, message: &Message) -> bool {
+        self.take_counted(message) & self.take_json(json_bytes(message))
+    }
+
+    fn take_counted(&mut self, message: &Message) -> bool {
+        let size = Size::of(message);
+        self.sent.take(size) & self.stored.take(size)
     }
 
     fn take_json(&mut self, bytes: usize) -> bool {

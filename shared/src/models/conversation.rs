@@ -27,9 +27,49 @@ pub struct Conversation {
     /// When it or one of its messages last changed; strictly increases.
     #[serde(serialize_with = "serialize_time")]
     pub updated_at: DateTime<Utc>,
+    /// Its newest summary.
+    pub summary: Option<Summarized>,
     /// Its version, for an ETag.
     #[serde(skip)]
     pub version: Version,
+}
+
+/// That a conversation has a summary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Summarized {
+    /// The position of the last message that it stands for.
+    pub through: i64,
+    /// When it was stored.
+    #[serde(serialize_with = "serialize_time")]
+    pub created_at: DateTime<Utc>,
+}
+
+/// A text that is to stand for all messages up to a position.
+#[derive(Debug, Clone)]
+pub struct NewSummary {
+    /// The position.
+    pub through: i64,
+    /// The text. It is not empty.
+    pub content: Text,
+    /// Its tokens, as the caller counted them.
+    pub token_count: Option<i32>,
+}
+
+impl NewSummary {
+    const MAX_BYTES: usize = 1 << 20;
+
+    /// The text of a summary.
+    ///
+    /// # Errors
+    /// The text is empty, is too large, or has U+0000.
+    pub fn content(text: impl Into<String>) -> Result<Text, Invalid> {
+        let text = Text::parse(text)?;
+        match text.as_str().len() {
+            0 => Err(Invalid::new(Fault::Parameter, "a summary is not empty")),
+            1..=Self::MAX_BYTES => Ok(text),
+            _ => Err(Invalid::new(Fault::TooLarge, "a summary may have 1 MiB")),
+        }
+    }
 }
 
 impl Conversation {

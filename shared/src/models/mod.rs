@@ -13,8 +13,8 @@ mod user_id;
 mod version;
 
 pub use change::Change;
-pub use context::{Context, ContextFormat, ContextLimits, ContextOptions, Unanswered};
-pub use conversation::{Conversation, ConversationChange, Metadata, NewConversation, Title};
+pub use context::{Context, ContextFormat, ContextLimits, ContextOptions, ContextSummary, Unanswered};
+pub use conversation::{Conversation, ConversationChange, Metadata, NewConversation, NewSummary, Summarized, Title};
 pub use cursor::Cursor;
 pub use history::HistoryRange;
 pub use json::Json;

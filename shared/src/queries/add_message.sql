@@ -71,13 +71,14 @@ begin
         returning c.version into version;
         insert into public.messages (
             conversation_id, position, id, role, content, content_parts, parts_text, tool_calls, tool_call_id, name, metadata,
-            token_count, characters_before, tokens_before, created_at, updated_at, size, characters, owner_key
+            token_count, characters_before, tokens_before, created_at, updated_at, size, characters, owner_key, appended_version
         )
         select conversation, first - 1 + row_number() over in_order, i.id, i.role, i.content, i.content_parts::json,
             i.parts_text, i.tool_calls::json, i.tool_call_id, i.name, i.metadata::json, i.token_count,
             characters_before + sum(i.characters) over in_order - i.characters,
             tokens_before + sum(i.tokens) over in_order - i.tokens, changed_at, changed_at,
-            message_size(i.content, i.content_parts, i.tool_calls, i.tool_call_id, i.name, i.metadata), i.characters, owner_key
+            message_size(i.content, i.content_parts, i.tool_calls, i.tool_call_id, i.name, i.metadata), i.characters, owner_key,
+            version
         from unnest(ids, roles, contents, parts, parts_texts, tool_calls, tool_call_ids, names, metadata, token_counts, characters, tokens)
                 with ordinality as i (
                     id, role, content, content_parts, parts_text, tool_calls, tool_call_id, name, metadata, token_count, characters,

@@ -8,7 +8,7 @@ use super::{RESPONSE_BYTES, RESPONSE_ROWS, call};
 use crate::auth::Caller;
 use crate::db::Database;
 use crate::error::{Error, Result};
-use crate::models::{Conditional, Context, ContextOptions, ETags, Version};
+use crate::models::{Conditional, Context, ContextOptions, ContextSummary, ETags, Version};
 
 /// Reads what to send to a model: the leading instructions, and the longest newest part of the conversation that is within the limits.
 /// The model's API accepts it ([`Context`] says how it is chosen). If `if_none_match` names the conversation's version, no message is read. A
@@ -62,11 +62,15 @@ pub async fn get_context(
         return Ok(Conditional::NotModified(version));
     }
     let stored: i64 = get(first, 1)?;
-    let (mut pinned, mut newest_of_user, mut newest) = (Vec::new(), None, Vec::new());
+    let (mut pinned, mut newest_of_user, mut newest, mut summary) = (Vec::new(), None, Vec::new(), None);
     for row in rows {
         match get(&row, 2)? {
             Some(0) => pinned.push(rows::message(&row, 3, conversation_id)?),
             Some(1) => newest_of_user = Some(rows::message(&row, 3, conversation_id)?),
+            Some(3) => {
+                let (through, content, messages) = (get(&row, 3)?, get(&row, 6)?, get(&row, 17)?);
+                summary = Some(ContextSummary::new(conversation_id, through, content, get(&row, 12)?, messages, get(&row, 13)?)?);
+            }
             Some(_) => newest.push((rows::message(&row, 3, conversation_id)?, [get(&row, 15)?, get(&row, 16)?])),
             None::<i32> => {}
         }
@@ -74,6 +78,6 @@ pub async fn get_context(
     // They come in order, or in the opposite one, which is quickly seen; in the statement it would be a sort of everything.
     pinned.sort_unstable_by_key(|message| message.position);
     newest.sort_unstable_by_key(|(message, _)| message.position);
-    let context = Context::choose(pinned, newest_of_user, newest, stored, options);
+    let context = Context::choose(pinned, newest_of_user, newest, summary, stored, options);
     Ok(Conditional::Modified(context, version))
 }

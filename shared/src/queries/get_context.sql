@@ -1,5 +1,5 @@
 -- Returns no row where the owner has no such conversation. Each row has the conversation's version and message count, and a message
--- with its kind: 0 pinned, 1 the newest question, 2 the newest. A conversation without such messages is one row of nulls.
+-- with its kind: 0 pinned, 1 the newest question, 2 the newest, 3 the newest summary at the position up to which it stands for messages. A conversation without such messages is one row of nulls.
 create function get_context(
     conversation uuid, owner text, max_messages bigint, max_characters bigint, max_bytes bigint, known bigint[],
     max_tokens bigint
@@ -7,7 +7,7 @@ create function get_context(
 returns table (
     version bigint, message_count bigint, kind integer, "position" bigint, id uuid, role text, content text, content_parts text,
     tool_calls text, tool_call_id text, name text, metadata text, token_count integer, created_at timestamptz, updated_at timestamptz,
-    characters_before bigint, tokens_before bigint
+    characters_before bigint, tokens_before bigint, summarized bigint
 )
 language plpgsql stable security definer set search_path from current set plan_cache_mode = force_generic_plan as $$
 -- The parameters are written by their numbers, so that a bare name is a column.
@@ -15,7 +15,7 @@ language plpgsql stable security definer set search_path from current set plan_c
 begin
     return query
 with conversation as (
-    select id as conversation, version, message_count, version <> all ($6) as wanted
+    select id as conversation, version, message_count, version <> all ($6) as wanted, summary_through
     from public.conversations
     where id = $1 and ($2::text is null or user_id = $2)
 ), first_other as (
@@ -72,13 +72,14 @@ with conversation as (
 )
 select c.version, c.message_count, part.kind, part.position, part.id, part.role, part.content, part.content_parts::text,
     part.tool_calls::text, part.tool_call_id, part.name, part.metadata::text, part.token_count, part.created_at, part.updated_at,
-    part.characters_before, part.tokens_before
+    part.characters_before, part.tokens_before, part.summarized
 from conversation c
     left join lateral (
         select *
         from (
             select 0 as kind, position, id, role, content, content_parts, tool_calls, tool_call_id, name, metadata, token_count, created_at,
-                updated_at, characters_before, tokens_before, sum(size) over (order by position rows unbounded preceding) - size as bytes_before
+                updated_at, characters_before, tokens_before, null::bigint as summarized,
+                sum(size) over (order by position rows unbounded preceding) - size as bytes_before
             from public.messages
             where c.wanted and conversation_id = c.conversation and position < (select position from first_other)
             -- Cuts nothing: there is a limit so that the planner reads in order.
@@ -88,7 +89,7 @@ from conversation c
         union all
         (
             select 1, position, id, role, content, content_parts, tool_calls, tool_call_id, name, metadata, token_count, created_at, updated_at,
-                characters_before, tokens_before, 0
+                characters_before, tokens_before, null, 0
             from public.messages
             -- Anthropic's results come as parts of a user's message, which then is no question.
             where c.wanted and conversation_id = c.conversation and role = 'user'
@@ -98,13 +99,18 @@ from conversation c
         union all
         (
             select 2, position, id, role, content, content_parts, tool_calls, tool_call_id, name, metadata, token_count, created_at, updated_at,
-                characters_before, tokens_before, 0
+                characters_before, tokens_before, null, 0
             from public.messages
             where c.wanted
                 and conversation_id = c.conversation
                 and position >= greatest((select position from start), (select position from first_other))
             order by position desc limit (select $3 + coalesce((select messages from last_step), 0))
         )
+        union all
+        select 3, through, null, 'system', content, null, null, null, null, '{"synthetic":true}', token_count, created_at, created_at, null,
+            null, messages, 0
+        from public.summaries
+        where c.wanted and conversation_id = c.conversation and through = c.summary_through
     ) part on true;
 end
 $$;

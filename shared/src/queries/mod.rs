@@ -17,6 +17,7 @@ pub mod release;
 mod rewind_conversation;
 mod rows;
 mod search_messages;
+mod summarize_conversation;
 mod update_conversation;
 mod update_message;
 
@@ -30,6 +31,7 @@ pub use get_or_create_conversation::get_or_create_conversation;
 pub use get_user_conversations::get_user_conversations;
 pub use rewind_conversation::{Rewound, rewind_conversation};
 pub use search_messages::{Found, search_messages};
+pub use summarize_conversation::summarize_conversation;
 pub use update_conversation::update_conversation;
 pub use update_message::update_message;
 

@@ -18,6 +18,7 @@
 /// The SQL of all functions, for the migrator. It is a `const`, so that the functions' binaries do not contain it.
 pub const SQL: &str = concat!(
     include_str!("add_message.sql"),
+    include_str!("change_messages.sql"),
     include_str!("delete_conversation.sql"),
     include_str!("erase_user.sql"),
     include_str!("get_chat_history.sql"),
@@ -29,6 +30,8 @@ pub const SQL: &str = concat!(
     include_str!("message_size.sql"),
     include_str!("rewind_conversation.sql"),
     include_str!("search_messages.sql"),
+    include_str!("summarize_conversation.sql"),
+    include_str!("tool_messages.sql"),
     include_str!("update_conversation.sql"),
     include_str!("update_message.sql"),
 );

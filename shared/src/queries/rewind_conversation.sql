@@ -29,6 +29,7 @@ begin
                 last_deleted = deleted
             where c.id = conversation
             returning c.version into version;
+            perform change_messages(conversation, first, version);
         end if;
     end if;
     return next;

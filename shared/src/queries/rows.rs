@@ -5,7 +5,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::error::{Error, Invalid, Result};
-use crate::models::{Content, Conversation, Message, Role, Text, Version};
+use crate::models::{Content, Conversation, Message, Role, Summarized, Text, Version};
 
 /// A value of a row, by its position.
 pub(super) fn get<'r, T: tokio_postgres::types::FromSql<'r>>(row: &'r Row, index: usize) -> Result<T> {
@@ -23,6 +23,10 @@ pub(super) fn conversation(row: &Row, first: usize) -> Result<Conversation> {
         created_at: get(row, first + 5)?,
         updated_at: get(row, first + 6)?,
         version: Version(get(row, first + 7)?),
+        summary: match (get(row, first + 8)?, get(row, first + 9)?) {
+            (Some(through), Some(created_at)) => Some(Summarized { through, created_at }),
+            _ => None,
+        },
     })
 }
 

@@ -5,7 +5,7 @@ create function update_conversation(
 )
 returns table (
     allowed boolean, id uuid, user_id text, title text, metadata text, message_count bigint, created_at timestamptz,
-    updated_at timestamptz, version bigint
+    updated_at timestamptz, version bigint, summary_through bigint, summary_created_at timestamptz
 )
 language plpgsql security definer set search_path from current set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_variable
@@ -36,7 +36,8 @@ begin
         where c.id = conversation;
     end if;
     return query
-    select allowed, c.id, c.user_id, c.title, c.metadata::text, c.message_count, c.created_at, c.updated_at, c.version
+    select allowed, c.id, c.user_id, c.title, c.metadata::text, c.message_count, c.created_at, c.updated_at, c.version,
+        c.summary_through, c.summary_created_at
     from public.conversations c
     where c.id = conversation;
 end

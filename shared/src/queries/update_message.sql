@@ -13,6 +13,7 @@ language plpgsql security definer set search_path from current set plan_cache_mo
 declare
     done boolean;
     changed_at timestamptz;
+    edited bigint;
 begin
     -- Writers to a conversation take turns from here on.
     select c.version, c.last_operation is not distinct from operation, c.updated_at into version, done, changed_at
@@ -48,12 +49,17 @@ begin
             from public.messages o
             where o.conversation_id = conversation and o.id = message
         ) n
-        where m.conversation_id = conversation and m.id = message;
+        where m.conversation_id = conversation and m.id = message
+        returning m.position into edited;
         if found then
             update public.conversations c
             set version = c.version + 1, updated_at = changed_at, last_operation = operation
             where c.id = conversation
             returning c.version into version;
+            -- Metadata and a count say nothing that a summary could have said.
+            if not (keep_content and keep_tool_calls) then
+                perform change_messages(conversation, edited, version);
+            end if;
         end if;
     end if;
     return query

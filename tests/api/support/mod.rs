@@ -167,6 +167,10 @@ impl App {
         Call::new(self, "POST", path)
     }
 
+    pub fn put(&self, path: &str) -> Call<'_> {
+        Call::new(self, "PUT", path)
+    }
+
     pub fn patch(&self, path: &str) -> Call<'_> {
         Call::new(self, "PATCH", path)
     }

@@ -29,7 +29,7 @@ const MAX_BODY_BYTES: usize = 10 << 20;
 const MAX_EVENT_BYTES: usize = 6 << 20;
 
 /// `CorsConfiguration` in `template.yaml`, but for the origins: here, those of this machine.
-pub const ALLOW_METHODS: &str = "DELETE,GET,PATCH,POST";
+pub const ALLOW_METHODS: &str = "DELETE,GET,PATCH,POST,PUT";
 /// As above.
 pub const ALLOW_HEADERS: &str = "authorization,content-type,if-match,if-none-match";
 /// As above.

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::{Unanswered, elements, is_filled_object, json_bytes};
+use super::{Unanswered, elements, is_filled_object, json_bytes, synthetic};
 use crate::models::message::string_member;
 use crate::models::{Content, Message, Role, Text};
 
@@ -480,7 +480,7 @@ fn missing_results(entry: &Entry) -> Vec<Message> {
             tool_calls: None,
             tool_call_id: call.id.clone().filter(|_| role == Role::Tool).and_then(|id| Text::parse(id).ok()),
             name: None,
-            metadata: raw(r#"{"synthetic":true}"#.to_owned())?,
+            metadata: synthetic(),
             token_count: None,
             ..entry.message.clone()
         })

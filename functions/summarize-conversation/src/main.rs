@@ -1,0 +1,21 @@
+//! Stores a text that stands for a conversation's messages up to a position.
+
+mod input;
+
+use std::process::ExitCode;
+
+use shared::http::{Reply, Request};
+use shared::{Database, Error, queries};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    shared::run(summarize_conversation).await
+}
+
+async fn summarize_conversation(request: Request, database: Database) -> Result<Reply, Error> {
+    let (conversation_id, if_match) = (request.conversation_id()?, request.if_match()?);
+    let summary = input::read(&request)?;
+    let conversation =
+        queries::summarize_conversation(&database, request.caller(), conversation_id, &summary, if_match.as_ref()).await?;
+    Ok(Reply::ok(&conversation)?.version(conversation.version))
+}

@@ -2,8 +2,10 @@
 
 mod anthropic;
 mod reference;
+mod responses;
 mod results;
 mod rules;
+mod spelling;
 mod step;
 mod tokens;
 mod unanswered;
@@ -333,6 +335,8 @@ async fn on_every_real_transcript_every_window_is_the_longest_that_a_model_accep
             assert_eq!(rules::chat_completions_refuses(openai["messages"].as_array().unwrap()), None);
             let anthropic = app.get(&format!("{path}?format=anthropic{query}")).expect(200).await.json();
             assert_eq!(rules::messages_api_refuses(&anthropic), None);
+            let responses = app.get(&format!("{path}?format=responses{query}")).expect(200).await.json();
+            assert_eq!(rules::responses_api_refuses(&responses), None);
         }
     }
     println!("{windows} windows proved, {shortened} of them shortened turns");

@@ -1,14 +1,16 @@
 //! What to send to a model: the newest part of a conversation that fits, and that the model's API accepts.
 
 mod anthropic;
+mod openai;
+mod responses;
 mod results;
+mod spelling;
 mod start;
 mod steps;
-
-use std::borrow::Cow;
+mod turns;
 
 use chrono::{DateTime, Utc};
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
@@ -50,6 +52,8 @@ pub enum ContextFormat {
     OpenAi,
     /// As the Messages API of Anthropic takes them.
     Anthropic,
+    /// As items of the Responses API.
+    Responses,
 }
 
 impl ContextFormat {
@@ -60,7 +64,8 @@ impl ContextFormat {
             "messages" => Ok(Self::Messages),
             "openai" => Ok(Self::OpenAi),
             "anthropic" => Ok(Self::Anthropic),
-            _ => Err(Invalid::new(Fault::Parameter, "a format is messages (the default), openai or anthropic")),
+            "responses" => Ok(Self::Responses),
+            _ => Err(Invalid::new(Fault::Parameter, "a format is messages (the default), openai, anthropic or responses")),
         }
     }
 }
@@ -277,13 +282,16 @@ impl Context {
         #[derive(Serialize)]
         #[serde(untagged)]
         enum Conversation<'a> {
-            Messages { messages: Vec<Written<'a>> },
+            Messages { messages: &'a [Message] },
+            OpenAi(openai::Request<'a>),
             Anthropic(anthropic::Request),
+            Responses(responses::Request),
         }
         let messages = match format {
-            ContextFormat::Messages => Conversation::Messages { messages: self.messages.iter().map(Written::Message).collect() },
-            ContextFormat::OpenAi => Conversation::Messages { messages: self.answered_together().map(Written::OpenAi).collect() },
-            ContextFormat::Anthropic => Conversation::Anthropic(anthropic::Request::of(&self.messages)),
+            ContextFormat::Messages => Conversation::Messages { messages: &self.messages },
+            ContextFormat::OpenAi => Conversation::OpenAi(openai::Request::of(&turns::of(&self.messages))),
+            ContextFormat::Anthropic => Conversation::Anthropic(anthropic::Request::of(&turns::of(&self.messages))),
+            ContextFormat::Responses => Conversation::Responses(responses::Request::of(&turns::of(&self.messages))),
         };
         Body {
             messages,
@@ -295,51 +303,6 @@ impl Context {
             open_calls: &self.open_calls,
             elided: self.elided,
             summary: self.summarized_through.map(|through| Summary { through }),
-        }
-    }
-
-    /// The messages; those of the assistant that are answered together are one.
-    fn answered_together(&self) -> impl Iterator<Item = Cow<'_, Message>> {
-        let mut rest = &self.messages[..];
-        std::iter::from_fn(move || {
-            let run = rest.iter().take_while(|message| message.role == Role::Assistant).count();
-            let length = if run > 1 && steps::calls_tools(&rest[0]) { run } else { 1 };
-            let (together, others) = rest.split_at_checked(length)?;
-            rest = others;
-            if length == 1 { together.first().map(Cow::Borrowed) } else { steps::joined(together).map(Cow::Owned) }
-        })
-    }
-}
-
-/// A message as a format has it.
-enum Written<'a> {
-    Message(&'a Message),
-    OpenAi(Cow<'a, Message>),
-}
-
-impl Serialize for Written<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct OpenAi<'a> {
-            role: Role,
-            content: Option<&'a Content>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            tool_calls: Option<&'a RawValue>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            tool_call_id: Option<&'a Text>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            name: Option<&'a Text>,
-        }
-        match self {
-            Self::Message(message) => message.serialize(serializer),
-            Self::OpenAi(message) => OpenAi {
-                role: message.role,
-                content: message.content.as_ref(),
-                tool_calls: message.tool_calls.as_deref(),
-                tool_call_id: message.tool_call_id.as_ref(),
-                name: message.name.as_ref(),
-            }
-            .serialize(serializer),
         }
     }
 }
@@ -426,6 +389,8 @@ fn json_bytes(message: &Message) -> usize {
     let text = |text: &Option<Text>| text.as_ref().map_or(0, |text| escaped(text.as_str()));
     let content = match &message.content {
         Some(Content::Text(text)) => escaped(text.as_str()),
+        // A format may write them as text.
+        Some(Content::Parts(parts)) if spelling::may_have_calls(parts) => escaped(parts.get()),
         Some(Content::Parts(parts)) => parts.get().len(),
         None => 0,
     };

@@ -27,11 +27,17 @@ with conversation as (
         order by position limit 1
     ) first
 ), spoken as (
-    -- The newest message that is neither a result nor an instruction.
-    select position, role = 'assistant' and (tool_calls is not null or content_parts::text like '%"tool_use"%') as may_call
+    -- The newest message that is neither a result nor an instruction. Results are tool messages, or parts of any API. A message of the
+    -- assistant that has calls beside results is no result.
+    select position, role = 'assistant' and (tool_calls is not null or content_parts::text ~ '"(tool_use|function_call|toolCallId)"') as may_call
     from public.messages
     where conversation_id = (select conversation from conversation where wanted)
-        and (role = 'assistant' or role = 'user' and (content is not null or content_parts::text not like '%"tool_result"%'))
+        and role in ('assistant', 'user')
+        and (
+            content_parts is null
+            or content_parts::text !~ '"(tool_result|function_call_output|tool-result)"'
+            or role = 'assistant' and content_parts::text ~ '"(tool_use|function_call|toolCallId)"'
+        )
     order by position desc limit 1
 ), last_step as (
     -- Its calls may be open, and then this step is left out. So it is read in addition to the limits, and takes no room from the
@@ -91,9 +97,9 @@ from conversation c
             select 1, position, id, role, content, content_parts, tool_calls, tool_call_id, name, metadata, token_count, created_at, updated_at,
                 characters_before, tokens_before, null, 0
             from public.messages
-            -- Anthropic's results come as parts of a user's message, which then is no question.
+            -- A user's message whose parts are results is no question.
             where c.wanted and conversation_id = c.conversation and role = 'user'
-                and (content is not null or content_parts::text not like '%"tool_result"%')
+                and (content is not null or content_parts::text !~ '"(tool_result|function_call_output|tool-result)"')
             order by position desc limit 1
         )
         union all

@@ -206,6 +206,103 @@ pub fn messages_api_refuses(request: &Value) -> Option<String> {
     trailing.then(|| "final assistant content cannot end with trailing whitespace".to_owned())
 }
 
+/// Why the Responses API would refuse a request with these `instructions` and `input`.
+pub fn responses_api_refuses(request: &Value) -> Option<String> {
+    let is_text = |value: &Value| value.as_str().is_some_and(|text| !text.is_empty());
+    if let Some(instructions) = request.get("instructions")
+        && !is_text(instructions)
+    {
+        return Some(format!("instructions: {instructions}"));
+    }
+    let has_only = |item: &Value, names: &[&str]| item.as_object().unwrap().keys().all(|name| names.contains(&name.as_str()));
+    let has_status = |item: &Value| {
+        item.get("status")
+            .is_none_or(|status| ["in_progress", "completed", "incomplete"].contains(&status.as_str().unwrap_or_default()))
+    };
+    let is_id = |id: &Value| id.as_str().is_some_and(|id| (1..=64).contains(&id.len()));
+    let is_input = |part: &Value| match part["type"].as_str() {
+        Some("input_text") => has_only(part, &["type", "text"]) && part["text"].is_string(),
+        Some("input_image") => {
+            has_only(part, &["type", "detail", "image_url", "file_id"])
+                && (part["image_url"].is_string() || part["file_id"].is_string())
+                && ["low", "high", "auto"].contains(&part["detail"].as_str().unwrap_or("auto"))
+        }
+        Some("input_file") => has_only(part, &["type", "file_id", "filename", "file_data", "file_url"]),
+        _ => false,
+    };
+    let is_output = |part: &Value| match part["type"].as_str() {
+        Some("output_text") => has_only(part, &["type", "text", "annotations", "logprobs"]) && part["text"].is_string(),
+        Some("refusal") => has_only(part, &["type", "refusal"]) && part["refusal"].is_string(),
+        _ => false,
+    };
+    let are = |parts: &Value, known: &dyn Fn(&Value) -> bool| {
+        parts.as_array().is_some_and(|parts| !parts.is_empty() && parts.iter().all(known))
+    };
+    let (mut called, mut missing) = (BTreeSet::new(), BTreeSet::new());
+    let input = request["input"].as_array()?;
+    for (at, item) in input.iter().enumerate() {
+        let refuse = |why: &str| Some(format!("input[{at}]: {why}: {item}"));
+        if !has_status(item) {
+            return refuse("status");
+        }
+        match item.get("type").map_or("message", |kind| kind.as_str().unwrap_or_default()) {
+            "message" => {
+                let content = &item["content"];
+                let fits = match item["role"].as_str() {
+                    Some("user" | "system" | "developer") => {
+                        has_only(item, &["type", "role", "content", "status"]) && are(content, &is_input)
+                    }
+                    Some("assistant") => has_only(item, &["type", "role", "content", "status", "id"]) && are(content, &is_output),
+                    _ => return refuse("the role of a message"),
+                };
+                if !content.is_string() && !fits {
+                    return refuse("the content of a message");
+                }
+            }
+            "function_call" => {
+                let name = item["name"].as_str().unwrap_or_default();
+                let in_alphabet = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
+                if !(1..=64).contains(&name.len()) || !in_alphabet || !item["arguments"].is_string() || !is_id(&item["call_id"]) {
+                    return refuse("a function_call has a call_id, a name and arguments");
+                }
+                if !has_only(item, &["type", "id", "call_id", "name", "arguments", "status"]) {
+                    return refuse("unknown parameter");
+                }
+                if !called.insert(item["call_id"].as_str().unwrap()) {
+                    return refuse("call_ids must be unique");
+                }
+                missing.insert(item["call_id"].as_str().unwrap());
+            }
+            "function_call_output" => {
+                if !has_only(item, &["type", "id", "call_id", "output", "status"]) {
+                    return refuse("unknown parameter");
+                }
+                if !item["output"].is_string() && !are(&item["output"], &is_input) {
+                    return refuse("the output of a function_call_output");
+                }
+                if !missing.remove(item["call_id"].as_str().unwrap_or_default()) {
+                    return refuse("no tool call found for function call output with this call_id");
+                }
+            }
+            "reasoning" => {
+                if !has_only(item, &["type", "id", "summary", "content", "encrypted_content", "status"])
+                    || !item["summary"].is_array()
+                {
+                    return refuse("a reasoning has a summary");
+                }
+                let leads_to = input.get(at + 1).is_some_and(|next| {
+                    matches!(next["type"].as_str(), Some("reasoning" | "function_call")) || next["role"] == "assistant"
+                });
+                if !leads_to {
+                    return refuse("reasoning was provided without its required following item");
+                }
+            }
+            _ => return refuse("unknown type"),
+        }
+    }
+    missing.first().map(|id| format!("no tool output found for function call {id}"))
+}
+
 /// How often each id is still expected.
 #[derive(Debug, Default)]
 struct Counts(BTreeMap<String, usize>);

@@ -1,13 +1,12 @@
 //! Old tool results. Their contents are replaced by the number of their characters.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
 use super::elements;
+use super::spelling::{self, Part};
 use super::start::Step;
-use crate::models::message::string_member;
 use crate::models::{Content, Message, Role};
 
 /// Where a result is: the message itself, or one of its content parts.
@@ -43,17 +42,9 @@ pub(super) fn elide(messages: &mut [Message], keep: i64, step: Option<&Step>) ->
 }
 
 fn results(message: &Message) -> Vec<Place> {
-    let is_result = |part: &RawValue| {
-        let kind = string_member(part, "type").and_then(|kind| serde_json::from_str::<Cow<str>>(kind).ok());
-        kind.is_some_and(|kind| kind == "tool_result")
-    };
-    let in_parts: Vec<Place> = match &message.content {
-        Some(Content::Parts(parts)) if !matches!(message.role, Role::System | Role::Developer) => {
-            let parts = elements(parts).into_iter().enumerate();
-            parts.filter(|(_, part)| is_result(part)).map(|(at, _)| Place::Part(at)).collect()
-        }
-        _ => Vec::new(),
-    };
+    let parts = spelling::parts(message).into_iter().enumerate();
+    let is_result = |part: &Part| matches!(part, Part::Answer(_) | Part::Answered(..));
+    let in_parts: Vec<Place> = parts.filter(|(_, (_, part))| is_result(part)).map(|(at, _)| Place::Part(at)).collect();
     if message.role == Role::Tool && in_parts.is_empty() { vec![Place::Message] } else { in_parts }
 }
 
@@ -64,7 +55,7 @@ fn without_contents(message: &Message, places: &[Place]) -> Option<(Message, i64
         (Content::text(replacement(content.characters())?).ok()?, 1)
     } else {
         let Content::Parts(parts) = content else { return None };
-        let (parts, count) = without_parts(parts, places)?;
+        let (parts, count) = without_parts(parts, message.role, places)?;
         (Content::Parts(parts), count)
     };
     let shorter = Message { content: Some(content), token_count: None, ..message.clone() };
@@ -72,24 +63,29 @@ fn without_contents(message: &Message, places: &[Place]) -> Option<(Message, i64
     (shorter.tokens() <= message.tokens()).then_some((shorter, count))
 }
 
-/// The parts with the member `content` of some of them replaced. Everything else keeps its spelling.
-fn without_parts(parts: &RawValue, places: &[Place]) -> Option<(Box<RawValue>, i64)> {
+/// The parts with the contents of some results replaced. Everything else keeps its spelling.
+fn without_parts(parts: &RawValue, role: Role, places: &[Place]) -> Option<(Box<RawValue>, i64)> {
     let text = parts.get();
     let (mut shorter, mut copied, mut count) = (String::new(), 0, 0);
     for (at, part) in elements(parts).into_iter().enumerate() {
         if !places.contains(&Place::Part(at)) {
             continue;
         }
-        let members: BTreeMap<Cow<str>, &RawValue> = serde_json::from_str(part.get()).ok()?;
-        let Some(content) = members.get("content").map(|content| content.get()) else { continue };
+        let Some(content) = spelling::content_of_result(part, role) else { continue };
+        let replaced = content.get();
         let characters =
-            serde_json::from_str::<Cow<str>>(content).map_or_else(|_| content.chars().count(), |text| text.chars().count());
+            serde_json::from_str::<Cow<str>>(replaced).map_or_else(|_| replaced.chars().count(), |text| text.chars().count());
         let Some(replacement) = replacement(characters) else { continue };
         // A raw value is a piece of the text that it was read from.
-        let start = content.as_ptr().addr() - text.as_ptr().addr();
+        let start = replaced.as_ptr().addr() - text.as_ptr().addr();
+        let (before, after) =
+            if spelling::is_typed_output(part, content) { (r#"{"type":"text","value":""#, "\"}") } else { ("\"", "\"") };
+        if before.len() + replacement.len() + after.len() >= replaced.len() {
+            continue;
+        }
         shorter.push_str(text.get(copied..start)?);
-        shorter.extend(["\"", &replacement, "\""]);
-        copied = start + content.len();
+        shorter.extend([before, &replacement, after]);
+        copied = start + replaced.len();
         count += 1;
     }
     shorter.push_str(text.get(copied..)?);

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use super::spelling::{self, Part, Spelling};
 use super::{Unanswered, elements, is_filled_object, json_bytes, synthetic};
 use crate::models::message::string_member;
 use crate::models::{Content, Message, Role, Text};
@@ -79,7 +80,7 @@ pub(super) fn pieces(messages: Vec<Message>, unanswered: Unanswered) -> (Vec<Pie
     let mut entries: VecDeque<Entry> = messages.into_iter().map(Entry::of).collect();
     let (mut in_run, mut run_is_whole) = (false, false);
     while let Some(first) = entries.pop_front() {
-        let (is_assistant, calls) = (first.message.role == Role::Assistant, !first.calls.is_empty());
+        let (is_assistant, calls) = (first.is_assistants(), !first.calls.is_empty());
         entries.push_front(first);
         if is_assistant && !in_run {
             run_is_whole = has_all_calls(entries.make_contiguous());
@@ -91,7 +92,7 @@ pub(super) fn pieces(messages: Vec<Message>, unanswered: Unanswered) -> (Vec<Pie
             // Instructions interrupt nothing.
             let at_end = !extent.spoken && entries.iter().all(Entry::instructs);
             let rest = repair.take_step(step, extent.run, at_end);
-            in_run = rest.first().is_some_and(|entry| entry.message.role == Role::Assistant);
+            in_run = rest.first().is_some_and(Entry::is_assistants);
             rest.into_iter().rev().for_each(|entry| entries.push_front(entry));
         } else {
             repair.pieces.extend(entries.pop_front().map(Entry::alone));
@@ -114,8 +115,18 @@ pub(super) fn calls_tools(message: &Message) -> bool {
     message.role == Role::Assistant && !Entry::of(message.clone()).calls.is_empty()
 }
 
+/// Whether the assistant speaks or calls in the message.
+pub(super) fn is_assistants(message: &Message) -> bool {
+    message.role == Role::Assistant && Entry::of(message.clone()).is_assistants()
+}
+
+/// Whether the message is results and nothing else.
+pub(super) fn only_answers(message: &Message) -> bool {
+    Entry::of(message.clone()).only_answers()
+}
+
 /// Messages of the assistant as one, whose calls are answered together.
-pub(super) fn joined(messages: &[Message]) -> Option<Message> {
+fn joined(messages: &[Message]) -> Option<Message> {
     let (first, others) = messages.split_first()?;
     let mut all = Message { token_count: None, ..first.clone() };
     for message in others {
@@ -157,8 +168,10 @@ struct Entry {
 }
 
 struct Call {
-    /// `None` for an empty id: some servers give every call the same empty one.
+    /// `None` for an empty id.
     id: Option<String>,
+    name: String,
+    spelling: Spelling,
     place: Place,
     answered: bool,
 }
@@ -182,39 +195,28 @@ enum Place {
 }
 
 impl Entry {
-    /// Reads `tool_calls` and `tool_call_id` as the Chat Completions API has them, and parts of the types `tool_use` and
-    /// `tool_result` as the Messages API of Anthropic has them.
+    /// Reads calls and results in every spelling.
     fn of(message: Message) -> Self {
-        let id = |object, name| serde_json::from_str(string_member(object, name)?).ok().filter(|id: &String| !id.is_empty());
         let (mut calls, mut results, mut has_other_parts) = (Vec::new(), Vec::new(), false);
-        let may_call = message.role == Role::Assistant;
-        let may_answer = !matches!(message.role, Role::System | Role::Developer);
-        if let Some(json) = message.tool_calls.as_ref().filter(|_| may_call) {
-            // An object is one call. An empty object, or anything else, is in a form of the caller's own and says nothing about results.
-            let objects = if json.get().starts_with('{') { vec![&**json] } else { elements(json) };
-            let objects = objects.into_iter().enumerate().filter(|(_, call)| is_filled_object(call));
-            calls.extend(objects.map(|(at, call)| Call { id: id(call, "id"), place: Place::ToolCalls(at), answered: false }));
-        }
-        if let Some(Content::Parts(parts)) = &message.content {
-            for (at, part) in elements(parts).into_iter().enumerate() {
-                let place = Place::Part(at);
-                match id(part, "type").as_deref() {
-                    Some("tool_use") if may_call => calls.push(Call { id: id(part, "id"), place, answered: false }),
-                    Some("tool_result") if may_answer => {
-                        results.push(ToolResult { id: id(part, "tool_use_id"), place, answers: None });
-                    }
-                    _ => has_other_parts = true,
-                }
+        let call =
+            |call: spelling::Call, place| Call { id: call.id, name: call.name, spelling: call.spelling, place, answered: false };
+        calls.extend(spelling::tool_calls(&message).into_iter().map(|(at, found)| call(found, Place::ToolCalls(at))));
+        for (at, (_, part)) in spelling::parts(&message).into_iter().enumerate() {
+            let place = Place::Part(at);
+            match part {
+                Part::Call(found) => calls.push(call(found, place)),
+                Part::Answer(answer) => results.push(ToolResult { id: answer.id, place, answers: None }),
+                // It needs no other message.
+                Part::Answered(..) | Part::Other => has_other_parts = true,
             }
         }
         if message.role == Role::Tool && results.is_empty() {
-            let id = message.tool_call_id.as_ref().map(Text::as_str).filter(|id| !id.is_empty()).map(str::to_owned);
-            results.push(ToolResult { id, place: Place::Message, answers: None });
+            results.push(ToolResult { id: spelling::tool_call_id(&message), place: Place::Message, answers: None });
         }
         // A message that answers its own calls needs no other message.
         results.retain(|result| {
             let own = calls.iter().position(|call: &Call| call.id.is_some() && call.id == result.id);
-            own.map(|at| calls.remove(at)).is_none()
+            own.map(|at| calls.remove(at)).inspect(|_| has_other_parts = true).is_none()
         });
         Self { message, calls, results, has_other_parts }
     }
@@ -228,8 +230,15 @@ impl Entry {
         match self.message.role {
             Role::Tool => true,
             Role::User => !self.results.is_empty() && !self.has_other_parts,
+            // Items of the Responses API are stored so.
+            Role::Assistant => !self.results.is_empty() && !self.has_other_parts && self.calls.is_empty(),
             _ => false,
         }
+    }
+
+    /// Whether the assistant speaks or calls.
+    fn is_assistants(&self) -> bool {
+        self.message.role == Role::Assistant && !self.only_answers()
     }
 
     fn has_unanswered(&self) -> bool {
@@ -274,14 +283,37 @@ fn without(mut message: Message, places: &[Place]) -> Option<Message> {
         elements(&kept).into_iter().any(is_filled_object).then_some(kept)
     });
     if let Some(Content::Parts(parts)) = &message.content {
-        let kept = filtered(parts, |at| !places.contains(&Place::Part(at)));
+        let all = elements(parts);
+        let thinks = |part: &&RawValue| {
+            let kinds = [r#""thinking""#, r#""redacted_thinking""#, r#""reasoning""#, r#""step-start""#];
+            string_member(part, "type").is_some_and(|kind| kinds.contains(&kind))
+        };
+        let is_reasoning = |at: usize| all.get(at).is_some_and(|part| string_member(part, "type") == Some(r#""reasoning""#));
+        // The Responses API refuses reasoning without the item that it led to.
+        let led_to = |at: usize| (at..all.len()).find(|at| !is_reasoning(*at)).unwrap_or(at);
+        let kept = filtered(parts, |at| !places.contains(&Place::Part(led_to(at))));
         // What the model thought before a call says nothing without the call.
-        let says = |part: &&RawValue| !matches!(string_member(part, "type"), Some(r#""thinking""# | r#""redacted_thinking""#));
+        let says = |part: &&RawValue| !thinks(part);
         let kept = kept.filter(|parts| message.tool_calls.is_some() || elements(parts).iter().any(says));
         message.content = kept.map(Content::Parts);
     }
     let says_something = message.content.as_ref().is_some_and(|content| content.as_text() != Some(""));
     (says_something || message.tool_calls.is_some()).then_some(message)
+}
+
+/// The message with results in the parts of these calls, as the AI SDK's UI messages have them.
+fn answered_in_place(mut message: Message, places: &[Place]) -> Message {
+    let Some(Content::Parts(parts)) = message.content.as_ref().filter(|_| !places.is_empty()) else { return message };
+    let answered = elements(parts).into_iter().enumerate().map(|(at, part)| {
+        let is_missing = places.contains(&Place::Part(at));
+        is_missing.then(|| spelling::with_error(part, NO_RESULT)).flatten().unwrap_or_else(|| part.to_owned())
+    });
+    let answered: Vec<Box<RawValue>> = answered.collect();
+    if let Some(parts) = serde_json::to_string(&answered).ok().and_then(raw) {
+        message.content = Some(Content::Parts(parts));
+        message.token_count = None;
+    }
+    message
 }
 
 /// The array with the wanted elements, as they were written; `None` if there are none.
@@ -307,7 +339,7 @@ struct Extent {
 
 impl Extent {
     fn of(entries: &[Entry]) -> Self {
-        let run = entries.iter().take_while(|entry| entry.message.role == Role::Assistant).count();
+        let run = entries.iter().take_while(|entry| entry.is_assistants()).count();
         let mut extent = Self { run, end: run, spoken: false };
         for (at, entry) in entries.iter().enumerate().skip(run) {
             // Instructions between a call and its result interrupt nothing. Behind the last result they are in no step.
@@ -315,7 +347,7 @@ impl Extent {
                 continue;
             }
             extent.spoken = !entry.only_answers();
-            if entry.message.role == Role::Assistant || entry.results.is_empty() {
+            if entry.is_assistants() || entry.results.is_empty() {
                 break;
             }
             extent.end = at + 1;
@@ -387,14 +419,18 @@ impl Repair {
                 piece.repaired.push(entry.message.position);
             }
             let missing: Vec<Place> = entry.calls.iter().filter(|call| !call.answered).map(|call| call.place).collect();
+            let in_place = entry.calls.iter().filter(|call| !call.answered && call.spelling == Spelling::AiSdkUi);
+            let in_place: Vec<Place> = in_place.map(|call| call.place).collect();
             if self.unanswered == Unanswered::Answer {
                 synthetic.extend(missing_results(&entry));
             }
             let only_answers = entry.only_answers();
             let Some(message) = entry.without_results(stray) else { continue };
             if at < run {
-                let dropped = if self.unanswered == Unanswered::Drop { &*missing } else { &[] };
-                calling.extend(without(message, dropped));
+                calling.extend(match self.unanswered {
+                    Unanswered::Drop => without(message, &missing),
+                    Unanswered::Answer => Some(answered_in_place(message, &in_place)),
+                });
                 continue;
             }
             moved = instructions.len();
@@ -463,8 +499,8 @@ fn unmatch(entries: &mut [Entry]) {
     }
 }
 
-/// The results that the message's calls lack, spelled as the calls are: a tool message for each element of `tool_calls`, and one
-/// user's message for all content parts.
+/// The results that the message's calls lack, spelled as the calls are: a tool message for each call, or one user's message for all of
+/// Anthropic's content parts. Those of the AI SDK's UI messages are in the message itself.
 fn missing_results(entry: &Entry) -> Vec<Message> {
     let message = |call: &Call, role, content| {
         // The same id every time, so that a caller can tell it from others.
@@ -485,21 +521,17 @@ fn missing_results(entry: &Entry) -> Vec<Message> {
             ..entry.message.clone()
         })
     };
-    let missing = || entry.calls.iter().filter(|call| !call.answered);
-    let mut messages: Vec<Message> = missing()
-        .filter(|call| matches!(call.place, Place::ToolCalls(_)))
-        .filter_map(|call| message(call, Role::Tool, Content::text(NO_RESULT).ok()?))
-        .collect();
-    let in_parts: Vec<&Call> = missing().filter(|call| matches!(call.place, Place::Part(_))).collect();
-    let parts: Vec<String> = in_parts
-        .iter()
-        .filter_map(|call| {
-            let id = serde_json::to_string(call.id.as_deref().unwrap_or_default()).ok()?;
-            Some(format!(r#"{{"type":"tool_result","tool_use_id":{id},"content":"{NO_RESULT}"}}"#))
-        })
-        .collect();
-    if let (Some(first), Some(parts)) = (in_parts.first(), raw(format!("[{}]", parts.join(",")))) {
-        messages.extend(message(first, Role::User, Content::Parts(parts)));
-    }
-    messages
+    let part = |call: &Call| spelling::result_part(call.id.as_deref().unwrap_or_default(), &call.name, call.spelling, NO_RESULT);
+    let content = |parts: &[Box<RawValue>]| raw(serde_json::to_string(parts).ok()?).map(Content::Parts);
+    let missing: Vec<&Call> = entry.calls.iter().filter(|call| !call.answered).collect();
+    let (anthropic, others): (Vec<&Call>, Vec<&Call>) = missing.into_iter().partition(|call| call.spelling == Spelling::Anthropic);
+    let alone = others.into_iter().filter_map(|call| match call.spelling {
+        Spelling::ChatCompletions => message(call, Role::Tool, Content::text(NO_RESULT).ok()?),
+        _ => message(call, Role::Tool, content(&[part(call)?])?),
+    });
+    let together = anthropic.first().and_then(|first| {
+        let parts: Vec<Box<RawValue>> = anthropic.iter().filter_map(|call| part(call)).collect();
+        message(first, Role::User, content(&parts)?)
+    });
+    alone.chain(together).collect()
 }

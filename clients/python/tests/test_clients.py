@@ -62,6 +62,7 @@ def test_connections_are_used_again(connect: Connect, proxy: Proxy, conversation
 
     asyncio.run(main())
     assert len({seen.peer for seen in proxy.seen}) == 2
+    assert {seen.headers["user-agent"] for seen in proxy.seen} == {"scrollback-client"}
 
 
 def test_a_closed_client_says_so(server_url: str) -> None:

@@ -70,9 +70,10 @@ class _Settings:
 
     def request(self, step: Send, token: str | None) -> httpx.Request:
         operation = step.operation
-        headers = {"accept": "application/json", **operation.headers}
+        headers = {"accept": "application/json", "user-agent": "scrollback-client"}
         if operation.body is not None:
             headers["content-type"] = "application/json"
+        headers.update(operation.headers)
         if token is not None:
             # An exception about a header that cannot be sent would hold the token, so the token is checked here.
             if not (token.isascii() and token.isprintable() and token.strip() == token):

@@ -27,6 +27,7 @@ from .models import (
     Rewound,
     Role,
     SearchHit,
+    Summary,
     ToolCalls,
 )
 
@@ -48,6 +49,7 @@ __all__ = [
     "Role",
     "SearchHit",
     "Session",
+    "Summary",
     "ToolCalls",
     "add_message",
     "get_chat_history",

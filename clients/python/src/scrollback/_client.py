@@ -280,6 +280,7 @@ class Client:
     get_or_create_conversation = _method(_operations.get_or_create_conversation)
     get_conversation = _method(_operations.get_conversation)
     update_conversation = _method(_operations.update_conversation)
+    summarize_conversation = _method(_operations.summarize_conversation)
     delete_conversation = _method(_operations.delete_conversation)
     add_message = _method(_operations.add_message)
     add_messages = _method(_operations.add_messages)
@@ -298,6 +299,9 @@ class Client:
         *,
         max_messages: int | None = ...,
         max_chars: int | None = ...,
+        max_tokens: int | None = ...,
+        step: int | None = ...,
+        tool_results: int | None = ...,
         unanswered: Literal["answer", "drop"] | None = ...,
         format: Literal["messages"] = ...,
         if_none_match: str | None = ...,
@@ -309,8 +313,11 @@ class Client:
         *,
         max_messages: int | None = ...,
         max_chars: int | None = ...,
+        max_tokens: int | None = ...,
+        step: int | None = ...,
+        tool_results: int | None = ...,
         unanswered: Literal["answer", "drop"] | None = ...,
-        format: Literal["openai"],
+        format: Literal["openai", "anthropic", "responses"],
         if_none_match: str | None = ...,
     ) -> Context[dict[str, Any]]: ...
     def get_context(self, *args: Any, **kwargs: Any) -> Any:
@@ -393,6 +400,7 @@ class AsyncClient:
     get_or_create_conversation = _async_method(_operations.get_or_create_conversation)
     get_conversation = _async_method(_operations.get_conversation)
     update_conversation = _async_method(_operations.update_conversation)
+    summarize_conversation = _async_method(_operations.summarize_conversation)
     delete_conversation = _async_method(_operations.delete_conversation)
     add_message = _async_method(_operations.add_message)
     add_messages = _async_method(_operations.add_messages)
@@ -410,6 +418,9 @@ class AsyncClient:
         *,
         max_messages: int | None = ...,
         max_chars: int | None = ...,
+        max_tokens: int | None = ...,
+        step: int | None = ...,
+        tool_results: int | None = ...,
         unanswered: Literal["answer", "drop"] | None = ...,
         format: Literal["messages"] = ...,
         if_none_match: str | None = ...,
@@ -421,8 +432,11 @@ class AsyncClient:
         *,
         max_messages: int | None = ...,
         max_chars: int | None = ...,
+        max_tokens: int | None = ...,
+        step: int | None = ...,
+        tool_results: int | None = ...,
         unanswered: Literal["answer", "drop"] | None = ...,
-        format: Literal["openai"],
+        format: Literal["openai", "anthropic", "responses"],
         if_none_match: str | None = ...,
     ) -> Context[dict[str, Any]]: ...
     async def get_context(self, *args: Any, **kwargs: Any) -> Any:

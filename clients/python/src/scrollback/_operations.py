@@ -248,6 +248,38 @@ def update_conversation(
     )
 
 
+def summarize_conversation(
+    conversation_id: Id,
+    through: int,
+    content: str,
+    *,
+    token_count: int | None = None,
+    if_match: str | None = None,
+) -> Operation[Conversation]:
+    """Stores a text that stands for all messages up to a position. `get_context` uses it when the conversation does not fit.
+
+    Args:
+        conversation_id: the conversation.
+        through: the position of the last message that the text stands for. It is behind the leading instructions, and does not divide a
+            tool call from its results.
+        content: the summary.
+        token_count: how many tokens it has, as you counted them.
+        if_match: store it only if no message up to `through` has changed since this version. Otherwise `PreconditionFailed` is raised.
+
+    >>> question = client.add_message(conversation.id, "user", "Is it raining in Oslo?")
+    >>> client.summarize_conversation(conversation.id, question.position, "The user asks about rain.").summary.through
+    1
+    """
+    return Operation(
+        name="summarize-conversation",
+        method="PUT",
+        target=_conversation(conversation_id, "/summary"),
+        headers=_if(match=if_match),
+        body=_body(_given(through=through, content=content, token_count=token_count)),
+        read=_one(Conversation),
+    )
+
+
 def delete_conversation(conversation_id: Id, *, if_match: str | None = None) -> Operation[None]:
     """Deletes a conversation and its messages.
 
@@ -277,6 +309,7 @@ def add_message(
     tool_call_id: str | None = None,
     name: str | None = None,
     metadata: Mapping[str, Any] | None = None,
+    token_count: int | None = None,
     if_match: str | None = None,
 ) -> Operation[Message]:
     """Stores a message at the end of a conversation, exactly once.
@@ -290,6 +323,7 @@ def add_message(
         tool_call_id: the call that a tool's message answers.
         name: the speaker's or the tool's name.
         metadata: your own data about the message.
+        token_count: how many tokens it has, as you counted them. `get_context` counts with it instead of an estimate.
         if_match: store it only if the conversation still has this version. Otherwise `PreconditionFailed` is raised.
 
     >>> message = client.add_message(conversation.id, "user", "Is it raining in Oslo?")
@@ -307,6 +341,7 @@ def add_message(
         tool_call_id=tool_call_id,
         name=name,
         metadata=metadata,
+        token_count=token_count,
     )
     return _append(conversation_id, fields, if_match, _one(Message))
 
@@ -336,7 +371,7 @@ def add_messages(
 
     def fields(message: NewMessage | Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(message, NewMessage):
-            names = ("role", "content", "tool_calls", "id", "tool_call_id", "name", "metadata")
+            names = ("role", "content", "tool_calls", "id", "tool_call_id", "name", "metadata", "token_count")
             return _given(**{name: getattr(message, name) for name in names})
         given = dict(message)
         given["id"] = given.get("id") or new_id()
@@ -434,11 +469,13 @@ def update_message(
     content: Content | Unset | None = UNSET,
     tool_calls: ToolCalls | Unset | None = UNSET,
     metadata: Mapping[str, Any] | Unset | None = UNSET,
+    token_count: int | Unset | None = UNSET,
     if_match: str | None = None,
 ) -> Operation[Message]:
     """Edits a message, which keeps its position.
 
-    A field that is left out stays as it is. None clears a field. `metadata` is replaced as a whole.
+    A field that is left out stays as it is. None clears a field. `metadata` is replaced as a whole. New
+    content without a new `token_count` clears the count.
 
     >>> message = client.add_message(conversation.id, "user", "Is it raining in Olso?")
     >>> client.update_message(conversation.id, message.id, content="Is it raining in Oslo?").content
@@ -449,7 +486,7 @@ def update_message(
         method="PATCH",
         target=_conversation(conversation_id, f"/messages/{_segment('message_id', message_id)}"),
         headers=_if(match=if_match),
-        body=_body(_changed(content=content, tool_calls=tool_calls, metadata=metadata)),
+        body=_body(_changed(content=content, tool_calls=tool_calls, metadata=metadata, token_count=token_count)),
         read=_one(Message),
     )
 
@@ -459,8 +496,11 @@ def get_context(
     *,
     max_messages: int | None = None,
     max_chars: int | None = None,
+    max_tokens: int | None = None,
+    step: int | None = None,
+    tool_results: int | None = None,
     unanswered: Literal["answer", "drop"] | None = None,
-    format: Literal["messages", "openai"] = "messages",  # noqa: A002
+    format: Literal["messages", "openai", "anthropic", "responses"] = "messages",  # noqa: A002
     if_none_match: str | None = None,
 ) -> Operation[Context[Any]]:
     """What to send to a model: the leading instructions and the newest messages that fit. Every tool call has its results.
@@ -469,8 +509,12 @@ def get_context(
         conversation_id: the conversation.
         max_messages: how many messages at most, the instructions included.
         max_chars: how many characters of `content` and `tool_calls` at most.
+        max_tokens: how many tokens at most: each message's `token_count`, or else an estimate.
+        step: how much is appended, in what the limit counts, before the start of the messages moves. So a prompt cache is hit.
+        tool_results: how many tool results, the newest, keep their contents.
         unanswered: what happens to a call that was interrupted. `answer` (the default) adds a result, and `drop` leaves the call out.
-        format: `messages` for `Message` objects, `openai` for the dictionaries that the Chat Completions API takes.
+        format: `messages` for `Message` objects, or dictionaries as an API takes them: `openai` (Chat Completions), `anthropic`
+            (Messages) or `responses` (OpenAI's Responses).
         if_none_match: raise `NotModified` if the conversation still has this version.
 
     >>> message = client.add_message(conversation.id, "user", "Is it raining in Oslo?")
@@ -480,9 +524,12 @@ def get_context(
 
     def read(answer: Answer) -> Context[Any]:
         document = answer.json()
-        items = document.pop("messages")
+        items = document.pop("input" if format == "responses" else "messages")
+        instructions = document.pop("system", None) or document.pop("instructions", None)
         messages = tuple(decode(Message, item) for item in items) if format == "messages" else tuple(items)
-        context: Context[Any] = decode(Context, document, messages=messages, version=answer.version)
+        context: Context[Any] = decode(
+            Context, document, messages=messages, instructions=instructions, version=answer.version
+        )
         return context
 
     return Operation(
@@ -493,6 +540,9 @@ def get_context(
             {
                 "max_messages": max_messages,
                 "max_chars": max_chars,
+                "max_tokens": max_tokens,
+                "step": step,
+                "tool_results": tool_results,
                 "unanswered": unanswered,
                 "format": None if format == "messages" else format,
             },
@@ -553,16 +603,17 @@ def search_messages(
 def erase_user(user_id: str) -> Operation[Erased]:
     """Deletes everything that is stored about a user. For a user who is not known, the answer is zeros.
 
+    A very large user takes several requests: call this until the answer is `complete`. Nothing of the user can be read from the first one on.
     If the first attempt's answer was lost, the counts are those of the attempt that was answered.
 
     >>> client.get_or_create_conversation("mallory").message_count
     0
     >>> client.erase_user("mallory")
-    Erased(conversations=1, messages=0)
+    Erased(conversations=1, messages=0, complete=True)
     """
     return Operation(
         name="erase-user",
         method="DELETE",
         target=_user(user_id),
-        read=lambda answer: decode(Erased, answer.json()),
+        read=lambda answer: decode(Erased, answer.json(), complete=answer.status == 200),
     )

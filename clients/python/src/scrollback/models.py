@@ -26,6 +26,7 @@ __all__ = [
     "Rewound",
     "Role",
     "SearchHit",
+    "Summary",
     "ToolCalls",
 ]
 
@@ -57,6 +58,15 @@ def _time(text: str) -> datetime:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Summary:
+    """That there is a text which stands for the messages up to the position `through`."""
+
+    through: int
+    created_at: datetime = _read(_time)
+    extra: Mapping[str, Any] = _private(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Conversation:
     """A conversation, without its messages.
 
@@ -68,6 +78,7 @@ class Conversation:
     title: str | None = _private()
     metadata: Mapping[str, Any] = _private()
     message_count: int
+    summary: Summary | None = field(default=None, metadata={"read": lambda data: data and decode(Summary, data)})
     created_at: datetime = _read(_time)
     updated_at: datetime = _read(_time)
     version: str | None = field(default=None, compare=False)
@@ -91,6 +102,7 @@ class Message:
     tool_call_id: str | None = _private()
     name: str | None = _private()
     metadata: Mapping[str, Any] = _private()
+    token_count: int | None = None
     created_at: datetime = _read(_time)
     updated_at: datetime = _read(_time)
     version: str | None = field(default=None, compare=False)
@@ -111,6 +123,7 @@ class NewMessage:
     tool_call_id: str | None = _private(default=None, kw_only=True)
     name: str | None = _private(default=None, kw_only=True)
     metadata: Mapping[str, Any] | None = _private(default=None, kw_only=True)
+    token_count: int | None = field(default=None, kw_only=True)
     id: UUID | str = field(default_factory=new_id, kw_only=True)
 
 
@@ -124,6 +137,11 @@ class Context(Generic[T_co]):
         first_position: the position of the first message behind the leading instructions.
         repaired: the positions of the messages that were repaired, because their tool calls had no results.
         open_calls: the ids of the calls that still wait for their results.
+        instructions: `system` of the format `anthropic`, `instructions` of the format `responses`. Otherwise None.
+        tokens: how many tokens `messages` have, as they were counted or estimated.
+        estimated: whether the tokens of a message were estimated.
+        elided: how many tool results have lost their contents.
+        summary: the summary in it: `{"through": position}`, or None.
     """
 
     messages: tuple[T_co, ...] = _private()
@@ -131,6 +149,11 @@ class Context(Generic[T_co]):
     first_position: int | None = None
     repaired: Sequence[int] = ()
     open_calls: Sequence[str] = ()
+    instructions: Any = _private(default=None)
+    tokens: int | None = None
+    estimated: bool | None = None
+    elided: int = 0
+    summary: Mapping[str, Any] | None = None
     version: str | None = field(default=None, compare=False)
     extra: Mapping[str, Any] = _private(default_factory=dict)
 
@@ -155,10 +178,11 @@ class Rewound:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Erased:
-    """How much an erasure has deleted."""
+    """How much an erasure has deleted. If it is not `complete`, the same call goes on."""
 
     conversations: int
     messages: int
+    complete: bool = True
     extra: Mapping[str, Any] = _private(default_factory=dict)
 
 

@@ -1,7 +1,7 @@
 -- Summaries: texts that stand for all messages of a conversation up to a position.
 
 create table summaries (
-    conversation_id uuid not null references conversations on delete cascade,
+    conversation_id uuid not null,
     through bigint not null,
     content text not null,
     token_count integer,
@@ -10,6 +10,21 @@ create table summaries (
     created_at timestamptz not null,
     primary key (conversation_id, through)
 );
+
+-- A conversation that is deleted or erased takes its summaries with it. This is no foreign key, because the statement of a foreign key can
+-- read the whole table: the table may be empty when the plan is made, and a plan is kept. Whoever stores a summary locks the conversation's
+-- row first.
+create function delete_summaries() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
+begin
+    delete from public.summaries s where s.conversation_id = old.id;
+    return null;
+end
+$$;
+revoke execute on function delete_summaries() from public;
+create trigger conversations_delete_summaries after delete on conversations
+    for each row execute function delete_summaries();
+alter table conversations enable always trigger conversations_delete_summaries;
 
 -- The newest summary is also on its conversation, so that a list of conversations reads nothing else.
 alter table conversations add column summary_through bigint, add column summary_created_at timestamptz;

@@ -1,7 +1,9 @@
 -- Records that messages from a position on were edited or deleted, and deletes the summaries that stood for one of them. The caller has
 -- locked the conversation's row, and `changed_in` is its new version.
 create function change_messages(conversation uuid, first bigint, changed_in bigint) returns void
-language plpgsql as $$
+language plpgsql
+-- `summaries` may be empty when the plan is made, and must not be read as a whole later.
+set enable_seqscan = off as $$
 #variable_conflict use_variable
 declare
     positions bigint[];

@@ -9,7 +9,9 @@ returns table (
     tool_calls text, tool_call_id text, name text, metadata text, token_count integer, created_at timestamptz, updated_at timestamptz,
     characters_before bigint, tokens_before bigint, summarized bigint
 )
-language plpgsql stable security definer set search_path from current set plan_cache_mode = force_generic_plan as $$
+language plpgsql stable security definer set search_path from current set plan_cache_mode = force_generic_plan
+-- `summaries` may be empty when the plan is made, and must not be read as a whole later.
+set enable_seqscan = off as $$
 -- The parameters are written by their numbers, so that a bare name is a column.
 #variable_conflict use_column
 begin

@@ -9,7 +9,9 @@ returns table (
     allowed boolean, refusal text, nearest bigint, id uuid, user_id text, title text, metadata text, message_count bigint,
     created_at timestamptz, updated_at timestamptz, version bigint, summary_through bigint, summary_created_at timestamptz
 )
-language plpgsql security definer set search_path from current set plan_cache_mode = force_generic_plan as $$
+language plpgsql security definer set search_path from current set plan_cache_mode = force_generic_plan
+-- `summaries` may be empty when the plan is made, and must not be read as a whole later.
+set enable_seqscan = off as $$
 #variable_conflict use_variable
 declare
     stored bigint;

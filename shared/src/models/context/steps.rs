@@ -112,17 +112,19 @@ pub(super) fn begins_turn(message: &Message) -> bool {
 
 /// Whether the message calls tools.
 pub(super) fn calls_tools(message: &Message) -> bool {
-    message.role == Role::Assistant && !Entry::of(message.clone()).calls.is_empty()
+    let may_call = message.tool_calls.is_some() || matches!(message.content, Some(Content::Parts(_)));
+    message.role == Role::Assistant && may_call && !Entry::of(message.clone()).calls.is_empty()
 }
 
 /// Whether the assistant speaks or calls in the message.
 pub(super) fn is_assistants(message: &Message) -> bool {
-    message.role == Role::Assistant && Entry::of(message.clone()).is_assistants()
+    message.role == Role::Assistant && !only_answers(message)
 }
 
-/// Whether the message is results and nothing else.
+/// Whether a message of the assistant is results and nothing else.
 pub(super) fn only_answers(message: &Message) -> bool {
-    Entry::of(message.clone()).only_answers()
+    // A text is no result, and need not be copied.
+    matches!(message.content, Some(Content::Parts(_))) && Entry::of(message.clone()).only_answers()
 }
 
 /// Messages of the assistant as one, whose calls are answered together.

@@ -120,8 +120,8 @@ fn answered_together(messages: &[Message]) -> impl Iterator<Item = &[Message]> {
     let mut rest = messages;
     std::iter::from_fn(move || {
         let first = rest.first()?;
-        let run = rest.iter().take_while(|message| steps::is_assistants(message)).count();
-        let (together, others) = rest.split_at(if run > 1 && steps::calls_tools(first) { run } else { 1 });
+        let run = rest.iter().take_while(|message| steps::is_assistants(message));
+        let (together, others) = rest.split_at(if steps::calls_tools(first) { run.count().max(1) } else { 1 });
         rest = others;
         Some(together)
     })

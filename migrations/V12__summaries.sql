@@ -12,8 +12,8 @@ create table summaries (
 );
 
 -- A conversation that is deleted or erased takes its summaries with it. This is no foreign key, because the statement of a foreign key can
--- read the whole table: the table may be empty when the plan is made, and a plan is kept. Whoever stores a summary locks the conversation's
--- row first.
+-- read the whole table. The table may be empty when the plan is made, and a plan is kept. A request that stores a summary locks the
+-- conversation's row first.
 create function delete_summaries() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
 begin

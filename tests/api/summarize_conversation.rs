@@ -52,7 +52,7 @@ async fn a_summary_takes_the_place_of_what_does_not_fit() {
     let conversation = stored.json();
     assert_eq!(conversation["summary"], json!({"through": 5, "created_at": conversation["updated_at"]}));
     assert_eq!(app.get(&path).expect(200).await.json(), conversation);
-    assert_eq!(app.get("/users/ada/conversations").expect(200).await.array(), [conversation.clone()]);
+    assert_eq!(app.get("/users/ada/conversations").expect(200).await.array(), std::slice::from_ref(&conversation));
     assert_eq!(app.post("/conversations").expect(200).await.json(), conversation);
     let id = conversation["id"].as_str().unwrap();
     assert_eq!(app.post(&format!("/conversations?id={id}")).expect(200).await.json(), conversation);
@@ -150,7 +150,7 @@ async fn a_condition_is_about_what_the_summary_stands_for() {
     let app = App::start().await;
     let (path, ids) = chat(&app, 9).await;
     let edit = |position: usize| app.patch(&format!("{path}/messages/{}", ids[position - 1])).json(&json!({"content": "x"}));
-    let put_if = |through, version: u64| put(&app, &path, through, "s").header("if-match", &format!("\"{version}\""));
+    let put_if = |through, version: u64| put(&app, &path, through, "s").header("if-match", format!("\"{version}\""));
     let append = app.post(&format!("{path}/messages?role=user&content=new"));
     append.clone().expect(201).await;
     append.clone().expect(201).await;
@@ -186,7 +186,7 @@ async fn many_edits_are_not_forgotten() {
         assert_eq!(edited.headers["etag"], format!("\"{}\"", position + 1));
     }
     for position in 2..=60_u64 {
-        let put_if = |version: u64| put(&app, &path, position, "s").header("if-match", &format!("\"{version}\""));
+        let put_if = |version: u64| put(&app, &path, position, "s").header("if-match", format!("\"{version}\""));
         put_if(position).refused(412, "precondition_failed", Some("If-Match")).await;
         if position > 46 {
             put_if(position + 1).expect(200).await;

@@ -46,8 +46,8 @@ begin
         return;
     end if;
 
-    -- Messages are appended in order, so the last of them is the newest. Of an old one the version is not known, and only the
-    -- conversation's own version is sure.
+    -- Messages are appended in order, so the last of them is the newest. The version of an old one is not known, so
+    -- the conversation's own version stands for it.
     select m.position, coalesce(m.appended_version, version) into last, appended_in
     from public.messages m
     where m.conversation_id = conversation and m.position <= through

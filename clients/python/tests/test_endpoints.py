@@ -114,6 +114,28 @@ def test_a_conversation_from_its_creation_to_its_end(either: Any) -> None:
     assert either.get_user_conversations(user).all() == []
 
 
+def test_a_context_is_counted_summarized_and_written_for_each_api(either: Any, conversation: Conversation) -> None:
+    counted = either.add_message(conversation.id, "user", "Is it raining in Oslo?", token_count=7)
+    assert counted.token_count == 7
+    for text in ("No.", "Yes."):
+        either.add_message(conversation.id, "assistant", text)
+    question = either.add_message(conversation.id, "user", "Sure?", token_count=3)
+    assert either.update_message(conversation.id, counted.id, token_count=8).token_count == 8
+    whole = either.get_context(conversation.id)
+    assert (whole.omitted, whole.summary, whole.estimated) == (0, None, True)
+
+    summary = either.summarize_conversation(conversation.id, 3, "The user asks about rain.", token_count=5).summary
+    assert summary.through == 3
+    short = either.get_context(conversation.id, max_tokens=8, step=2, tool_results=1)
+    assert [message.content for message in short.messages] == ["The user asks about rain.", question.content]
+    assert (short.tokens, short.summary, short.omitted) == (8, {"through": 3}, 0)
+    anthropic = either.get_context(conversation.id, max_tokens=8, format="anthropic")
+    assert "rain" in str(anthropic.instructions)
+    assert [message["role"] for message in anthropic.messages] == ["user"]
+    responses = either.get_context(conversation.id, max_tokens=8, format="responses")
+    assert "Sure?" in str(responses.messages[-1])
+
+
 def test_messages_come_back_as_they_went_in(either: Any, conversation: Conversation) -> None:
     calls = [{"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Oslo"}'}}]
     parts = [{"type": "text", "text": "Ist das ein Schirm? ☂ \U0001f327", "n": 12345678901234567890, "half": "\ud83c"}]
@@ -272,12 +294,12 @@ def test_fields_of_a_newer_server_are_kept_and_those_of_an_older_one_may_miss(co
         "status": "complete",
         "version": "theirs",
     }
-    context = {"messages": [message], "omitted": 0, "tokens": 12, "estimated": True}
+    context = {"messages": [message], "omitted": 0, "tokens": 12, "later": 1}
     proxy.faults = [Fault(200, body=json.dumps(context).encode(), headers={"etag": '"9"'})]
     answer = client.get_context(new_id())
-    assert (answer.version, answer.extra, answer.first_position) == ('"9"', {"tokens": 12, "estimated": True}, None)
+    assert (answer.version, answer.extra, answer.first_position) == ('"9"', {"later": 1}, None)
     assert answer.messages[0].role == "critic"
-    assert answer.messages[0].extra["token_count"] == 7
+    assert answer.messages[0].extra["status"] == "complete"
     hit = {"message": message, "snippet": "x", "title": None}
     proxy.faults = [Fault(200, body=json.dumps([hit]).encode())]
     assert client.search_messages("ada", "x").first_page()[0].extra == {"title": None}

@@ -603,7 +603,8 @@ def search_messages(
 def erase_user(user_id: str) -> Operation[Erased]:
     """Deletes everything that is stored about a user. For a user who is not known, the answer is zeros.
 
-    A very large user takes several requests: call this until the answer is `complete`. Nothing of the user can be read from the first one on.
+    A very large user takes several requests: call this until the answer is `complete`. Nothing of the user can be read from the first
+    one on.
     If the first attempt's answer was lost, the counts are those of the attempt that was answered.
 
     >>> client.get_or_create_conversation("mallory").message_count

@@ -342,6 +342,14 @@ async fn interrupted_calls_are_answered_in_their_spelling() {
     let answered = json!([{"type": "tool-f", "toolCallId": "a", "state": "output-error", "input": {}, "errorText": NO_RESULT}]);
     assert_eq!((&answer["messages"][1]["content"], &answer["repaired"]), (&answered, &json!([2])));
     assert_eq!(positions(&app, &path, "unanswered=drop").await, [1, 3]);
+
+    // Without a call, what the model thought before it is left out, too.
+    let thought = |id: &str| json!({"type": "reasoning", "id": id, "summary": []});
+    let called = |id: &str| json!({"type": "function_call", "call_id": id, "name": "f", "arguments": "{}"});
+    let calls = json!({"role": "assistant", "content": [thought("rs_a"), called("a"), thought("rs_b"), called("b")]});
+    let path = conversation_of(&app, &[say("user", "1"), calls, result("b"), say("user", "4")]).await;
+    let answer = context(&app, &path, "unanswered=drop").await;
+    assert_eq!(answer["messages"][1]["content"], json!([thought("rs_b"), called("b")]));
 }
 
 #[tokio::test]

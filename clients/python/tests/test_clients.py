@@ -39,6 +39,19 @@ def test_one_asynchronous_client_serves_several_event_loops(server_url: str, con
     gc.collect()
 
 
+def test_an_event_loop_never_gets_the_connections_of_another_one(proxy: Proxy, conversation: Conversation) -> None:
+    client = AsyncClient(proxy.url, timeout=2, retry=Retry(attempts=1))
+    paused = asyncio.new_event_loop()
+    paused.run_until_complete(client.get_conversation(conversation.id))
+    asyncio.run(client.get_conversation(conversation.id))
+    paused.run_until_complete(client.get_conversation(conversation.id))
+    first, second, third = (seen.peer for seen in proxy.seen)
+    assert first == third != second
+    paused.run_until_complete(paused.shutdown_asyncgens())
+    paused.close()
+    assert client._loops == {}
+
+
 def test_an_event_loop_that_ended_without_its_clean_up_is_forgotten(server_url: str) -> None:
     client = AsyncClient(server_url)
     loop = asyncio.new_event_loop()

@@ -3,6 +3,9 @@
 use tokio_postgres::config::SslMode;
 use url::Url;
 
+/// A hundred years.
+const MAX_RETENTION_DAYS: i32 = 36_500;
+
 /// What a function runs with.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -10,6 +13,8 @@ pub struct Config {
     pub database: tokio_postgres::Config,
     /// From `AUTH_MODE` and `SERVICE_SCOPE`.
     pub auth: AuthMode,
+    /// From `RETENTION_DAYS`: how many days a conversation is kept after its last change. `None`: for ever.
+    pub retention_days: Option<i32>,
 }
 
 /// Who may call.
@@ -39,7 +44,8 @@ impl ConfigError {
 }
 
 impl Config {
-    /// Reads `DATABASE_URL`, `AUTH_MODE` (`claims`, the default, or `off`) and `SERVICE_SCOPE` (no default).
+    /// Reads `DATABASE_URL`, `AUTH_MODE` (`claims`, the default, or `off`), `SERVICE_SCOPE` (no default) and `RETENTION_DAYS` (0, the default,
+    /// is for ever).
     ///
     /// # Errors
     /// A variable that is missing or can't work. `AUTH_MODE=off` is one in a real Lambda, unless `AUTH_MODE_OFF_IN_LAMBDA=yes`
@@ -66,7 +72,15 @@ impl Config {
             Some("off") => AuthMode::Off,
             Some(_) => return Err(ConfigError::new("AUTH_MODE", "is either claims (the default) or off")),
         };
-        Ok(Self { database: database("DATABASE_URL", &url)?, auth })
+        let retention_days = match variable("RETENTION_DAYS").map(|days| days.parse::<i32>()) {
+            None => None,
+            Some(Ok(days @ 0..=MAX_RETENTION_DAYS)) => Some(days).filter(|days| *days > 0),
+            Some(_) => {
+                let reason = format!("is a whole number of days from 0 (for ever) to {MAX_RETENTION_DAYS}");
+                return Err(ConfigError::new("RETENTION_DAYS", reason));
+            }
+        };
+        Ok(Self { database: database("DATABASE_URL", &url)?, auth, retention_days })
     }
 }
 
@@ -214,5 +228,21 @@ mod tests {
         assert!(with(&[("AUTH_MODE", "off"), lambda]).is_err());
         assert_eq!(with(&[("AUTH_MODE", "off"), lambda, ("AUTH_MODE_OFF_IN_LAMBDA", "yes")]).unwrap(), AuthMode::Off);
         assert!(with(&[("AUTH_MODE", "none")]).is_err());
+    }
+
+    #[test]
+    fn conversations_are_kept_for_whole_days_or_for_ever() {
+        let days = |days: &str| {
+            let variable = |name: &str| match name {
+                "DATABASE_URL" => Some(NEON.to_owned()),
+                "RETENTION_DAYS" => Some(days.to_owned()),
+                _ => None,
+            };
+            Config::from_variables(variable).map(|config| config.retention_days)
+        };
+        assert_eq!((days("0").unwrap(), days("30").unwrap()), (None, Some(30)));
+        for wrong in ["-1", "1.5", "month", "36501", "99999999999"] {
+            assert!(days(wrong).unwrap_err().to_string().starts_with("RETENTION_DAYS: "), "{wrong}");
+        }
     }
 }

@@ -78,6 +78,7 @@ pub struct Database {
 /// What the process has once.
 struct Process {
     config: tokio_postgres::Config,
+    retention_days: Option<i32>,
     tls: OnceCell<MakeTlsConnector>,
     kept: Mutex<Option<Kept>>,
 }
@@ -121,11 +122,17 @@ impl Usage {
 }
 
 impl Database {
-    /// A database that is connected to when it is first needed.
+    /// A database that is connected to when it is first needed. Conversations are kept for ever.
     #[must_use]
-    pub fn new(mut config: tokio_postgres::Config) -> Self {
+    pub fn new(config: tokio_postgres::Config) -> Self {
+        Self::with_retention(config, None)
+    }
+
+    /// The same, with conversations that are kept for so many days after their last change. `None`: for ever.
+    #[must_use]
+    pub fn with_retention(mut config: tokio_postgres::Config, days: Option<i32>) -> Self {
         notice_a_dead_network(&mut config);
-        let process = Process { config, tls: OnceCell::new(), kept: Mutex::new(None) };
+        let process = Process { config, retention_days: days, tls: OnceCell::new(), kept: Mutex::new(None) };
         Self { process: Arc::new(process), deadline: None, usage: Arc::default() }
     }
 
@@ -145,6 +152,11 @@ impl Database {
     #[must_use]
     pub fn until(&self, deadline: Instant) -> Self {
         Self { process: Arc::clone(&self.process), deadline: Some(deadline), usage: Arc::default() }
+    }
+
+    /// How many days conversations are kept after their last change. `None`: for ever.
+    pub(crate) fn retention(&self) -> Option<i32> {
+        self.process.retention_days
     }
 
     pub(crate) fn usage(&self) -> &Usage {

@@ -37,6 +37,12 @@ pub enum Error {
         /// The path of the id.
         param: String,
     },
+    /// A piece of a reply that belongs at another place.
+    #[error("the content has another length")]
+    OtherLength {
+        /// The characters of the content.
+        length: i64,
+    },
     /// `If-Match` names another version.
     #[error("the version is another one")]
     PreconditionFailed,
@@ -115,7 +121,7 @@ impl Error {
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
-            Self::Conflict { .. } => StatusCode::CONFLICT,
+            Self::Conflict { .. } | Self::OtherLength { .. } => StatusCode::CONFLICT,
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Database(_) | Self::NotMigrated(_) | Self::DatabaseTimeout | Self::Internal(_) => {
@@ -140,7 +146,7 @@ impl Error {
             Self::Unauthenticated => "unauthenticated",
             Self::Forbidden => "forbidden",
             Self::NotFound => "not_found",
-            Self::Conflict { .. } => "conflict",
+            Self::Conflict { .. } | Self::OtherLength { .. } => "conflict",
             Self::PreconditionFailed => "precondition_failed",
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::Database(_) | Self::NotMigrated(_) | Self::DatabaseTimeout => "database_error",
@@ -154,7 +160,16 @@ impl Error {
         match self {
             Self::Invalid { param, .. } => param.as_deref(),
             Self::Conflict { param } => Some(param),
+            Self::OtherLength { .. } => Some("at"),
             Self::PreconditionFailed => Some("If-Match"),
+            _ => None,
+        }
+    }
+
+    /// The characters of a content that a piece does not fit, for the member `length` of the problem.
+    pub(crate) fn length(&self) -> Option<i64> {
+        match self {
+            Self::OtherLength { length } => Some(*length),
             _ => None,
         }
     }
@@ -168,6 +183,9 @@ impl Error {
             Self::Forbidden => "the token's sub is another user_id; leave user_id out, or use a token with the service scope",
             Self::NotFound => "no such conversation or message",
             Self::Conflict { .. } => "this id is taken, with other content or by another owner; use a new UUID",
+            Self::OtherLength { .. } => {
+                "the content has as many characters as length says; send what comes behind them, with that length as at"
+            }
             Self::PreconditionFailed => "the conversation has changed since; read it again and send its current ETag",
             Self::UnsupportedMediaType => "a body must be JSON, sent with content-type: application/json",
             Self::Database(_) | Self::NotMigrated(_) => {

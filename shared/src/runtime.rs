@@ -47,7 +47,7 @@ async fn serve(handler: &Handler<'_>) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let database = Database::new(config.database);
+    let database = Database::with_retention(config.database, config.retention_days);
     database.connect_ahead();
     let cold = AtomicBool::new(true);
     let function = std::env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default();

@@ -9,15 +9,26 @@ use shared::{Error, Result};
 
 const MAX_MESSAGES: usize = 500;
 /// The fields of one message, which a batch has in its array.
-const MESSAGE: [&str; 8] = ["role", "content", "tool_calls", "id", "tool_call_id", "name", "metadata", "token_count"];
+const MESSAGE: [&str; 9] = ["role", "content", "tool_calls", "id", "tool_call_id", "name", "metadata", "token_count", "status"];
 
-/// The messages to store, and whether they came as an array.
-pub(crate) fn read(request: &Request) -> Result<(Vec<NewMessage>, bool)> {
+/// What to store.
+pub(crate) struct Input {
+    /// The messages.
+    pub(crate) messages: Vec<NewMessage>,
+    /// Whether they came as an array.
+    pub(crate) is_batch: bool,
+    /// The position of the first message that they replace.
+    pub(crate) from: Option<i64>,
+}
+
+/// What to store.
+pub(crate) fn read(request: &Request) -> Result<Input> {
     let mut fields = request.fields()?;
+    let from = fields.integer("from", 1..=i64::MAX)?;
     let Some(batch) = fields.objects("messages", 1..=MAX_MESSAGES)? else {
         let message = fields.new_message()?;
         fields.finish()?;
-        return Ok((vec![message], false));
+        return Ok(Input { messages: vec![message], is_batch: false, from });
     };
     if let Some(name) = fields.any_of(&MESSAGE) {
         return Err(Invalid::new(Fault::Ambiguous, "with messages, a message's fields are given in the array").at(name));
@@ -34,7 +45,7 @@ pub(crate) fn read(request: &Request) -> Result<(Vec<NewMessage>, bool)> {
         }
     };
     let messages = batch.into_iter().enumerate().map(read).collect::<Result<Vec<_>>>()?;
-    Ok((messages, true))
+    Ok(Input { messages, is_batch: true, from })
 }
 
 fn twice(index: usize, first: usize) -> Error {

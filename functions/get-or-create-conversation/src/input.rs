@@ -2,7 +2,7 @@
 
 use shared::Result;
 use shared::http::Request;
-use shared::models::{NewConversation, Title, UserId};
+use shared::models::{Metadata, NewConversation, Title, UserId};
 
 /// The user, and which of their conversations is asked for.
 pub(crate) fn read(request: &Request) -> Result<NewConversation> {
@@ -13,7 +13,8 @@ pub(crate) fn read(request: &Request) -> Result<NewConversation> {
         id: fields.uuid("id")?,
         always_new: fields.flag("new")?.unwrap_or(false),
         title: fields.parse("title", Title::parse)?,
-        metadata: fields.metadata()?.unwrap_or_default(),
+        metadata: fields.metadata(Metadata::of_conversation)?.unwrap_or_default(),
+        expires_in: fields.expires_in()?,
     };
     fields.finish()?;
     Ok(conversation)

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::error::{Error, Fault, Invalid, Result};
-use crate::models::{Change, Content, Json, Metadata, NewMessage, Role, Text, ToolCalls, lone_surrogate};
+use crate::models::{Change, Content, Json, Metadata, NewMessage, Role, Status, Text, ToolCalls, lone_surrogate};
 
 /// The fields of a request, each taken once by name and type. An error names the field.
 pub struct Fields<'a> {
@@ -150,12 +150,12 @@ impl<'a> Fields<'a> {
         json.map(|json| Some(json).filter(|json| json.as_str() != "null")).map_err(|invalid| invalid.at(self.path(name)))
     }
 
-    /// `metadata`: a JSON object.
+    /// `metadata`: a JSON object, read by [`Metadata::of_conversation`] or [`Metadata::of_message`].
     ///
     /// # Errors
     /// It is no object, or too large or too deep.
-    pub fn metadata(&mut self) -> Result<Option<Metadata>> {
-        self.json("metadata")?.map(|json| Metadata::parse(json).map_err(|invalid| invalid.at(self.path("metadata")))).transpose()
+    pub fn metadata(&mut self, parse: impl FnOnce(Json) -> Result<Metadata, Invalid>) -> Result<Option<Metadata>> {
+        self.json("metadata")?.map(|json| parse(json).map_err(|invalid| invalid.at(self.path("metadata")))).transpose()
     }
 
     /// `content`: a string, or an array of parts; in the query string always a string.
@@ -181,6 +181,23 @@ impl<'a> Fields<'a> {
     pub fn token_count(&mut self) -> Result<Option<i32>> {
         let count = self.integer("token_count", 0..=i64::from(i32::MAX))?;
         Ok(count.and_then(|count| i32::try_from(count).ok()))
+    }
+
+    /// `status`: what a request may say of it.
+    ///
+    /// # Errors
+    /// It is none that a request may set.
+    pub fn status(&mut self) -> Result<Option<Status>> {
+        self.parse("status", |text| Status::parse(&text))
+    }
+
+    /// `expires_in`: seconds, a minute at least.
+    ///
+    /// # Errors
+    /// It is no such number.
+    pub fn expires_in(&mut self) -> Result<Option<i64>> {
+        // A thousand years: PostgreSQL's calendar holds more, and a time has four digits for its year.
+        self.integer("expires_in", 60..=31_556_952_000)
     }
 
     /// `tool_calls`: a model's calls to tools, a JSON object or array.
@@ -246,14 +263,19 @@ impl<'a> Fields<'a> {
         let role = self.parse("role", |text| Role::parse(&text))?.ok_or_else(|| {
             Invalid::new(Fault::Missing, "role is required: user, assistant, tool, system or developer").at(self.path("role"))
         })?;
-        let (content, tool_calls) = (self.content()?, self.tool_calls()?);
+        let (mut content, tool_calls) = (self.content()?, self.tool_calls()?);
+        let is_unfinished = self.status()?.is_some_and(|status| status != Status::Complete);
+        if is_unfinished && content.is_none() && tool_calls.is_none() {
+            content = Some(Content::text("")?);
+        }
         let mut message = NewMessage::new(role, content, tool_calls).map_err(|invalid| invalid.at(self.path("content")))?;
         if let Some(id) = self.uuid("id")? {
             (message.id, message.id_is_given) = (id, true);
         }
-        message.tool_call_id = self.parse("tool_call_id", Text::parse_short)?;
-        message.name = self.parse("name", Text::parse_short)?;
-        if let Some(metadata) = self.metadata()? {
+        message.is_unfinished = is_unfinished;
+        message.tool_call_id = self.parse("tool_call_id", Text::tool_call_id)?;
+        message.name = self.parse("name", Text::name)?;
+        if let Some(metadata) = self.metadata(Metadata::of_message)? {
             message.metadata = metadata;
         }
         message.token_count = self.token_count()?;

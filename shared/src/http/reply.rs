@@ -203,6 +203,8 @@ impl Reply {
             code: &'static str,
             #[serde(skip_serializing_if = "Option::is_none")]
             param: Option<&'a str>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            length: Option<i64>,
             request_id: &'a str,
         }
         let status = error.status();
@@ -213,6 +215,7 @@ impl Reply {
             detail: error.detail(),
             code: error.code(),
             param: error.param(),
+            length: error.length(),
             request_id,
         };
         let mut text = vec![b'"'];

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use self::start::{Rulers, Step};
 use self::steps::{Piece, Size};
-use super::{Content, Message, Role, Text};
+use super::{Content, Message, Role, Status, Text};
 use crate::error::{Fault, Invalid};
 
 /// How much a model is sent, the pinned messages included.
@@ -126,6 +126,7 @@ impl ContextSummary {
             name: None,
             metadata: synthetic(),
             token_count,
+            status: Status::Complete,
             created_at,
             updated_at: created_at,
         };

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::{Change, Cursor, Json, Text, UserId, Version, json, serialize_time};
+use super::{Change, Cursor, Json, Text, UserId, Version, json, serialize_optional_time, serialize_time};
 use crate::error::{Fault, Invalid};
 
 /// A conversation as it is stored; serializes as the contract's `Conversation`.
@@ -27,11 +27,34 @@ pub struct Conversation {
     /// When it or one of its messages last changed; strictly increases.
     #[serde(serialize_with = "serialize_time")]
     pub updated_at: DateTime<Utc>,
+    /// When its newest message was stored. Only new messages move it.
+    #[serde(serialize_with = "serialize_optional_time")]
+    pub last_message_at: Option<DateTime<Utc>>,
+    /// Since when it is archived.
+    #[serde(serialize_with = "serialize_optional_time")]
+    pub archived_at: Option<DateTime<Utc>>,
+    /// Since when it is pinned.
+    #[serde(serialize_with = "serialize_optional_time")]
+    pub pinned_at: Option<DateTime<Utc>>,
+    /// When it counts as deleted.
+    #[serde(serialize_with = "serialize_optional_time")]
+    pub expires_at: Option<DateTime<Utc>>,
+    /// The conversation that it is a copy of.
+    pub forked_from: Option<ForkedFrom>,
     /// Its newest summary.
     pub summary: Option<Summarized>,
     /// Its version, for an ETag.
     #[serde(skip)]
     pub version: Version,
+}
+
+/// What a conversation is a copy of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct ForkedFrom {
+    /// The source, which may have been deleted since.
+    pub conversation_id: Uuid,
+    /// The position of the last message that was copied; 0: none was.
+    pub position: i64,
 }
 
 /// That a conversation has a summary.
@@ -93,13 +116,15 @@ pub struct NewConversation {
     pub title: Option<Title>,
     /// For a created one.
     pub metadata: Metadata,
+    /// For a created one: after how many seconds it expires.
+    pub expires_in: Option<i64>,
 }
 
 impl NewConversation {
     /// The user's most recently updated conversation, or a new one without title and metadata.
     #[must_use]
     pub fn of(user_id: UserId) -> Self {
-        Self { user_id, id: None, always_new: false, title: None, metadata: Metadata::default() }
+        Self { user_id, id: None, always_new: false, title: None, metadata: Metadata::default(), expires_in: None }
     }
 }
 
@@ -110,6 +135,12 @@ pub struct ConversationChange {
     pub title: Change<Title>,
     /// Its metadata: a JSON merge patch (RFC 7396), in which null deletes.
     pub metadata: Change<Metadata>,
+    /// Whether it is archived. `None`: as it is.
+    pub archived: Option<bool>,
+    /// Whether it is pinned. `None`: as it is.
+    pub pinned: Option<bool>,
+    /// After how many seconds it expires. [`Change::Clear`]: never.
+    pub expires_in: Change<i64>,
 }
 
 /// A title: text of at most 512 characters.
@@ -136,23 +167,39 @@ impl Title {
     }
 }
 
-/// The caller's own data about a conversation or message: a JSON object of at most 16 KiB, kept as it came.
+/// The caller's own data about a conversation or message: a JSON object, kept as it came. A conversation has 16 KiB at most, a message
+/// 256 KiB.
 #[derive(Debug, Clone)]
 pub struct Metadata(Json);
 
 impl Metadata {
-    const MAX_BYTES: usize = 16 << 10;
+    const MAX_BYTES_OF_CONVERSATION: usize = 16 << 10;
+    const MAX_BYTES_OF_MESSAGE: usize = 256 << 10;
     /// Less than [`Json::MAX_DEPTH`], because metadata is also merged.
     const MAX_DEPTH: usize = 100;
 
+    /// The metadata of a conversation.
+    ///
     /// # Errors
     /// The JSON is no object, is too large or too deep, or holds text that is not Unicode (a lone surrogate).
-    pub fn parse(json: Json) -> Result<Self, Invalid> {
+    pub fn of_conversation(json: Json) -> Result<Self, Invalid> {
+        Self::parse(json, Self::MAX_BYTES_OF_CONVERSATION)
+    }
+
+    /// The metadata of a message.
+    ///
+    /// # Errors
+    /// Those of [`Metadata::of_conversation`].
+    pub fn of_message(json: Json) -> Result<Self, Invalid> {
+        Self::parse(json, Self::MAX_BYTES_OF_MESSAGE)
+    }
+
+    fn parse(json: Json, max_bytes: usize) -> Result<Self, Invalid> {
         if !json.is_object() {
             return Err(Invalid::new(Fault::Parameter, "metadata is a JSON object"));
         }
-        if json.as_str().len() > Self::MAX_BYTES {
-            return Err(Invalid::new(Fault::TooLarge, "metadata has 16 KiB of JSON at most"));
+        if json.as_str().len() > max_bytes {
+            return Err(Invalid::new(Fault::TooLarge, format!("metadata has {} KiB of JSON at most", max_bytes >> 10)));
         }
         if json::nesting(json.as_str())? > Self::MAX_DEPTH {
             return Err(Invalid::new(Fault::Parameter, "metadata may be nested 100 levels deep at most"));

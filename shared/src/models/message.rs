@@ -53,6 +53,45 @@ impl Role {
     }
 }
 
+/// Whether all of a message is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// It is.
+    Complete,
+    /// It is still being written.
+    InProgress,
+    /// It was being written, and nobody has touched it for 60 seconds.
+    Incomplete,
+}
+
+impl Status {
+    /// Reads what a request says. A message becomes incomplete by itself.
+    ///
+    /// # Errors
+    /// No message can be set to this status.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        match text {
+            "complete" => Ok(Self::Complete),
+            "in_progress" => Ok(Self::InProgress),
+            "incomplete" => Err(Invalid::new(
+                Fault::Parameter,
+                "a message in_progress becomes incomplete when nobody touches it for 60 seconds; a request sets complete or in_progress",
+            )),
+            _ => Err(Invalid::new(Fault::Parameter, "a status is complete or in_progress")),
+        }
+    }
+
+    /// Reads what a stored function says.
+    pub(crate) fn stored(text: Option<&str>) -> Self {
+        match text {
+            None => Self::Complete,
+            Some("in_progress") => Self::InProgress,
+            Some(_) => Self::Incomplete,
+        }
+    }
+}
+
 /// What a message says: text, or parts, at most 1 MiB of either.
 #[derive(Debug, Clone, Serialize)]
 #[serde(untagged)]
@@ -64,7 +103,8 @@ pub enum Content {
 }
 
 impl Content {
-    const MAX_BYTES: usize = 1 << 20;
+    /// How many bytes of UTF-8 or JSON it may have.
+    pub(crate) const MAX_BYTES: i64 = 1 << 20;
 
     /// # Errors
     /// The text is too large, or has U+0000.
@@ -130,13 +170,14 @@ impl Content {
     }
 
     fn check_size(text: &str) -> Result<(), Invalid> {
-        if text.len() > Self::MAX_BYTES {
-            return Err(Invalid::new(
-                Fault::TooLarge,
-                "a message's content may have 1 MiB; store files elsewhere, and put a reference in a content part",
-            ));
-        }
-        Ok(())
+        if i64::try_from(text.len()).is_ok_and(|bytes| bytes <= Self::MAX_BYTES) { Ok(()) } else { Err(Self::too_large()) }
+    }
+
+    pub(crate) fn too_large() -> Invalid {
+        Invalid::new(
+            Fault::TooLarge,
+            "a message's content may have 1 MiB; store files elsewhere, and put a reference in a content part",
+        )
     }
 }
 
@@ -169,6 +210,8 @@ pub struct Message {
     pub metadata: Box<RawValue>,
     /// Its tokens, as the caller counted them.
     pub token_count: Option<i32>,
+    /// Whether all of it is there.
+    pub status: Status,
     /// When it was stored; never earlier than the message before it.
     #[serde(serialize_with = "serialize_time")]
     pub created_at: DateTime<Utc>,
@@ -244,6 +287,7 @@ pub struct NewMessage {
     pub(crate) name: Option<Text>,
     pub(crate) metadata: Metadata,
     pub(crate) token_count: Option<i32>,
+    pub(crate) is_unfinished: bool,
 }
 
 impl NewMessage {
@@ -266,6 +310,7 @@ impl NewMessage {
             name: None,
             metadata: Metadata::default(),
             token_count: None,
+            is_unfinished: false,
         })
     }
 
@@ -321,8 +366,21 @@ pub struct MessageChange {
     pub content: Change<Content>,
     /// Its calls.
     pub tool_calls: Change<ToolCalls>,
-    /// Its metadata, replaced as a whole.
+    /// Its metadata: a JSON merge patch (RFC 7396), in which null deletes.
     pub metadata: Change<Metadata>,
     /// Its tokens. A change of content or calls that keeps them clears them, because they were counted for another text.
     pub token_count: Change<i32>,
+    /// Text that is appended.
+    pub append: Option<Piece>,
+    /// `None`: as it is.
+    pub status: Option<Status>,
+}
+
+/// Text that belongs at one place of a message.
+#[derive(Debug, Clone)]
+pub struct Piece {
+    /// The text.
+    pub text: Text,
+    /// How many characters are before it.
+    pub at: i64,
 }

@@ -14,13 +14,13 @@ mod version;
 
 pub use change::Change;
 pub use context::{Context, ContextFormat, ContextLimits, ContextOptions, ContextSummary, Unanswered};
-pub use conversation::{Conversation, ConversationChange, Metadata, NewConversation, NewSummary, Summarized, Title};
+pub use conversation::{Conversation, ConversationChange, ForkedFrom, Metadata, NewConversation, NewSummary, Summarized, Title};
 pub use cursor::Cursor;
 pub use history::HistoryRange;
 pub use json::Json;
 pub(crate) use json::lone_surrogate;
 pub(crate) use message::no_content;
-pub use message::{Content, Message, MessageChange, NewMessage, Role, ToolCalls};
+pub use message::{Content, Message, MessageChange, NewMessage, Piece, Role, Status, ToolCalls};
 pub use search::{SearchHit, SearchQuery};
 pub use text::Text;
 pub use user_id::UserId;
@@ -32,4 +32,12 @@ use serde::Serializer;
 /// A time as the contract writes it: RFC 3339, UTC, microseconds.
 fn serialize_time<S: Serializer>(time: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&time.to_rfc3339_opts(SecondsFormat::Micros, true))
+}
+
+/// A time that may be null.
+fn serialize_optional_time<S: Serializer>(time: &Option<DateTime<Utc>>, serializer: S) -> Result<S::Ok, S::Error> {
+    match time {
+        Some(time) => serialize_time(time, serializer),
+        None => serializer.serialize_none(),
+    }
 }

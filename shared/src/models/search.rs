@@ -113,13 +113,15 @@ pub struct SearchHit {
     pub message: Message,
     /// The part of its text around the first hit, with hits between `**`.
     pub snippet: String,
+    /// The title of its conversation.
+    pub title: Option<String>,
 }
 
 impl SearchHit {
-    pub(crate) fn new(query: &SearchQuery, message: Message) -> Self {
+    pub(crate) fn new(query: &SearchQuery, message: Message, title: Option<String>) -> Self {
         let parts_text = message.content.as_ref().and_then(super::Content::parts_text);
         let text = message.content.as_ref().and_then(super::Content::as_text).or(parts_text.as_deref());
-        Self { snippet: query.snippet(text.unwrap_or_default()), message }
+        Self { snippet: query.snippet(text.unwrap_or_default()), title, message }
     }
 }
 

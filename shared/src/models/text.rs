@@ -15,14 +15,26 @@ impl Text {
         if text.contains('\0') { Err(null_character()) } else { Ok(Self(text)) }
     }
 
-    /// A name or an id of somebody else's: 1 KiB at most.
+    /// The name of a speaker or tool: 1 KiB at most.
     ///
     /// # Errors
     /// It is longer, or has U+0000.
-    pub fn parse_short(text: impl Into<String>) -> Result<Self, Invalid> {
+    pub fn name(text: impl Into<String>) -> Result<Self, Invalid> {
+        Self::parse_within(text, 1, "a name")
+    }
+
+    /// The id of a tool call: 16 KiB at most, because some APIs put signatures into it.
+    ///
+    /// # Errors
+    /// It is longer, or has U+0000.
+    pub fn tool_call_id(text: impl Into<String>) -> Result<Self, Invalid> {
+        Self::parse_within(text, 16, "a tool_call_id")
+    }
+
+    fn parse_within(text: impl Into<String>, kib: usize, what: &str) -> Result<Self, Invalid> {
         let text = Self::parse(text)?;
-        if text.0.len() > 1 << 10 {
-            return Err(Invalid::new(Fault::TooLarge, "name and tool_call_id have 1 KiB at most"));
+        if text.0.len() > kib << 10 {
+            return Err(Invalid::new(Fault::TooLarge, format!("{what} has {kib} KiB at most")));
         }
         Ok(text)
     }

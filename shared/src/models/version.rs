@@ -49,6 +49,11 @@ impl ETags {
         }
     }
 
+    /// The versions that a caller of a conditional read has, for SQL; `None`: any.
+    pub(crate) fn known(if_none_match: Option<&Self>) -> Option<&[i64]> {
+        if_none_match.map_or(Some(&[]), Self::versions)
+    }
+
     /// The versions, for SQL; `None`: any.
     pub(crate) fn versions(&self) -> Option<&[i64]> {
         match self {

@@ -8,7 +8,7 @@ use super::rows::get;
 use crate::auth::Caller;
 use crate::db::Database;
 use crate::error::{Error, Result};
-use crate::models::{Content, ETags, Message, NewMessage, Text, ToolCalls, Version};
+use crate::models::{Content, ETags, Message, NewMessage, Status, Text, ToolCalls, Version};
 
 /// What became of the messages.
 #[derive(Debug, Clone)]
@@ -26,6 +26,8 @@ pub struct Appended {
 /// A message whose id is stored already, in this conversation and with the same content, is not stored again. This is looked at before
 /// `if_match`, so that a retry of a request whose answer was lost succeeds.
 ///
+/// With `from`, the message at that position and all after it are replaced by these. Nothing is deleted if all of these are stored already.
+///
 /// ```no_run
 /// use shared::Caller;
 /// use shared::models::{Content, NewMessage, Role};
@@ -34,7 +36,7 @@ pub struct Appended {
 ///
 /// # async fn example(database: &Database, conversation_id: uuid::Uuid) -> Result<(), Error> {
 /// let question = NewMessage::new(Role::User, Some(Content::text("Is it raining in Oslo?")?), None)?;
-/// let appended = add_message(database, &Caller::Anyone, conversation_id, vec![question], None).await?;
+/// let appended = add_message(database, &Caller::Anyone, conversation_id, vec![question], None, None).await?;
 /// println!("at position {}", appended.messages[0].position);
 /// # Ok(())
 /// # }
@@ -48,6 +50,7 @@ pub async fn add_message(
     caller: &Caller,
     conversation_id: Uuid,
     messages: Vec<NewMessage>,
+    from: Option<i64>,
     if_match: Option<&ETags>,
 ) -> Result<Appended> {
     let ids: Vec<Uuid> = messages.iter().map(|message| message.id).collect();
@@ -60,6 +63,8 @@ pub async fn add_message(
     let tool_call_ids: Vec<Option<&str>> = messages.iter().map(|message| message.tool_call_id.as_ref().map(Text::as_str)).collect();
     let names: Vec<Option<&str>> = messages.iter().map(|message| message.name.as_ref().map(Text::as_str)).collect();
     let token_counts: Vec<Option<i32>> = messages.iter().map(|message| message.token_count).collect();
+    // Null: complete, as almost all messages are.
+    let unfinished: Vec<Option<bool>> = messages.iter().map(|message| message.is_unfinished.then_some(true)).collect();
     let characters: Vec<i64> = messages.iter().map(NewMessage::characters).collect();
     let tokens: Vec<i64> = messages.iter().map(NewMessage::tokens).collect();
     let metadata: Vec<&str> = messages.iter().map(|message| message.metadata.as_str()).collect();
@@ -80,8 +85,11 @@ pub async fn add_message(
             (&names, Type::TEXT_ARRAY),
             (&metadata, Type::TEXT_ARRAY),
             (&token_counts, Type::INT4_ARRAY),
+            (&unfinished, Type::BOOL_ARRAY),
             (&characters, Type::INT8_ARRAY),
             (&tokens, Type::INT8_ARRAY),
+            (&from, Type::INT8),
+            (&database.retention(), Type::INT4),
         ],
     )
     .await?;
@@ -110,8 +118,9 @@ pub async fn add_message(
                 name: message.name,
                 metadata: message.metadata.into_raw(),
                 token_count: message.token_count,
-                created_at: get(row, 5)?,
-                updated_at: get(row, 6)?,
+                status: Status::stored(get(row, 5)?),
+                created_at: get(row, 6)?,
+                updated_at: get(row, 7)?,
             })
         })
         .collect::<Result<Vec<_>>>()?;

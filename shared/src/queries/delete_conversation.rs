@@ -26,6 +26,7 @@ pub async fn delete_conversation(
         (&conversation_id as _, Type::UUID),
         (&caller.owner() as _, Type::TEXT),
         (&if_match.and_then(ETags::versions) as _, Type::INT8_ARRAY),
+        (&database.retention() as _, Type::INT4),
     ];
     let rows = call(database, "delete_conversation", &parameters).await?;
     match rows.first() {

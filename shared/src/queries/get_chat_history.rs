@@ -54,7 +54,7 @@ pub async fn get_chat_history(
             (after, before, None, newest_first, limit.unwrap_or(RESPONSE_ROWS))
         }
     };
-    let known = if_none_match.and_then(ETags::versions).unwrap_or_default();
+    let known = ETags::known(if_none_match);
     let rows = call(
         database,
         "get_chat_history",
@@ -69,16 +69,18 @@ pub async fn get_chat_history(
             // One more than is wanted tells whether there is more.
             (&(wanted + 1), Type::INT8),
             (&RESPONSE_BYTES, Type::INT8),
+            (&database.retention(), Type::INT4),
         ],
     )
     .await?;
     let mut rows = rows.into_iter();
-    let version = Version(get(&rows.next().ok_or(Error::NotFound)?, 0)?);
-    if if_none_match.is_some_and(|known| known.matches(version)) {
+    let first = rows.next().ok_or(Error::NotFound)?;
+    let version = Version(get(&first, 0)?);
+    if get(&first, 1)? {
         return Ok(Conditional::NotModified(version));
     }
     // A row is dropped when it has been read: a page is held once and not twice.
-    let mut messages = rows.map(|row| rows::message(&row, 1, conversation_id)).collect::<Result<Vec<_>>>()?;
+    let mut messages = rows.map(|row| rows::message(&row, 2, conversation_id)).collect::<Result<Vec<_>>>()?;
     let more = cut(&mut messages, wanted);
     Ok(Conditional::Modified(History { messages, more }, version))
 }

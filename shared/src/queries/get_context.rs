@@ -53,6 +53,7 @@ pub async fn get_context(
             (&RESPONSE_BYTES, Type::INT8),
             (&known, Type::INT8_ARRAY),
             (&limits.tokens, Type::INT8),
+            (&database.retention(), Type::INT4),
         ],
     )
     .await?;
@@ -68,10 +69,10 @@ pub async fn get_context(
             Some(0) => pinned.push(rows::message(&row, 3, conversation_id)?),
             Some(1) => newest_of_user = Some(rows::message(&row, 3, conversation_id)?),
             Some(3) => {
-                let (through, content, messages) = (get(&row, 3)?, get(&row, 6)?, get(&row, 17)?);
-                summary = Some(ContextSummary::new(conversation_id, through, content, get(&row, 12)?, messages, get(&row, 13)?)?);
+                let (through, content, messages) = (get(&row, 3)?, get(&row, 6)?, get(&row, 18)?);
+                summary = Some(ContextSummary::new(conversation_id, through, content, get(&row, 12)?, messages, get(&row, 14)?)?);
             }
-            Some(_) => newest.push((rows::message(&row, 3, conversation_id)?, [get(&row, 15)?, get(&row, 16)?])),
+            Some(_) => newest.push((rows::message(&row, 3, conversation_id)?, [get(&row, 16)?, get(&row, 17)?])),
             None::<i32> => {}
         }
     }

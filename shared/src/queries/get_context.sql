@@ -3,11 +3,12 @@
 -- Kind 3 is the newest summary, at the position up to which it stands for messages. A conversation without such messages is one row of nulls.
 create function get_context(
     conversation uuid, owner text, max_messages bigint, max_characters bigint, max_bytes bigint, known bigint[],
-    max_tokens bigint
+    max_tokens bigint, retention integer
 )
 returns table (
     version bigint, message_count bigint, kind integer, "position" bigint, id uuid, role text, content text, content_parts text,
-    tool_calls text, tool_call_id text, name text, metadata text, token_count integer, created_at timestamptz, updated_at timestamptz,
+    tool_calls text, tool_call_id text, name text, metadata text, token_count integer, status text, created_at timestamptz,
+    updated_at timestamptz,
     characters_before bigint, tokens_before bigint, summarized bigint
 )
 language plpgsql stable security definer set search_path from current set plan_cache_mode = force_generic_plan
@@ -18,15 +19,17 @@ set enable_seqscan = off as $$
 begin
     return query
 with conversation as (
-    select id as conversation, version, message_count, version <> all ($6) as wanted, summary_through
+    select id as conversation, version, version <> all ($6) as wanted, summary_through,
+        -- What is not complete is left out everywhere.
+        message_count - (select count(*) from public.messages where conversation_id = $1 and in_progress) as message_count
     from public.conversations
-    where id = $1 and ($2::text is null or user_id = $2)
+    where id = $1 and ($2::text is null or user_id = $2) and is_kept(expires_at, updated_at, $8)
 ), first_other as (
     -- Where the leading instructions end.
     select coalesce(min(position), 9223372036854775807) as position
     from (
         select position from public.messages
-        where conversation_id = (select conversation from conversation) and role not in ('system', 'developer')
+        where conversation_id = (select conversation from conversation) and role not in ('system', 'developer') and in_progress is null
         order by position limit 1
     ) first
 ), spoken as (
@@ -35,7 +38,7 @@ with conversation as (
     select position, role = 'assistant' and (tool_calls is not null or content_parts::text ~ '"(tool_use|function_call|toolCallId)"') as may_call
     from public.messages
     where conversation_id = (select conversation from conversation where wanted)
-        and role in ('assistant', 'user')
+        and role in ('assistant', 'user') and in_progress is null
         and (
             content_parts is null
             or content_parts::text !~ '"(tool_result|function_call_output|tool-result)"'
@@ -49,7 +52,7 @@ with conversation as (
     from (
         select position, size from public.messages
         where conversation_id = (select conversation from conversation)
-            and position >= (select position from spoken where may_call)
+            and position >= (select position from spoken where may_call) and in_progress is null
         -- Cuts nothing: there is a limit so that the planner reads in order.
         order by position desc limit (select $5)
     ) step
@@ -72,7 +75,7 @@ with conversation as (
             ) over newest_first as tokens
         from public.messages
         where conversation_id = (select conversation from conversation where wanted)
-            and position < coalesce((select position from last_step), 9223372036854775807)
+            and position < coalesce((select position from last_step), 9223372036854775807) and in_progress is null
         window newest_first as (order by position desc rows unbounded preceding)
         order by position desc limit (select $3)
     ) newest
@@ -80,7 +83,7 @@ with conversation as (
     order by position desc limit 1
 )
 select c.version, c.message_count, part.kind, part.position, part.id, part.role, part.content, part.content_parts::text,
-    part.tool_calls::text, part.tool_call_id, part.name, part.metadata::text, part.token_count, part.created_at, part.updated_at,
+    part.tool_calls::text, part.tool_call_id, part.name, part.metadata::text, part.token_count, null::text, part.created_at, part.updated_at,
     part.characters_before, part.tokens_before, part.summarized
 from conversation c
     left join lateral (
@@ -90,7 +93,7 @@ from conversation c
                 updated_at, characters_before, tokens_before, null::bigint as summarized,
                 sum(size) over (order by position rows unbounded preceding) - size as bytes_before
             from public.messages
-            where c.wanted and conversation_id = c.conversation and position < (select position from first_other)
+            where c.wanted and conversation_id = c.conversation and position < (select position from first_other) and in_progress is null
             -- Cuts nothing: there is a limit so that the planner reads in order.
             order by position limit (select $5)
         ) pinned
@@ -101,7 +104,7 @@ from conversation c
                 characters_before, tokens_before, null, 0
             from public.messages
             -- A user's message whose parts are results is no question.
-            where c.wanted and conversation_id = c.conversation and role = 'user'
+            where c.wanted and conversation_id = c.conversation and role = 'user' and in_progress is null
                 and (content is not null or content_parts::text !~ '"(tool_result|function_call_output|tool-result)"')
             order by position desc limit 1
         )
@@ -113,6 +116,7 @@ from conversation c
             where c.wanted
                 and conversation_id = c.conversation
                 and position >= greatest((select position from start), (select position from first_other))
+                and in_progress is null
             order by position desc limit (select $3 + coalesce((select messages from last_step), 0))
         )
         union all

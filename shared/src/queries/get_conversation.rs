@@ -19,8 +19,10 @@ pub async fn get_conversation(
     conversation_id: Uuid,
     if_none_match: Option<&ETags>,
 ) -> Result<Conditional<Conversation>> {
-    let rows = call(database, "get_conversation", &[(&conversation_id, Type::UUID), (&caller.owner(), Type::TEXT)]).await?;
-    let conversation = rows::conversation(rows.first().ok_or(Error::NotFound)?, 0)?;
+    let parameters =
+        [(&conversation_id as _, Type::UUID), (&caller.owner() as _, Type::TEXT), (&database.retention() as _, Type::INT4)];
+    let rows = call(database, "get_conversation", &parameters).await?;
+    let conversation = rows::conversation(rows.first().ok_or(Error::NotFound)?)?;
     let version = conversation.version;
     let is_known = if_none_match.is_some_and(|known| known.matches(version));
     Ok(if is_known { Conditional::NotModified(version) } else { Conditional::Modified(conversation, version) })

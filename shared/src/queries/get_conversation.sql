@@ -1,15 +1,10 @@
-create function get_conversation(conversation uuid, owner text)
-returns table (
-    id uuid, user_id text, title text, metadata text, message_count bigint, created_at timestamptz, updated_at timestamptz,
-    version bigint, summary_through bigint, summary_created_at timestamptz
-)
+create function get_conversation(conversation uuid, owner text, retention integer) returns setof conversation_row
 language plpgsql stable security definer set search_path from current set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_variable
 begin
     return query
-    select c.id, c.user_id, c.title, c.metadata::text, c.message_count, c.created_at, c.updated_at, c.version,
-        c.summary_through, c.summary_created_at
-    from public.conversations c
-    where c.id = conversation and (owner is null or c.user_id = owner);
+    select shown.*
+    from public.conversations c, conversation_row(c, null) shown
+    where c.id = conversation and (owner is null or c.user_id = owner) and is_kept(c.expires_at, c.updated_at, retention);
 end
 $$;

@@ -3,8 +3,7 @@
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::rows::{self, get};
-use super::{call, violates};
+use super::{call, rows, violates};
 use crate::db::Database;
 use crate::error::{Error, Result};
 use crate::models::{Conversation, NewConversation, Title};
@@ -40,6 +39,8 @@ pub async fn get_or_create_conversation(database: &Database, new: &NewConversati
             (&title, Type::TEXT),
             (&new.metadata.as_str(), Type::TEXT),
             (&exactly, Type::BOOL),
+            (&new.expires_in, Type::INT8),
+            (&database.retention(), Type::INT4),
         ],
     )
     .await
@@ -49,5 +50,6 @@ pub async fn get_or_create_conversation(database: &Database, new: &NewConversati
     })?;
     let row = rows.first().ok_or_else(|| Error::Conflict { param: "id".to_owned() })?;
     // An id that we have just made up can only have been created by us.
-    Ok((rows::conversation(row, 1)?, get::<bool>(row, 0)? || new.id.is_none() && new.always_new))
+    let created = rows::outcome(row)?.is_some() || new.id.is_none() && new.always_new;
+    Ok((rows::conversation(row)?, created))
 }

@@ -1,22 +1,33 @@
--- Finds the user's most recently updated conversation, or the one with the id where `exactly` is true. Creates it where there is none.
--- Returns no row where the id is another user's.
-create function get_or_create_conversation(new_id uuid, of_user text, new_title text, new_metadata text, exactly boolean)
-returns table (
-    created boolean, id uuid, owner text, title text, metadata text, message_count bigint, created_at timestamptz,
-    updated_at timestamptz, version bigint, summary_through bigint, summary_created_at timestamptz
+-- Finds the user's most recently updated conversation, or the one with the id where `exactly` is true. Creates it where there is none:
+-- then `outcome` is created. Returns no row where the id is another user's.
+create function get_or_create_conversation(
+    new_id uuid, of_user text, new_title text, new_metadata text, exactly boolean, expires_in bigint, retention integer
 )
+returns setof conversation_row
 language plpgsql security definer set search_path from current set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_variable
+declare
+    found_id uuid;
+    is_new boolean;
+    expires_at timestamptz := now() + make_interval(secs => expires_in);
 begin
-    return query
-    -- A new id that is there already was stored by this request's first attempt.
-    select not exactly and c.id = new_id, c.id, c.user_id, c.title, c.metadata::text, c.message_count, c.created_at, c.updated_at,
-        c.version, c.summary_through, c.summary_created_at
-    from public.conversations c
-    where c.user_id = of_user and c.id = case when exactly then new_id else (
-        select newest.id from public.conversations newest where newest.user_id = of_user
-        order by newest.updated_at desc, newest.id desc limit 1
-    ) end;
+    if exactly then
+        return query
+        select shown.*
+        from public.conversations c, conversation_row(c, null) shown
+        where c.id = new_id and c.user_id = of_user and is_kept(c.expires_at, c.updated_at, retention);
+    else
+        return query
+        -- A new id that is there already was stored by this request's first attempt.
+        select shown.*
+        from (
+            select newest.id from public.conversations newest
+            where newest.user_id = of_user and newest.archived_at is null and is_kept(newest.expires_at, newest.updated_at, retention)
+            order by newest.updated_at desc, newest.id desc limit 1
+        ) found
+            join public.conversations c on c.id = found.id,
+            conversation_row(c, case when c.id = new_id then 'created' end) shown;
+    end if;
     if found then
         return;
     end if;
@@ -24,19 +35,26 @@ begin
     -- Where another call creates the conversation at this moment, the insert waits for it. The update changes nothing, but returns the
     -- row of that other call.
     if exactly then
-        return query
-        insert into public.conversations as c (id, user_id, title, metadata) values (new_id, of_user, new_title, new_metadata::json)
+        -- What has expired counts as deleted, so its id is free.
+        delete from public.conversations c where c.id = new_id and not is_kept(c.expires_at, c.updated_at, retention);
+        insert into public.conversations as c (id, user_id, title, metadata, expires_at)
+        values (new_id, of_user, new_title, new_metadata::json, expires_at)
         on conflict on constraint conversations_pkey do update set user_id = excluded.user_id where c.user_id = excluded.user_id
         -- Only a row that was inserted has the xmax 0.
-        returning c.xmax = 0, c.id, c.user_id, c.title, c.metadata::text, c.message_count, c.created_at, c.updated_at, c.version,
-            c.summary_through, c.summary_created_at;
+        returning c.id, c.xmax = 0 into found_id, is_new;
     else
-        return query
-        insert into public.conversations as c (id, user_id, title, metadata, is_first)
-        values (new_id, of_user, new_title, new_metadata::json, true)
+        -- A conversation that is archived or has expired is not the first one any more. Calls that run at once take turns here, too.
+        update public.conversations c set is_first = false
+        where c.user_id = of_user and c.is_first
+            and (c.archived_at is not null or not is_kept(c.expires_at, c.updated_at, retention));
+        insert into public.conversations as c (id, user_id, title, metadata, is_first, expires_at)
+        values (new_id, of_user, new_title, new_metadata::json, true, expires_at)
         on conflict (user_id) where is_first do update set user_id = excluded.user_id
-        returning c.id = new_id, c.id, c.user_id, c.title, c.metadata::text, c.message_count, c.created_at, c.updated_at, c.version,
-            c.summary_through, c.summary_created_at;
+        returning c.id, c.id = new_id into found_id, is_new;
     end if;
+    return query
+    select shown.*
+    from public.conversations c, conversation_row(c, case when is_new then 'created' end) shown
+    where c.id = found_id;
 end
 $$;

@@ -43,10 +43,11 @@ pub async fn get_user_conversations(
             (&cursor.map(|cursor| cursor.id), Type::UUID),
             (&(wanted + 1), Type::INT8),
             (&RESPONSE_BYTES, Type::INT8),
+            (&database.retention(), Type::INT4),
         ],
     )
     .await?;
     let more = cut(&mut rows, wanted);
-    let conversations = rows.iter().map(|row| rows::conversation(row, 0)).collect::<Result<Vec<_>>>()?;
+    let conversations = rows.iter().map(rows::conversation).collect::<Result<Vec<_>>>()?;
     Ok((conversations, more))
 }

@@ -7,10 +7,12 @@
 
 mod add_message;
 mod delete_conversation;
+mod delete_message;
 mod erase_user;
 mod get_chat_history;
 mod get_context;
 mod get_conversation;
+mod get_message;
 mod get_or_create_conversation;
 mod get_user_conversations;
 pub mod release;
@@ -23,10 +25,12 @@ mod update_message;
 
 pub use add_message::{Appended, add_message};
 pub use delete_conversation::delete_conversation;
+pub use delete_message::delete_message;
 pub use erase_user::{Erased, erase_user};
 pub use get_chat_history::{History, get_chat_history};
 pub use get_context::get_context;
 pub use get_conversation::get_conversation;
+pub use get_message::get_message;
 pub use get_or_create_conversation::get_or_create_conversation;
 pub use get_user_conversations::get_user_conversations;
 pub use rewind_conversation::{Rewound, rewind_conversation};

@@ -40,6 +40,7 @@ pub async fn rewind_conversation(
             (&Uuid::now_v7(), Type::UUID),
             (&if_match.and_then(ETags::versions), Type::INT8_ARRAY),
             (&from, Type::INT8),
+            (&database.retention(), Type::INT4),
         ],
     )
     .await?;

@@ -1,6 +1,6 @@
 -- Deletes the messages from a position on. Their positions are not used again, because `next_position` stays.
 -- Returns no row where the owner has no such conversation. `allowed` is false where the version is none of `if_match`.
-create function rewind_conversation(conversation uuid, owner text, operation uuid, if_match bigint[], first bigint)
+create function rewind_conversation(conversation uuid, owner text, operation uuid, if_match bigint[], first bigint, retention integer)
 returns table (allowed boolean, version bigint, deleted bigint)
 language plpgsql security definer set search_path from current set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_variable
@@ -11,6 +11,7 @@ begin
     select c.version, c.last_operation is not distinct from operation, c.last_deleted into version, done, deleted
     from public.conversations c
     where c.id = conversation and (owner is null or c.user_id = owner)
+        and is_kept(c.expires_at, c.updated_at, retention)
     for update;
     if not found then
         return;

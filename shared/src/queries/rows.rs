@@ -5,26 +5,44 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::error::{Error, Invalid, Result};
-use crate::models::{Content, Conversation, Message, Role, Summarized, Text, Version};
+use crate::models::{Content, Conversation, ForkedFrom, Message, Role, Status, Summarized, Text, Version};
 
 /// A value of a row, by its position.
 pub(super) fn get<'r, T: tokio_postgres::types::FromSql<'r>>(row: &'r Row, index: usize) -> Result<T> {
     row.try_get(index).map_err(Error::Database)
 }
 
-/// Reads a conversation from the column `first` on, which is its `id`.
-pub(super) fn conversation(row: &Row, first: usize) -> Result<Conversation> {
+/// Reads the `outcome` of a `conversation_row`.
+pub(super) fn outcome(row: &Row) -> Result<Option<&str>> {
+    get(row, 0)
+}
+
+/// Reads the `nearest` position of a `conversation_row`.
+pub(super) fn nearest(row: &Row) -> Result<Option<i64>> {
+    get(row, 1)
+}
+
+/// Reads the conversation of a `conversation_row`.
+pub(super) fn conversation(row: &Row) -> Result<Conversation> {
     Ok(Conversation {
-        id: get(row, first)?,
-        user_id: get(row, first + 1)?,
-        title: get(row, first + 2)?,
-        metadata: raw(get(row, first + 3)?)?,
-        message_count: get(row, first + 4)?,
-        created_at: get(row, first + 5)?,
-        updated_at: get(row, first + 6)?,
-        version: Version(get(row, first + 7)?),
-        summary: match (get(row, first + 8)?, get(row, first + 9)?) {
+        id: get(row, 2)?,
+        user_id: get(row, 3)?,
+        title: get(row, 4)?,
+        metadata: raw(get(row, 5)?)?,
+        message_count: get(row, 6)?,
+        created_at: get(row, 7)?,
+        updated_at: get(row, 8)?,
+        version: Version(get(row, 9)?),
+        summary: match (get(row, 10)?, get(row, 11)?) {
             (Some(through), Some(created_at)) => Some(Summarized { through, created_at }),
+            _ => None,
+        },
+        last_message_at: get(row, 12)?,
+        archived_at: get(row, 13)?,
+        pinned_at: get(row, 14)?,
+        expires_at: get(row, 15)?,
+        forked_from: match (get(row, 16)?, get(row, 17)?) {
+            (Some(conversation_id), Some(position)) => Some(ForkedFrom { conversation_id, position }),
             _ => None,
         },
     })
@@ -49,8 +67,9 @@ pub(super) fn message(row: &Row, first: usize, conversation_id: Uuid) -> Result<
         name: get::<Option<String>>(row, first + 7)?.map(text).transpose()?,
         metadata: raw(get(row, first + 8)?)?,
         token_count: get(row, first + 9)?,
-        created_at: get(row, first + 10)?,
-        updated_at: get(row, first + 11)?,
+        status: Status::stored(get(row, first + 10)?),
+        created_at: get(row, first + 11)?,
+        updated_at: get(row, first + 12)?,
     })
 }
 

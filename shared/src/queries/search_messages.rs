@@ -74,6 +74,7 @@ pub async fn search_messages(
             (&RESPONSE_BYTES, Type::INT8),
             (&reads, Type::INT8),
             (&read_bytes, Type::INT8),
+            (&database.retention(), Type::INT4),
         ],
     )
     .await?;
@@ -81,6 +82,6 @@ pub async fn search_messages(
     let read_to: Option<DateTime<Utc>> = get(&rows.remove(0), 0)?;
     let unread = read_to.map(|time| Cursor { time, id: Uuid::nil(), position: 0 });
     let more = cut(&mut rows, wanted);
-    let hit = |row| Ok(SearchHit::new(query, rows::message(row, 2, get(row, 1)?)?));
+    let hit = |row| Ok(SearchHit::new(query, rows::message(row, 3, get(row, 1)?)?, get(row, 2)?));
     Ok(Found { hits: rows.iter().map(hit).collect::<Result<Vec<_>>>()?, more, unread })
 }

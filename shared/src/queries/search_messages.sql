@@ -4,11 +4,12 @@
 -- case alone.
 create function search_messages(
     of_user text, before_time timestamptz, before_id uuid, before_position bigint, alternatives integer[], patterns text[],
-    negated boolean[], wanted bigint, bytes bigint, reads bigint, read_bytes bigint
+    negated boolean[], wanted bigint, bytes bigint, reads bigint, read_bytes bigint, retention integer
 )
 returns table (
-    read_to timestamptz, conversation_id uuid, "position" bigint, id uuid, role text, content text, content_parts text, tool_calls text,
-    tool_call_id text, name text, metadata text, token_count integer, created_at timestamptz, updated_at timestamptz
+    read_to timestamptz, conversation_id uuid, title text, "position" bigint, id uuid, role text, content text, content_parts text,
+    tool_calls text, tool_call_id text, name text, metadata text, token_count integer, status text, created_at timestamptz,
+    updated_at timestamptz
 )
 language plpgsql stable security definer set search_path from current set plan_cache_mode = force_generic_plan
 -- Rows come from the index in the order of their times. An incremental sort stops at the limit, where a sort of all would read all first.
@@ -39,17 +40,20 @@ begin
     return next;
 
     return query
-    select read_to, m.conversation_id, m.position, m.id, m.role, m.content, m.content_parts::text, m.tool_calls::text, m.tool_call_id,
-        m.name, m.metadata::text, m.token_count, m.created_at, m.updated_at
+    select read_to, m.conversation_id, hit.title, m.position, m.id, m.role, m.content, m.content_parts::text, m.tool_calls::text,
+        m.tool_call_id, m.name, m.metadata::text, m.token_count, message_status(m.in_progress, m.updated_at), m.created_at, m.updated_at
     from (
         -- The running total cuts the page to what a response can hold.
-        select found.conversation_id, found.position, found.created_at, sum(found.size) over newest_first - found.size as bytes_before
+        select found.conversation_id, found.title, found.position, found.created_at, sum(found.size) over newest_first - found.size as bytes_before
         from (
-            select m.conversation_id, m.position, m.created_at, m.size
+            select m.conversation_id, owned.title, m.position, m.created_at, m.size
             from public.messages m
                 -- The owner of what was found. There is a limit so that only these conversations are looked up.
-                join lateral (select from public.conversations c where c.id = m.conversation_id and c.user_id = of_user limit 1) owned
-                    on true
+                join lateral (
+                    select c.title from public.conversations c
+                    where c.id = m.conversation_id and c.user_id = of_user and is_kept(c.expires_at, c.updated_at, retention)
+                    limit 1
+                ) owned on true
             where m.owner_key = key
                 and m.created_at >= coalesce(read_to, '-infinity')
                 and m.created_at <= before_time

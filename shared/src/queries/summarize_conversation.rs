@@ -3,8 +3,7 @@
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::call;
-use super::rows::{self, get};
+use super::{call, rows};
 use crate::auth::Caller;
 use crate::db::Database;
 use crate::error::{Error, Fault, Invalid, Result};
@@ -37,17 +36,16 @@ pub async fn summarize_conversation(
             (&summary.through, Type::INT8),
             (&summary.content.as_str(), Type::TEXT),
             (&summary.token_count, Type::INT4),
+            (&database.retention(), Type::INT4),
         ],
     )
     .await?;
     let row = rows.first().ok_or(Error::NotFound)?;
-    if !get::<bool>(row, 0)? {
-        return Err(Error::PreconditionFailed);
+    match rows::outcome(row)? {
+        None => rows::conversation(row),
+        Some("precondition") => Err(Error::PreconditionFailed),
+        Some(refusal) => Err(Invalid::new(Fault::Parameter, detail(refusal, rows::nearest(row)?)).at("through")),
     }
-    if let Some(refusal) = get::<Option<&str>>(row, 1)? {
-        return Err(Invalid::new(Fault::Parameter, detail(refusal, get(row, 2)?)).at("through"));
-    }
-    rows::conversation(row, 3)
 }
 
 /// Why no summary can end there, and where one can.

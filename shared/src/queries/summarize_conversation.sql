@@ -1,19 +1,20 @@
 -- Stores a summary of the messages up to a position. The same summary again changes nothing.
 --
--- Returns no row where the owner has no such conversation. `allowed` is false where messages up to `through` have changed since each
--- version of `if_match`. `refusal` says why no summary can end there, and `nearest` is a position where one can, if there is any.
+-- Returns no row where the owner has no such conversation. `outcome` is precondition where messages up to `through` have changed since each
+-- version of `if_match`. Other outcomes say why no summary can end there, and `nearest` is a position where one can, if there is any.
 create function summarize_conversation(
-    conversation uuid, owner text, if_match bigint[], through bigint, new_content text, new_token_count integer
+    conversation uuid, owner text, if_match bigint[], through bigint, new_content text, new_token_count integer, retention integer
 )
-returns table (
-    allowed boolean, refusal text, nearest bigint, id uuid, user_id text, title text, metadata text, message_count bigint,
-    created_at timestamptz, updated_at timestamptz, version bigint, summary_through bigint, summary_created_at timestamptz
-)
+returns setof conversation_row
 language plpgsql security definer set search_path from current set plan_cache_mode = force_generic_plan
 -- `summaries` may be empty when the plan is made, and must not be read as a whole later.
 set enable_seqscan = off as $$
 #variable_conflict use_variable
 declare
+    version bigint;
+    refusal text;
+    nearest bigint;
+    refused conversation_row;
     stored bigint;
     has_gaps boolean;
     changed_in bigint;
@@ -40,7 +41,7 @@ begin
         )
     into version, changed_at, stored, has_gaps, changed_in
     from public.conversations c
-    where c.id = conversation and (owner is null or c.user_id = owner)
+    where c.id = conversation and (owner is null or c.user_id = owner) and is_kept(c.expires_at, c.updated_at, retention)
     for update;
     if not found then
         return;
@@ -53,9 +54,9 @@ begin
     where m.conversation_id = conversation and m.position <= through
     order by m.position desc limit 1;
     changed_in := coalesce(greatest(changed_in, appended_in), 0);
-    allowed := if_match is null or exists (select from unnest(if_match) as known (version) where known.version between changed_in and version);
-    if not allowed then
-        return next;
+    if not (if_match is null or exists (select from unnest(if_match) as known (version) where known.version between changed_in and version)) then
+        refused.outcome := 'precondition';
+        return next refused;
         return;
     end if;
 
@@ -120,7 +121,9 @@ begin
         end if;
     end if;
     if refusal is not null then
-        return next;
+        refused.outcome := refusal;
+        refused.nearest := nearest;
+        return next refused;
         return;
     end if;
 
@@ -136,6 +139,10 @@ begin
         else
             stored := through;
         end if;
+        -- What is not complete is in no context, so no summary stands for it.
+        select stored - count(*) into stored
+        from public.messages m
+        where m.conversation_id = conversation and m.position <= through and m.in_progress;
         changed_at := greatest(clock_timestamp(), changed_at + interval '1 microsecond');
         update public.conversations c
         set version = c.version + 1,
@@ -149,9 +156,6 @@ begin
         set content = excluded.content, token_count = excluded.token_count, created_at = excluded.created_at;
     end if;
     return query
-    select true, null::text, null::bigint, c.id, c.user_id, c.title, c.metadata::text, c.message_count, c.created_at, c.updated_at,
-        c.version, c.summary_through, c.summary_created_at
-    from public.conversations c
-    where c.id = conversation;
+    select shown.* from public.conversations c, conversation_row(c, null) shown where c.id = conversation;
 end
 $$;

@@ -1,16 +1,15 @@
-//! Changes a conversation's title and metadata.
+//! Changes what is said about a conversation.
 
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::rows::{self, get};
-use super::{call, violates};
+use super::{call, rows, violates};
 use crate::auth::Caller;
 use crate::db::Database;
 use crate::error::{Error, Fault, Invalid, Result};
 use crate::models::{Conversation, ConversationChange, ETags, Metadata, Title};
 
-/// Changes a conversation's title and metadata; a change that keeps both changes nothing.
+/// Changes a conversation's title, metadata, place or end. A change that keeps all of these changes nothing.
 ///
 /// # Errors
 /// [`Error::NotFound`]: no such conversation of the caller's. [`Error::PreconditionFailed`]: its version is none of `if_match`.
@@ -34,6 +33,11 @@ pub async fn update_conversation(
             (&change.title.value().map(Title::as_str), Type::TEXT),
             (&change.metadata.is_keep(), Type::BOOL),
             (&change.metadata.value().map(Metadata::as_str), Type::TEXT),
+            (&change.archived, Type::BOOL),
+            (&change.pinned, Type::BOOL),
+            (&change.expires_in.is_keep(), Type::BOOL),
+            (&change.expires_in.value(), Type::INT8),
+            (&database.retention(), Type::INT4),
         ],
     )
     .await
@@ -44,5 +48,5 @@ pub async fn update_conversation(
         error => error,
     })?;
     let row = rows.first().ok_or(Error::NotFound)?;
-    if get::<bool>(row, 0)? { rows::conversation(row, 1) } else { Err(Error::PreconditionFailed) }
+    if rows::outcome(row)?.is_none() { rows::conversation(row) } else { Err(Error::PreconditionFailed) }
 }

@@ -7,15 +7,16 @@ use super::rows::{self, get};
 use super::{call, violates};
 use crate::auth::Caller;
 use crate::db::Database;
-use crate::error::{Error, Result};
-use crate::models::{Content, ETags, Message, MessageChange, Metadata, ToolCalls, Version, no_content};
+use crate::error::{Error, Fault, Invalid, Result};
+use crate::models::{Content, ETags, Message, MessageChange, Metadata, Status, ToolCalls, Version, no_content};
 
 /// Edits a message, which keeps its position; a change that keeps everything changes nothing. Returns it, and the conversation's
-/// version.
+/// version. A piece that the text has at its place already is not appended again. This is looked at before `if_match`, so that a retry of a
+/// request whose answer was lost succeeds.
 ///
 /// # Errors
 /// [`Error::NotFound`]: no such message in a conversation of the caller's. [`Error::PreconditionFailed`]: the conversation's version
-/// is none of `if_match`. `missing_parameter`: neither content nor `tool_calls` would be left. [`Error::Database`],
+/// is none of `if_match`. [`Error::OtherLength`]: a piece is for a text of another length. `missing_parameter`: neither content nor `tool_calls` would be left. [`Error::Database`],
 /// [`Error::DatabaseTimeout`].
 pub async fn update_message(
     database: &Database,
@@ -45,13 +46,29 @@ pub async fn update_message(
             (&change.metadata.value().map(Metadata::as_str), Type::TEXT),
             (&change.token_count.is_keep(), Type::BOOL),
             (&change.token_count.value(), Type::INT4),
+            (&change.append.as_ref().map(|piece| piece.text.as_str()), Type::TEXT),
+            (&change.append.as_ref().map(|piece| piece.at), Type::INT8),
+            (&Content::MAX_BYTES, Type::INT8),
+            (&change.status.map(|status| status != Status::Complete), Type::BOOL),
+            (&database.retention(), Type::INT4),
         ],
     )
     .await
-    .map_err(|error| if violates(&error, "messages_content") { no_content().at("content") } else { error })?;
+    .map_err(|error| match error {
+        error if violates(&error, "messages_content") => no_content().at("content"),
+        error if violates(&error, "messages_metadata_size") => {
+            Invalid::new(Fault::TooLarge, "metadata, with this merged into it, has 256 KiB of JSON at most").at("metadata")
+        }
+        error => error,
+    })?;
     let row = rows.first().ok_or(Error::NotFound)?;
-    if !get::<bool>(row, 0)? {
-        return Err(Error::PreconditionFailed);
+    match get::<Option<&str>>(row, 0)? {
+        None => Ok((rows::message(row, 3, conversation_id)?, Version(get(row, 2)?))),
+        Some("precondition") => Err(Error::PreconditionFailed),
+        Some("elsewhere") => Err(Error::OtherLength { length: get(row, 1)? }),
+        Some("large") => Err(Content::too_large().at("append")),
+        Some(_) => {
+            Err(Invalid::new(Fault::Parameter, "only a content that is a string can grow; change content instead").at("append"))
+        }
     }
-    Ok((rows::message(row, 2, conversation_id)?, Version(get(row, 1)?)))
 }

@@ -1,32 +1,68 @@
--- Returns no row where the owner has no such message. `allowed` is false where the conversation's version is none of `if_match`.
+-- Edits a message. A `piece` is appended to a text of `at` characters. A piece that the text has there already is not appended again.
+--
+-- Returns no row where the owner has no such message. `outcome` is null where the request is done, or was done before. Else it is precondition
+-- (the version is none of `if_match`), elsewhere (the text has another `length`), parts (a piece for a message whose content is no text) or
+-- large (the text would be).
 create function update_message(
     conversation uuid, owner text, message uuid, operation uuid, if_match bigint[], keep_content boolean, new_content text,
-    new_parts text, new_parts_text text, keep_tool_calls boolean, new_tool_calls text, keep_metadata boolean, new_metadata text,
-    keep_token_count boolean, new_token_count integer
+    new_parts text, new_parts_text text, keep_tool_calls boolean, new_tool_calls text, keep_metadata boolean, patch text,
+    keep_token_count boolean, new_token_count integer, piece text, at bigint, max_bytes bigint, unfinished boolean, retention integer
 )
 returns table (
-    allowed boolean, version bigint, "position" bigint, id uuid, role text, content text, content_parts text, tool_calls text, tool_call_id text,
-    name text, metadata text, token_count integer, created_at timestamptz, updated_at timestamptz
+    outcome text, length bigint, version bigint, "position" bigint, id uuid, role text, content text, content_parts text, tool_calls text,
+    tool_call_id text, name text, metadata text, token_count integer, status text, created_at timestamptz, updated_at timestamptz
 )
 language plpgsql security definer set search_path from current set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_variable
 declare
     done boolean;
     changed_at timestamptz;
+    is_text boolean;
+    bytes bigint;
+    was_unfinished boolean;
+    is_appended boolean;
     edited bigint;
+    is_new_text boolean;
+    more_characters bigint := char_length(piece);
+    more_tokens bigint;
 begin
     -- Writers to a conversation take turns from here on.
     select c.version, c.last_operation is not distinct from operation, c.updated_at into version, done, changed_at
     from public.conversations c
-    where c.id = conversation and (owner is null or c.user_id = owner)
+    where c.id = conversation and (owner is null or c.user_id = owner) and is_kept(c.expires_at, c.updated_at, retention)
     for update;
     if not found then
         return;
     end if;
+    select m.content_parts is null, coalesce(char_length(m.content), 0), coalesce(octet_length(m.content), 0),
+        coalesce(m.in_progress, false),
+        piece <> '' and at + more_characters <= coalesce(char_length(m.content), 0)
+            and substr(m.content, at::integer + 1, more_characters::integer) = piece
+    into is_text, length, bytes, was_unfinished, is_appended
+    from public.messages m
+    where m.conversation_id = conversation and m.id = message;
+    if not found then
+        return;
+    end if;
 
-    allowed := done or if_match is null or version = any (if_match);
-    if allowed and not done and not (keep_content and keep_tool_calls and keep_metadata and keep_token_count) then
+    if is_appended then
+        -- A piece that comes again, or late, never opens the reply again. It ends the reply if the text ends with it.
+        unfinished := case when not unfinished and at + more_characters = length then false end;
+        piece := null;
+    elsif not done and not (if_match is null or version = any (if_match)) then
+        outcome := 'precondition';
+    elsif not done and piece is not null then
+        outcome := case
+            when not is_text then 'parts'
+            when at <> length then 'elsewhere'
+            when bytes + octet_length(piece) > max_bytes then 'large'
+        end;
+    end if;
+    is_new_text := not (keep_content and keep_tool_calls) or piece <> '' or unfinished <> was_unfinished;
+    if outcome is null and not done and (is_new_text is true or not (keep_metadata and keep_token_count)) then
         changed_at := greatest(clock_timestamp(), changed_at + interval '1 microsecond');
+        -- An estimate of tokens takes four bytes for one.
+        more_tokens := (bytes + octet_length(piece) + 3) / 4 - (bytes + 3) / 4;
         update public.messages m
         set content = n.content,
             content_parts = n.content_parts::json,
@@ -36,35 +72,48 @@ begin
             -- A count of the text before would be wrong.
             token_count = case
                 when not keep_token_count then new_token_count
-                when keep_content and keep_tool_calls then m.token_count
+                when keep_content and keep_tool_calls and piece is null then m.token_count
             end,
+            in_progress = case when coalesce(unfinished, was_unfinished) then true end,
             updated_at = changed_at,
             size = message_size(n.content, n.content_parts, n.tool_calls, m.tool_call_id, m.name, n.metadata),
             characters = message_characters(n.content, n.content_parts, n.tool_calls)
         from (
-            select case when keep_content then o.content else new_content end as content,
+            select
+                case
+                    when not keep_content then new_content
+                    when piece is not null then coalesce(o.content, '') || piece
+                    else o.content
+                end as content,
                 case when keep_content then o.content_parts::text else new_parts end as content_parts,
                 case when keep_tool_calls then o.tool_calls::text else new_tool_calls end as tool_calls,
-                case when keep_metadata then o.metadata::text else coalesce(new_metadata, '{}') end as metadata
+                case
+                    when keep_metadata then o.metadata::text
+                    when patch is null then '{}'
+                    else merge_patch(o.metadata, patch::json)::text
+                end as metadata
             from public.messages o
             where o.conversation_id = conversation and o.id = message
         ) n
         where m.conversation_id = conversation and m.id = message
         returning m.position into edited;
-        if found then
-            update public.conversations c
-            set version = c.version + 1, updated_at = changed_at, last_operation = operation
-            where c.id = conversation
-            returning c.version into version;
-            -- Metadata and a count say nothing that a summary could have said.
-            if not (keep_content and keep_tool_calls) then
-                perform change_messages(conversation, edited, version);
-            end if;
+        update public.conversations c
+        set version = c.version + 1,
+            updated_at = changed_at,
+            last_operation = operation,
+            -- The rulers grow with a reply that is being written.
+            characters_appended = c.characters_appended + coalesce(more_characters, 0),
+            tokens_appended = c.tokens_appended + coalesce(more_tokens, 0)
+        where c.id = conversation
+        returning c.version into version;
+        -- Metadata and a count say nothing that a summary could have said.
+        if is_new_text then
+            perform change_messages(conversation, edited, version);
         end if;
     end if;
     return query
-    select allowed, version, m.position, m.id, m.role, m.content, m.content_parts::text, m.tool_calls::text, m.tool_call_id, m.name,
-        m.metadata::text, m.token_count, m.created_at, m.updated_at
+    select outcome, length, version, m.position, m.id, m.role, m.content, m.content_parts::text, m.tool_calls::text, m.tool_call_id,
+        m.name, m.metadata::text, m.token_count, message_status(m.in_progress, m.updated_at), m.created_at, m.updated_at
     from public.messages m
     where m.conversation_id = conversation and m.id = message;
 end

@@ -1,0 +1,18 @@
+//! Deletes a message; the others keep their positions.
+
+use std::process::ExitCode;
+
+use shared::http::{Reply, Request};
+use shared::{Database, Error, queries};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    shared::run(delete_message).await
+}
+
+async fn delete_message(request: Request, database: Database) -> Result<Reply, Error> {
+    request.no_fields()?;
+    let (conversation_id, message_id, if_match) = (request.conversation_id()?, request.message_id()?, request.if_match()?);
+    let version = queries::delete_message(&database, request.caller(), conversation_id, message_id, if_match.as_ref()).await?;
+    Ok(Reply::no_content().version(version))
+}

@@ -11,7 +11,24 @@ async fn a_first_call_creates_and_the_next_finds() {
     let made = app.post("/conversations").json(&json!({"user_id": "ada"})).expect(201).await;
     let conversation = made.json();
     let members: Vec<&String> = conversation.as_object().unwrap().keys().collect();
-    assert_eq!(members, ["created_at", "id", "message_count", "metadata", "summary", "title", "updated_at", "user_id"]);
+    assert_eq!(
+        members,
+        [
+            "archived_at",
+            "created_at",
+            "expires_at",
+            "forked_from",
+            "id",
+            "last_message_at",
+            "message_count",
+            "metadata",
+            "pinned_at",
+            "summary",
+            "title",
+            "updated_at",
+            "user_id"
+        ]
+    );
     assert_eq!(
         (&conversation["title"], &conversation["metadata"], &conversation["message_count"]),
         (&Value::Null, &json!({}), &json!(0))

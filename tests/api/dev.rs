@@ -365,7 +365,7 @@ fn without_chance(mut value: Value) -> Value {
     match &mut value {
         Value::Array(elements) => elements.iter_mut().for_each(|element| *element = without_chance(element.take())),
         Value::Object(members) => {
-            for name in ["created_at", "updated_at", "request_id"] {
+            for name in ["created_at", "updated_at", "last_message_at", "request_id"] {
                 members.remove(name);
             }
             members.values_mut().for_each(|member| *member = without_chance(member.take()));

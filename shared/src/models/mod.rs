@@ -5,7 +5,7 @@ mod context;
 mod conversation;
 mod cursor;
 mod history;
-mod json;
+pub(crate) mod json;
 mod message;
 mod search;
 mod text;

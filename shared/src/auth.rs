@@ -1,6 +1,6 @@
 //! Who is calling, and for whom.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 
@@ -24,7 +24,7 @@ impl Caller {
     ///
     /// # Errors
     /// [`Error::Unauthenticated`]: no claims, or no `sub` that could be a user id.
-    pub(crate) fn identify(claims: Option<&HashMap<String, Value>>, mode: &AuthMode) -> Result<Self> {
+    pub(crate) fn identify(claims: Option<&BTreeMap<String, Value>>, mode: &AuthMode) -> Result<Self> {
         let AuthMode::Claims { service_scope } = mode else { return Ok(Self::Anyone) };
         let claims = claims.ok_or(Error::Unauthenticated)?;
         if let (Some(wanted), Some(scope)) = (service_scope, claims.get("scope").and_then(Value::as_str))

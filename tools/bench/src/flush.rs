@@ -54,9 +54,8 @@ async fn begin(superuser: &Client, conversation: Uuid, length: usize) -> Result<
 
 /// Text that is compressed about as well as what people write.
 fn text(length: usize) -> String {
-    const WORDS: [&str; 16] = [
-        "the", "rain", "in", "Oslo", "is", "light", "today", "and", "an", "umbrella", "will", "do", "for", "most", "of", "it",
-    ];
+    const WORDS: [&str; 16] =
+        ["the", "rain", "in", "Oslo", "is", "light", "today", "and", "an", "umbrella", "will", "do", "for", "most", "of", "it"];
     let mut text = String::new();
     let mut state = 1_u32;
     while text.len() < length {

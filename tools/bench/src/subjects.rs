@@ -62,9 +62,7 @@ impl Endpoint {
             Self::History => ("GET", format!("/conversations/{conversation}/messages"), "last=50", None),
             Self::List => ("GET", format!("/users/{user}/conversations"), "", None),
             Self::Context => ("GET", format!("/conversations/{conversation}/context"), "max_messages=50", None),
-            Self::ContextOfTokens => {
-                ("GET", format!("/conversations/{conversation}/context"), "max_tokens=2000&step=500", None)
-            }
+            Self::ContextOfTokens => ("GET", format!("/conversations/{conversation}/context"), "max_tokens=2000&step=500", None),
         };
         event(method, path, query, body.map(|body| body.to_string()), user, (self == Self::Append).then_some(id))
     }

@@ -14,7 +14,8 @@ use crate::models::{Content, ETags, Message, MessageChange, Metadata, ToolCalls,
 /// version.
 ///
 /// # Errors
-/// [`Error::NotFound`]: no such message in a conversation of the caller's. [`Error::PreconditionFailed`]: the conversation's version
+/// [`Error::NotFound`]: no such message in a conversation of the caller's. [`Error::RoleForbidden`]: the caller may not write the
+/// message's role, and changes more than metadata. [`Error::PreconditionFailed`]: the conversation's version
 /// is none of `if_match`. `missing_parameter`: neither content nor `tool_calls` would be left. [`Error::Database`],
 /// [`Error::DatabaseTimeout`].
 pub async fn update_message(
@@ -26,12 +27,14 @@ pub async fn update_message(
     if_match: Option<&ETags>,
 ) -> Result<(Message, Version)> {
     let content = change.content.value();
+    caller.may_say(content, || "content".to_owned())?;
     let rows = call(
         database,
         "update_message",
         &[
             (&conversation_id, Type::UUID),
             (&caller.owner(), Type::TEXT),
+            (&caller.roles(), Type::TEXT_ARRAY),
             (&message_id, Type::UUID),
             (&Uuid::now_v7(), Type::UUID),
             (&if_match.and_then(ETags::versions), Type::INT8_ARRAY),
@@ -51,7 +54,21 @@ pub async fn update_message(
     .map_err(|error| if violates(&error, "messages_content") { no_content().at("content") } else { error })?;
     let row = rows.first().ok_or(Error::NotFound)?;
     if !get::<bool>(row, 0)? {
+        return Err(caller.role_forbidden(forbidden(change)));
+    }
+    if !get::<bool>(row, 1)? {
         return Err(Error::PreconditionFailed);
     }
-    Ok((rows::message(row, 2, conversation_id)?, Version(get(row, 1)?)))
+    Ok((rows::message(row, 3, conversation_id)?, Version(get(row, 2)?)))
+}
+
+/// The first field of a change that may not be written. Metadata always may.
+fn forbidden(change: &MessageChange) -> &'static str {
+    if !change.content.is_keep() {
+        "content"
+    } else if !change.tool_calls.is_keep() {
+        "tool_calls"
+    } else {
+        "token_count"
+    }
 }

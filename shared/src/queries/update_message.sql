@@ -1,11 +1,12 @@
--- Returns no row where the owner has no such message. `allowed` is false where the conversation's version is none of `if_match`.
+-- Returns no row where the owner has no such message. `allowed` is false where the conversation's version is none of `if_match`. `writable`
+-- is false where `roles` does not have the message's role. Then only metadata may change. Without `roles`, every role may be written.
 create function update_message(
-    conversation uuid, owner text, message uuid, operation uuid, if_match bigint[], keep_content boolean, new_content text,
+    conversation uuid, owner text, roles text[], message uuid, operation uuid, if_match bigint[], keep_content boolean, new_content text,
     new_parts text, new_parts_text text, keep_tool_calls boolean, new_tool_calls text, keep_metadata boolean, new_metadata text,
     keep_token_count boolean, new_token_count integer
 )
 returns table (
-    allowed boolean, version bigint, "position" bigint, id uuid, role text, content text, content_parts text, tool_calls text, tool_call_id text,
+    writable boolean, allowed boolean, version bigint, "position" bigint, id uuid, role text, content text, content_parts text, tool_calls text, tool_call_id text,
     name text, metadata text, token_count integer, created_at timestamptz, updated_at timestamptz
 )
 language plpgsql security definer set search_path from current set plan_cache_mode = force_generic_plan as $$
@@ -24,8 +25,15 @@ begin
         return;
     end if;
 
+    -- A count is no metadata here, because it decides what is in a context.
+    writable := true;
+    if roles is not null and not (keep_content and keep_tool_calls and keep_token_count) then
+        select m.role = any (roles) into writable
+        from public.messages m
+        where m.conversation_id = conversation and m.id = message;
+    end if;
     allowed := done or if_match is null or version = any (if_match);
-    if allowed and not done and not (keep_content and keep_tool_calls and keep_metadata and keep_token_count) then
+    if allowed and writable and not done and not (keep_content and keep_tool_calls and keep_metadata and keep_token_count) then
         changed_at := greatest(clock_timestamp(), changed_at + interval '1 microsecond');
         update public.messages m
         set content = n.content,
@@ -63,7 +71,7 @@ begin
         end if;
     end if;
     return query
-    select allowed, version, m.position, m.id, m.role, m.content, m.content_parts::text, m.tool_calls::text, m.tool_call_id, m.name,
+    select writable, allowed, version, m.position, m.id, m.role, m.content, m.content_parts::text, m.tool_calls::text, m.tool_call_id, m.name,
         m.metadata::text, m.token_count, m.created_at, m.updated_at
     from public.messages m
     where m.conversation_id = conversation and m.id = message;

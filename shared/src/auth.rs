@@ -88,8 +88,8 @@ impl Caller {
         }
     }
 
-    /// Whether the caller may write this content. A result of a tool belongs to the role `tool`, even in the content parts of another
-    /// role's message, where some APIs put it: contexts send it to the model as that tool's answer.
+    /// Whether the caller may write this content. A tool's result belongs to the role `tool`. Some APIs put it into the content parts of
+    /// another role's message, and contexts send it to the model as the tool's answer all the same.
     ///
     /// # Errors
     /// [`Error::RoleForbidden`].
@@ -157,8 +157,8 @@ impl Roles {
     }
 }
 
-/// What users may write unless the environment says otherwise. A client that could write the words of the assistant or of the system
-/// could make the model believe anything.
+/// What users may write unless the environment says otherwise. A client that could write the assistant's or the system's messages could
+/// make the model believe anything.
 impl Default for Roles {
     fn default() -> Self {
         Self(vec![Role::User])

@@ -278,7 +278,7 @@ fn wrong_combinations_of_parameters_are_refused() {
 fn every_choice_of_roles_can_be_read_and_those_without_the_assistant_need_a_back_end() {
     let parameter = &template()["Parameters"]["UserRoles"];
     let others = ["assistant", "tool", "system", "developer"];
-    let pattern: String = others.iter().map(|role| format!("(,{role})?")).collect();
+    let pattern = others.map(|role| format!("(,{role})?")).concat();
     assert_eq!(text(&parameter["AllowedPattern"]), format!("^(none|user{pattern})$"));
     let chosen = |choice: u32| others.iter().enumerate().filter(move |(index, _)| choice >> index & 1 == 1);
     let choices = (0..1 << others.len()).map(|choice| chosen(choice).fold("user".to_owned(), |all, (_, role)| all + "," + role));

@@ -426,3 +426,28 @@ async fn pages_are_led_through_by_links(dev: &Dev) {
     }
     assert_eq!(seen, ["1", "2", "3", "4", "5"]);
 }
+
+#[tokio::test]
+async fn cargo_dev_with_tokens_lets_users_write_what_a_stack_lets_them() {
+    let app = App::start().await;
+    let (key, reply) = (Key::of_this_machine().unwrap(), json!({"role": "assistant", "content": "It rains."}));
+    for (options, status) in [(&["--jwt"][..], 403), (&["--jwt", "--user-roles", "user,assistant"], 201)] {
+        let dev = Dev::start(&app, options).await;
+        let send = async |target: &str, body: &Value, service: bool| {
+            let token = key.sign(if service { "back-end" } else { "ada" }, service);
+            dev.request("POST", target).bearer_auth(token).json(body).send().await.unwrap()
+        };
+        let made = send("/conversations", &json!({}), false).await;
+        let made: Value = made.json().await.unwrap();
+        let path = format!("/conversations/{}/messages", made["id"].as_str().unwrap());
+        assert_eq!(send(&path, &reply, false).await.status(), status, "{options:?}");
+        assert_eq!(send(&path, &reply, true).await.status(), 201, "{options:?}");
+    }
+    for (options, reason) in
+        [(&["--jwt", "--user-roles", "user,admin"][..], "a role is one of"), (&["--user-roles", "user"], "--jwt")]
+    {
+        let output = Command::new(binary("dev")).args(options).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(2) && said.contains(reason), "{options:?}: {said}");
+    }
+}

@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::auth::Claims;
 use crate::error::{Fault, Invalid, Result};
 
 #[derive(Debug, Default, Deserialize)]
@@ -43,7 +43,7 @@ struct Authorizer {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Jwt {
-    claims: Option<BTreeMap<String, Value>>,
+    claims: Option<Claims>,
 }
 
 impl Event {
@@ -77,7 +77,7 @@ impl Event {
         }
     }
 
-    pub(crate) fn claims(&self) -> Option<&BTreeMap<String, Value>> {
+    pub(crate) fn claims(&self) -> Option<&Claims> {
         self.request_context.as_ref()?.authorizer.as_ref()?.jwt.as_ref()?.claims.as_ref()
     }
 

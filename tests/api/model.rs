@@ -317,7 +317,7 @@ async fn the_api_does_what_a_model_of_the_contract_does() {
     let app = App::start().await;
     let superuser = app.superuser().await;
     let cases = std::env::var("SEQUENCES").map_or(SEQUENCES, |count| count.parse().unwrap());
-    let config = Config { cases, failure_persistence: None, max_shrink_iters: 2000, ..Config::default() };
+    let config = Config { cases, failure_persistence: None, max_shrink_iters: 200, ..Config::default() };
     let mut runner = TestRunner::new(config);
     let runtime = tokio::runtime::Handle::current();
     let result = tokio::task::block_in_place(|| {

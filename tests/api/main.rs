@@ -14,6 +14,7 @@ mod erase_user;
 mod events;
 mod every_byte;
 mod exactly_once;
+mod expiry;
 mod faults;
 mod get_chat_history;
 mod get_context;

@@ -94,7 +94,7 @@ async fn every_stored_function_follows_the_rules() {
         assert!(definer, "{name} runs with its caller's rights");
         let config = config.unwrap_or_default();
         let more = match &*name {
-            "erase_user" | "get_context" | "summarize_conversation" => "; enable_seqscan=off",
+            "erase_user" | "get_context" | "get_or_create_conversation" | "summarize_conversation" => "; enable_seqscan=off",
             "search_messages" => "; enable_sort=off",
             _ => "",
         };

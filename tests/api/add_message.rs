@@ -27,6 +27,7 @@ async fn a_message_is_stored_and_comes_back() {
             "name",
             "position",
             "role",
+            "status",
             "token_count",
             "tool_call_id",
             "tool_calls",
@@ -257,8 +258,6 @@ async fn bad_input_is_refused_by_name() {
         (json!({"role": "user", "content": [{"text": "x"}]}), 400, "invalid_parameter", "content"),
         (json!({"role": "user", "content": [{"type": 7}]}), 400, "invalid_parameter", "content"),
         (json!({"role": "user", "content": [["text", "x"]]}), 400, "invalid_parameter", "content"),
-        (json!({"role": "user", "content": "x", "name": "x".repeat(1025)}), 413, "payload_too_large", "name"),
-        (json!({"role": "user", "content": "x", "tool_call_id": "x".repeat(1025)}), 413, "payload_too_large", "tool_call_id"),
         (json!({"role": "user", "content": "a\u{0}b"}), 400, "invalid_character", "content"),
         (json!({"role": "user", "content": [{"type": "\u{0}"}]}), 400, "invalid_character", "content"),
         (json!({"role": "user", "tool_calls": "x"}), 400, "invalid_parameter", "tool_calls"),
@@ -273,7 +272,18 @@ async fn bad_input_is_refused_by_name() {
         (json!({"role": "user", "content": "x", "text": "x"}), 400, "invalid_parameter", "text"),
         (json!({"role": "user", "content": "x".repeat((1 << 20) + 1)}), 413, "payload_too_large", "content"),
         (json!({"role": "user", "tool_calls": ["x".repeat(256 << 10)]}), 413, "payload_too_large", "tool_calls"),
-        (json!({"role": "user", "content": "x", "metadata": {"x": "x".repeat(16 << 10)}}), 413, "payload_too_large", "metadata"),
+        (json!({"role": "user", "content": "x", "metadata": {"x": "x".repeat(256 << 10)}}), 413, "payload_too_large", "metadata"),
+        (json!({"role": "user", "content": "x", "name": "x".repeat((1 << 10) + 1)}), 413, "payload_too_large", "name"),
+        (
+            json!({"role": "user", "content": "x", "tool_call_id": "x".repeat((16 << 10) + 1)}),
+            413,
+            "payload_too_large",
+            "tool_call_id",
+        ),
+        (json!({"role": "user", "content": "x", "status": "incomplete"}), 400, "invalid_parameter", "status"),
+        (json!({"role": "user", "status": "complete"}), 400, "missing_parameter", "content"),
+        (json!({"role": "user", "content": "x", "from": 0}), 400, "invalid_parameter", "from"),
+        (json!({"messages": [{"role": "user", "content": "x", "from": 1}]}), 400, "invalid_parameter", "messages[0].from"),
         (json!({"messages": []}), 400, "invalid_parameter", "messages"),
         (json!({"messages": "x"}), 400, "invalid_parameter", "messages"),
         (json!({"messages": vec![json!({"role": "user", "content": "x"}); 501]}), 400, "invalid_parameter", "messages"),
@@ -314,7 +324,9 @@ async fn what_is_just_within_the_limits_is_stored() {
         "role": "assistant",
         "content": "\"".repeat(1 << 20),
         "tool_calls": ["x".repeat((256 << 10) - 4)],
-        "metadata": {"x": "x".repeat((16 << 10) - 8)},
+        "metadata": {"x": "x".repeat((256 << 10) - 8)},
+        "name": "x".repeat(1 << 10),
+        "tool_call_id": "x".repeat(16 << 10),
     });
     app.post(&path).json(&largest).base64().expect(201).await;
     assert_eq!(app.get(&path).expect(200).await.array()[0]["content"], largest["content"]);
@@ -325,4 +337,58 @@ async fn what_is_just_within_the_limits_is_stored() {
     assert_eq!(app.post(&path).json(&batch).base64().expect(201).await.array().len(), 4, "although its quotes do not fit as text");
     let batch = json!({"messages": vec![json!({"role": "user", "content": "x"}); 500]});
     assert_eq!(app.post(&path).json(&batch).expect(201).await.array()[499]["position"], 506);
+}
+
+/// A conversation's messages, as positions and contents.
+async fn contents(app: &App, path: &str) -> Vec<(i64, String)> {
+    let stored = app.get(path).expect(200).await.array();
+    let read = |message: &Value| (message["position"].as_i64().unwrap(), message["content"].as_str().unwrap().to_owned());
+    stored.iter().map(read).collect()
+}
+
+#[tokio::test]
+async fn from_replaces_the_end_in_one_step() {
+    let app = App::start().await;
+    let conversation = app.conversation().await;
+    let path = messages_of(conversation);
+    let ids: Vec<Uuid> = (0..6).map(|_| Uuid::now_v7()).collect();
+    let message = |n: usize, content: &str| json!({"id": ids[n], "role": "user", "content": content});
+    let three = json!({"messages": [message(0, "a"), message(1, "b"), message(2, "c")]});
+    app.post(&path).json(&three).expect(201).await;
+    app.put(&format!("/conversations/{conversation}/summary")).json(&json!({"through": 2, "content": "x"})).expect(200).await;
+
+    // A message may come back with another content, because the one that had its id goes.
+    let new_end = json!({"from": 2, "messages": [message(3, "d"), message(2, "C")]});
+    let answer = app.post(&path).json(&new_end).expect(201).await;
+    assert_eq!(answer.array().iter().map(|message| message["position"].as_i64().unwrap()).collect::<Vec<_>>(), [4, 5]);
+    assert_eq!(answer.headers["etag"], "\"4\"", "one change");
+    let after = [(1, "a".to_owned()), (4, "d".to_owned()), (5, "C".to_owned())];
+    assert_eq!(contents(&app, &path).await, after);
+    let read = app.get(&format!("/conversations/{conversation}")).expect(200).await.json();
+    assert_eq!((&read["message_count"], &read["summary"]), (&json!(3), &Value::Null), "the summary stood for what went");
+
+    // Again: a replay deletes nothing, not even what came behind.
+    app.post(&path).json(&message(4, "e")).expect(201).await;
+    let again = app.post(&path).json(&new_end).header("if-match", "\"1\"").expect(200).await;
+    assert_eq!((again.headers["idempotent-replayed"].as_str(), again.array()), ("true", answer.array()));
+    assert_eq!(contents(&app, &path).await.len(), 4);
+
+    // An id of a message that stays is taken, and then nothing is deleted.
+    let taken = json!({"from": 4, "messages": [message(5, "f"), message(0, "A")]});
+    app.post(&path).json(&taken).refused(409, "conflict", "messages[1].id").await;
+    app.post(&path)
+        .json(&json!({"from": 1, "role": "user", "content": "x"}))
+        .header("if-match", "\"1\"")
+        .refused(412, "precondition_failed", "If-Match")
+        .await;
+    assert_eq!(contents(&app, &path).await.len(), 4);
+    // What stays and is sent again with the same content is not stored again.
+    app.post(&path).json(&json!({"from": 4, "messages": [message(0, "a"), message(5, "f")]})).expect(201).await;
+    assert_eq!(contents(&app, &path).await, [(1, "a".to_owned()), (7, "f".to_owned())]);
+
+    // Behind the end there is nothing to replace; a single message and the query string work, too.
+    app.post(&format!("{path}?role=user&content=g&from=100")).expect(201).await;
+    app.post(&path).json(&json!({"role": "user", "content": "h", "from": 1})).expect(201).await;
+    assert_eq!(contents(&app, &path).await, [(9, "h".to_owned())]);
+    app.post(&path).json(&json!({"role": "user", "content": "x", "from": 1})).by("bob").refused(404, "not_found", None).await;
 }

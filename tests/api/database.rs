@@ -13,6 +13,8 @@ pub async fn one_of_each(app: &App) -> Vec<Call<'_>> {
     let (other, conversation) = (app.conversation().await, app.conversation().await);
     let message = app.post(&format!("/conversations/{conversation}/messages?role=user&content=x")).expect(201).await;
     let message = message.json()["id"].as_str().unwrap().to_owned();
+    let second = app.post(&format!("/conversations/{other}/messages?role=user&content=x")).expect(201).await.json();
+    let second = second["id"].as_str().unwrap().to_owned();
     let calls = vec![
         app.post("/conversations"),
         app.post(&format!("/conversations/{conversation}/messages")).json(&json!({"role": "user", "content": "hello"})),
@@ -25,6 +27,8 @@ pub async fn one_of_each(app: &App) -> Vec<Call<'_>> {
         app.put(&format!("/conversations/{conversation}/summary")).json(&json!({"through": 1, "content": "hello"})),
         app.get("/users/ada/search?q=hello"),
         app.delete(&format!("/conversations/{conversation}/messages?from=1000")),
+        app.get(&format!("/conversations/{conversation}/messages/{message}")),
+        app.delete(&format!("/conversations/{other}/messages/{second}")),
         app.delete(&format!("/conversations/{other}")),
         app.delete("/users/bob").by("bob"),
     ];

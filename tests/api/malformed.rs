@@ -24,7 +24,7 @@ fn cases() -> usize {
 }
 
 /// All fields that there are, and one that there is not. A test compares them with openapi.yaml.
-pub const FIELDS: [&str; 29] = [
+pub const FIELDS: [&str; 32] = [
     "id",
     "user_id",
     "new",
@@ -36,6 +36,9 @@ pub const FIELDS: [&str; 29] = [
     "tool_call_id",
     "name",
     "token_count",
+    "status",
+    "append",
+    "at",
     "messages",
     "limit",
     "after",

@@ -85,6 +85,8 @@ async fn cases(app: &App) -> Vec<Case<'_>> {
     let batch: Vec<Value> =
         (0..500).map(|n| json!({"id": id(LONG + 1, n), "role": "user", "content": "Is it raining in Oslo?"})).collect();
     let batch = app.post(&messages).json(&json!({"messages": batch}));
+    let replace = json!({"role": "user", "content": "Is it raining in Oslo?", "from": LONG + 499});
+    let replace = app.post(&messages).json(&replace);
     let page = app.get("/users/ada/conversations?limit=900").expect(200).await;
     let hits = app.get("/users/ada/search?q=oslo&limit=1000").expect(200).await;
     vec![
@@ -115,9 +117,17 @@ async fn cases(app: &App) -> Vec<Case<'_>> {
         Case { holds: PAGE + 1, ..case("the hits behind", app.get(hits.next().unwrap()), SEARCHED + 4 * PAGE) },
         case("another title and metadata", app.patch(&other).json(&json!({"title": "Oslo", "metadata": {"x": 1}})), 3),
         case("another content", app.patch(&format!("{messages}/{}", id(LONG, LONGEST))).json(&json!({"content": "Bergen?"})), 4),
+        case("a message of the middle", app.get(&format!("{messages}/{}", id(10_000, LONGEST))), 2),
+        case(
+            "a message that the caller has",
+            app.get(&format!("{messages}/{}", id(10_000, LONGEST))).header("if-none-match", "*"),
+            2,
+        ),
         case("a message", app.post(&messages).json(&json!({"role": "user", "content": "Is it raining in Oslo?"})), 4),
         case("500 messages", batch.clone(), 2 * 500 + 3),
         case("500 messages again", batch, 2 * 500 + 1),
+        case("messages that replace the last ones", replace, 2 * 3 + 10),
+        case("a message deleted", app.delete(&format!("{messages}/{}", id(9_000, LONGEST))), 5),
         case("the last message taken back", app.delete(&format!("{messages}?from={}", LONG + 501)), 3),
         Case { holds: LONG + 500, ..case("all messages taken back", app.delete(&format!("{messages}?from=1")), LONG + 500 + 2) },
         case("a conversation and its messages", app.delete(&other), ORDINARY + 2),

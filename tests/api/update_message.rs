@@ -29,7 +29,9 @@ async fn what_is_named_changes_and_the_rest_stays() {
     assert_eq!(app.post("/conversations").expect(200).await.json()["updated_at"], after["updated_at"]);
 
     let after = app.patch(&path).json(&json!({"content": null, "metadata": {"b": 2}})).expect(200).await.json();
-    assert_eq!((&after["content"], &after["metadata"]), (&Value::Null, &json!({"b": 2})), "metadata is replaced");
+    assert_eq!((&after["content"], &after["metadata"]), (&Value::Null, &json!({"a": 1, "b": 2})), "metadata is merged");
+    let after = app.patch(&path).json(&json!({"metadata": {"a": null, "c": {"d": null, "e": 1}}})).expect(200).await.json();
+    assert_eq!(after["metadata"], json!({"b": 2, "c": {"e": 1}}));
     let parts = json!([{"type": "text", "text": "parts"}]);
     let after = app.patch(&path).json(&json!({"content": parts, "tool_calls": null, "metadata": null})).expect(200).await.json();
     assert_eq!((&after["content"], &after["tool_calls"], &after["metadata"]), (&parts, &Value::Null, &json!({})));
@@ -37,7 +39,7 @@ async fn what_is_named_changes_and_the_rest_stays() {
     let raw = r#"{"tool_calls": [{"b":1.0,"a":null}]}"#;
     assert!(app.patch(&path).body(raw).expect(200).await.body.contains(r#"[{"b":1.0,"a":null}]"#));
     let same = app.patch(&path).json(&json!({})).expect(200).await;
-    assert_eq!(same.headers["etag"], "\"8\"", "nothing to change changes nothing");
+    assert_eq!(same.headers["etag"], "\"9\"", "nothing to change changes nothing");
     assert_eq!(app.get("/users/ada/search?q=query").expect(200).await.array().len(), 1);
     assert_eq!(app.get("/users/ada/search?q=parts").expect(200).await.array().len(), 0, "search sees the edit");
 }
@@ -89,12 +91,24 @@ async fn what_is_wrong_or_not_there_or_not_allowed_is_refused() {
         (json!({"tool_calls": ["x".repeat(256 << 10)]}), 413, "payload_too_large", "tool_calls"),
         (json!({"token_count": -1}), 400, "invalid_parameter", "token_count"),
         (json!({"metadata": 7}), 400, "invalid_parameter", "metadata"),
-        (json!({"metadata": {"x": "x".repeat(16 << 10)}}), 413, "payload_too_large", "metadata"),
+        (json!({"metadata": {"x": "x".repeat(256 << 10)}}), 413, "payload_too_large", "metadata"),
         (json!({"content": null, "tool_calls": null}), 400, "missing_parameter", "content"),
         (json!({"role": "user"}), 400, "invalid_parameter", "role"),
+        (json!({"append": "x"}), 400, "missing_parameter", "at"),
+        (json!({"at": 3}), 400, "missing_parameter", "append"),
+        (json!({"append": "x", "at": -1}), 400, "invalid_parameter", "at"),
+        (json!({"append": "x", "at": 2_147_483_648_u32}), 400, "invalid_parameter", "at"),
+        (json!({"append": "\u{0}", "at": 3}), 400, "invalid_character", "append"),
+        (json!({"append": "x", "at": 3, "content": "y"}), 400, "ambiguous_parameter", "append"),
+        (json!({"status": "incomplete"}), 400, "invalid_parameter", "status"),
+        (json!({"status": "done"}), 400, "invalid_parameter", "status"),
     ] {
         app.patch(&path).json(&body).refused(status, code, param).await;
     }
+    // Each patch is within the limit, but not what it would make of the metadata.
+    app.patch(&path).json(&json!({"metadata": {"x": "x".repeat(200 << 10)}})).expect(200).await;
+    app.patch(&path).json(&json!({"metadata": {"y": "x".repeat(100 << 10)}})).refused(413, "payload_too_large", "metadata").await;
+    let before = app.patch(&path).json(&json!({"metadata": {"x": null}})).expect(200).await.json();
     let edit = json!({"content": "x"});
     app.patch(&format!("{path}?content=y")).json(&edit).refused(400, "ambiguous_parameter", "content").await;
     app.patch(&path).body("x").header("content-type", "text/plain").refused(415, "unsupported_media_type", None).await;

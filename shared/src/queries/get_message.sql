@@ -14,7 +14,7 @@ begin
     select c.version,
         -- A reply that has lost its writer changes with time alone, which moves no version.
         (known is null or c.version = any (known)) and shown.status is distinct from 'incomplete',
-        m.position, m.id, m.role, case when behind is null then m.content else substr(m.content, behind::integer + 1) end,
+        m.position, m.id, m.role, case when behind is null then m.content else substr(m.content, least(behind, 2147483646)::integer + 1) end,
         m.content_parts::text, m.tool_calls::text, m.tool_call_id, m.name, m.metadata::text, m.token_count, shown.status, m.created_at,
         m.updated_at
     from public.conversations c

@@ -23,12 +23,10 @@ begin
         -- A new id that is there already was stored by this request's first attempt.
         select shown.*
         from (
-            select newest.id from public.conversations newest
-            where newest.user_id = of_user and newest.archived_at is null and is_kept(newest.expires_at, newest.updated_at, retention)
-            order by newest.updated_at desc, newest.id desc limit 1
-        ) found
-            join public.conversations c on c.id = found.id,
-            conversation_row(c, case when c.id = new_id then 'created' end) shown;
+            select c from public.conversations c
+            where c.user_id = of_user and c.archived_at is null and is_kept(c.expires_at, c.updated_at, retention)
+            order by c.updated_at desc, c.id desc limit 1
+        ) newest, conversation_row(newest.c, case when (newest.c).id = new_id then 'created' end) shown;
     end if;
     if found then
         return;

@@ -2,7 +2,9 @@ create function get_user_conversations(
     of_user text, before_time timestamptz, before_id uuid, wanted bigint, bytes bigint, retention integer
 )
 returns setof conversation_row
-language plpgsql stable security definer set search_path from current set plan_cache_mode = force_generic_plan as $$
+language plpgsql stable security definer set search_path from current set plan_cache_mode = force_generic_plan
+-- The index has the order of the list. The planner expects few rows, and would choose by chance between reading in order and sorting.
+set enable_bitmapscan = off as $$
 #variable_conflict use_variable
 begin
     return query

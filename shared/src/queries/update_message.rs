@@ -59,6 +59,11 @@ pub async fn update_message(
         error if violates(&error, "messages_metadata_size") => {
             Invalid::new(Fault::TooLarge, "metadata, with this merged into it, has 256 KiB of JSON at most").at("metadata")
         }
+        error if violates(&error, "messages_response_size") => {
+            let detail =
+                "this edit would make a message that no response can hold, because of the control characters in its content";
+            Invalid::new(Fault::TooLarge, detail).at(if change.append.is_some() { "append" } else { "content" })
+        }
         error => error,
     })?;
     let row = rows.first().ok_or(Error::NotFound)?;

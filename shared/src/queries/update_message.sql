@@ -46,9 +46,11 @@ begin
     end if;
 
     if is_appended then
-        -- A piece that comes again, or late, never opens the reply again. It ends the reply if the text ends with it.
-        unfinished := case when not unfinished and at + more_characters = length then false end;
+        -- A piece that comes again, or late, changes nothing. Only if it ends the text, it may end a reply that has not ended.
         piece := null;
+        if unfinished is null or unfinished or not was_unfinished or at + more_characters < length then
+            done := true;
+        end if;
     elsif not done and not (if_match is null or version = any (if_match)) then
         outcome := 'precondition';
     elsif not done and piece is not null then

@@ -15,12 +15,14 @@ use crate::support::{Answer, App, Call, Function, binary, project, start_binary}
 const OTHER: &str = "api_00000001";
 
 /// Functions that the endpoints' functions call. Those that touch a table are called with the conversation's row locked.
-const HELPERS: [&str; 12] = [
+const HELPERS: [&str; 15] = [
     "calls_in",
     "change_messages",
     "conversation_row",
     "has_incomplete",
+    "has_members",
     "is_kept",
+    "is_wanted",
     "merge_patch",
     "message_characters",
     "message_size",
@@ -28,6 +30,7 @@ const HELPERS: [&str; 12] = [
     "results_in",
     "speaks",
     "times_in",
+    "with_newest_message",
 ];
 
 /// A function of another release: the binary of this one, which calls another schema.

@@ -32,7 +32,7 @@ pub use get_context::get_context;
 pub use get_conversation::get_conversation;
 pub use get_message::get_message;
 pub use get_or_create_conversation::get_or_create_conversation;
-pub use get_user_conversations::get_user_conversations;
+pub use get_user_conversations::{Listed, get_user_conversations};
 pub use rewind_conversation::{Rewound, rewind_conversation};
 pub use search_messages::{Found, search_messages};
 pub use summarize_conversation::summarize_conversation;

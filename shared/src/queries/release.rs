@@ -38,6 +38,7 @@ pub const SQL: &str = concat!(
     include_str!("tool_messages.sql"),
     include_str!("update_conversation.sql"),
     include_str!("update_message.sql"),
+    include_str!("with_newest_message.sql"),
 );
 
 /// The schema that holds the functions: `api_` and a digest of [`SQL`], 8 hexadecimal digits. The compiler computes it.

@@ -33,6 +33,7 @@ mod panics;
 mod plans;
 mod pooler;
 mod properties;
+mod purge_expired;
 mod release;
 mod replies;
 mod rewind_conversation;

@@ -90,7 +90,8 @@ async fn every_stored_function_follows_the_rules() {
         where pronamespace = $1::text::regnamespace
         order by proname";
     let functions = app.superuser().await.query_typed(functions, &[(&SCHEMA, tokio_postgres::types::Type::TEXT)]).await.unwrap();
-    let mut endpoints: Vec<String> = local::project::functions().iter().map(|name| name.replace('-', "_")).collect();
+    let functions_of_release = local::project::functions().into_iter().chain(local::project::SCHEDULED);
+    let mut endpoints: Vec<String> = functions_of_release.map(|name| name.replace('-', "_")).collect();
     endpoints.extend(HELPERS.map(str::to_owned));
     endpoints.sort();
     assert_eq!(functions.iter().map(|row| row.get::<_, String>(0)).collect::<Vec<_>>(), endpoints);
@@ -109,7 +110,9 @@ async fn every_stored_function_follows_the_rules() {
         assert!(definer, "{name} runs with its caller's rights");
         let config = config.unwrap_or_default();
         let more = match &*name {
-            "erase_user" | "get_context" | "get_or_create_conversation" | "summarize_conversation" => "; enable_seqscan=off",
+            "erase_user" | "get_context" | "get_or_create_conversation" | "purge_expired" | "summarize_conversation" => {
+                "; enable_seqscan=off"
+            }
             "get_user_conversations" => "; enable_bitmapscan=off",
             "search_messages" => "; enable_sort=off",
             _ => "",

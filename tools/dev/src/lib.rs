@@ -23,7 +23,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_postgres::config::Host;
 use uuid::Uuid;
 
-const DATABASE: &str = "scrollback";
+/// The local database.
+pub const DATABASE: &str = "scrollback";
 /// Processes of one function, at most. Each serves one request at a time.
 const INSTANCES: usize = 4;
 

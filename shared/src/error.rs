@@ -28,6 +28,14 @@ pub enum Error {
     /// The caller acts for another user.
     #[error("the caller may not act for this user")]
     Forbidden,
+    /// The caller writes a role that is not theirs to write.
+    #[error("the caller may not write this role")]
+    RoleForbidden {
+        /// The path of the field.
+        param: String,
+        /// Which roles the caller may write.
+        detail: String,
+    },
     /// No such conversation or message, or another user's: nobody is told which.
     #[error("no such conversation or message for this caller")]
     NotFound,
@@ -119,7 +127,7 @@ impl Error {
             Self::Invalid { invalid, .. } if invalid.fault == Fault::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Invalid { .. } => StatusCode::BAD_REQUEST,
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
-            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::Forbidden | Self::RoleForbidden { .. } => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Conflict { .. } | Self::OtherLength { .. } => StatusCode::CONFLICT,
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
@@ -144,7 +152,7 @@ impl Error {
                 Fault::TooLarge => "payload_too_large",
             },
             Self::Unauthenticated => "unauthenticated",
-            Self::Forbidden => "forbidden",
+            Self::Forbidden | Self::RoleForbidden { .. } => "forbidden",
             Self::NotFound => "not_found",
             Self::Conflict { .. } | Self::OtherLength { .. } => "conflict",
             Self::PreconditionFailed => "precondition_failed",
@@ -159,7 +167,7 @@ impl Error {
     pub fn param(&self) -> Option<&str> {
         match self {
             Self::Invalid { param, .. } => param.as_deref(),
-            Self::Conflict { param } => Some(param),
+            Self::Conflict { param } | Self::RoleForbidden { param, .. } => Some(param),
             Self::OtherLength { .. } => Some("at"),
             Self::PreconditionFailed => Some("If-Match"),
             _ => None,
@@ -180,6 +188,7 @@ impl Error {
         match self {
             Self::Invalid { invalid, .. } => &invalid.detail,
             Self::Unauthenticated => "the request carries no identity; send a valid bearer token",
+            Self::RoleForbidden { detail, .. } => detail,
             Self::Forbidden => "the token's sub is another user_id; leave user_id out, or use a token with the service scope",
             Self::NotFound => "no such conversation or message",
             Self::Conflict { .. } => "this id is taken, with other content or by another owner; use a new UUID",

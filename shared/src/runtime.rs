@@ -13,8 +13,8 @@ use tokio::time::Instant;
 use tracing::{error, info};
 use uuid::Uuid;
 
-use crate::auth::Caller;
-use crate::config::{AuthMode, Config};
+use crate::auth::{self, Caller};
+use crate::config::Config;
 use crate::db::{Database, REQUEST_BUDGET};
 use crate::error::{Error, Result, chain};
 use crate::http::{Event, Reply, Request};
@@ -113,7 +113,7 @@ async fn serve(handler: &Handler<'_>) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let database = Database::with_retention(config.database, config.retention_days);
+    let database = Database::with_retention(config.database.clone(), config.retention_days);
     database.connect_ahead();
     let cold = AtomicBool::new(true);
     let function = std::env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default();
@@ -129,11 +129,11 @@ async fn serve(handler: &Handler<'_>) -> ExitCode {
         let (event, context) = event.into_parts();
         let database = database.until(started + budget(context.deadline));
         let mut subject = Subject::default();
-        let answer = AssertUnwindSafe(answer(handler, &event, &config.auth, database.clone(), &mut subject));
+        let answer = AssertUnwindSafe(answer(handler, &event, &config, database.clone(), &mut subject));
         // Where it panicked, the log has been told already.
         let outcome = answer.catch_unwind().await.unwrap_or_else(|_panic| Err(Error::Internal("the handler panicked".into())));
         let usage = database.usage();
-        let Subject { route, caller, conversation_id } = subject;
+        let Subject { route, caller, client_id, sub_hash, user_hash, conversation_id } = subject;
         // A macro, because an event's level is part of its static description.
         macro_rules! log {
             ($level:ident, $reply:expr, $($problem:tt)*) => {
@@ -147,6 +147,9 @@ async fn serve(handler: &Handler<'_>) -> ExitCode {
                     db.connects = usage.connects(),
                     cold_start,
                     caller,
+                    client.id = client_id,
+                    sub.hash = sub_hash,
+                    user.hash = user_hash,
                     conversation.id = $reply.conversation_id().or(conversation_id).map(tracing::field::display),
                     $($problem)*
                     "request"
@@ -183,27 +186,37 @@ async fn serve(handler: &Handler<'_>) -> ExitCode {
 struct Subject {
     route: Option<String>,
     caller: &'static str,
+    /// The application that the token was issued to.
+    client_id: Option<String>,
+    /// The keyed hash of the token's `sub`.
+    sub_hash: Option<String>,
+    /// The keyed hash of the path's user, where the caller may act for that user.
+    user_hash: Option<String>,
     conversation_id: Option<Uuid>,
 }
 
 impl Default for Subject {
     fn default() -> Self {
-        Self { route: None, caller: "nobody", conversation_id: None }
+        Self { route: None, caller: "nobody", client_id: None, sub_hash: None, user_hash: None, conversation_id: None }
     }
 }
 
 async fn answer(
     handler: &Handler<'_>,
     event: &RawValue,
-    auth: &AuthMode,
+    config: &Config,
     database: Database,
     subject: &mut Subject,
 ) -> Result<Reply> {
     let event = Event::read(event)?;
     subject.route = event.route_key().map(str::to_owned);
-    let caller = Caller::identify(event.claims(), auth)?;
+    let caller = Caller::identify(event.claims(), &config.auth)?;
+    let hash = |user_id: &str| config.log_key.as_ref().map(|key| key.hash(user_id));
     subject.caller = caller.kind();
+    subject.client_id = event.claims().and_then(|claims| auth::client(claims, &caller));
+    subject.sub_hash = event.claims().and_then(|claims| hash(claims.get("sub")?.as_str()?));
     let request = Request::new(event, caller)?;
+    subject.user_hash = request.user_id().ok().and_then(|user_id| hash(user_id.as_str()));
     subject.conversation_id = request.conversation_id().ok();
     handler(request, database).await
 }

@@ -61,7 +61,8 @@ fn every_operation_says_what_it_is_for_and_how_it_can_end() {
         let has = |name: &str| parameters.iter().any(|parameter| parameter["name"] == name);
         let mut failures = vec!["400", "401", "413", "415", "500"];
         failures.extend(has("conversation_id").then_some("404"));
-        failures.extend(has("user_id").then_some("403"));
+        // Another user, or a role that is not the caller's to write.
+        failures.extend((has("user_id") || has("content")).then_some("403"));
         failures.extend((method == "post" || has("append")).then_some("409"));
         failures.extend(has("If-Match").then_some("412"));
         failures.extend(has("If-None-Match").then_some("304"));

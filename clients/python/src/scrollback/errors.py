@@ -108,7 +108,7 @@ class Unauthenticated(ScrollbackError):
 
 
 class Forbidden(ScrollbackError):
-    """403: the token may not act for this user."""
+    """403: the token may not act for this user, or may not write this role. `param` names the field with the role."""
 
 
 class NotFound(ScrollbackError):

@@ -10,8 +10,8 @@ use crate::models::{ConversationFilter, Cursor, ListedConversation, Title, UserI
 
 /// How many conversations a request with a filter reads at most. It takes a tenth of a second to look into their titles.
 const READ_CONVERSATIONS: usize = 10_000;
-/// How often a request looks for a member in a conversation's metadata at most. It takes half a second if all metadata has 16 KiB, which is
-/// the most that it may have, and a hundredth of a second if it has 100 bytes. With many members the request reads fewer conversations.
+/// How often a request looks for a member in a conversation's metadata at most. It takes a hundredth of a second if all metadata has 100
+/// bytes, and half a second if it has the 16 KiB that are allowed. With many members the request reads fewer conversations.
 const READ_MEMBERS: usize = 2_000;
 /// Where the message begins in a row, behind the conversation.
 const LAST_MESSAGE: usize = 18;
@@ -28,8 +28,8 @@ pub struct Listed {
 }
 
 /// Reads the user's conversations behind `cursor`, the newest first in the filter's order: `limit` of them, or as many as a response
-/// could hold. An unknown user has none. With a filter, a request reads a bounded number of conversations and ends early, with few of them
-/// or none, so that its cost does not grow with their number.
+/// could hold. An unknown user has none. With a filter, a request reads a bounded number of conversations, so that its cost does not grow
+/// with their number. It then ends early, with few of them or none.
 ///
 /// A conversation that is updated between two pages moves to the front, which those pages have passed already. The first page, read again,
 /// shows it.

@@ -1,7 +1,7 @@
 -- One step of a purge: it hides up to `most` conversations that have expired, and deletes about `most` messages and conversations that are
--- hidden already. With `scan_from`, the step also looks for conversations that have not changed for `retention` days: among `most` of them,
--- in the order of their ids, from this id on. No index has them in the order of their changes, because each append would have to move its
--- conversation there. `next_scan` is where the next step goes on, or null at the end. `done` is true when this step found nothing to do.
+-- hidden already. With `scan_from`, the step also looks at `most` conversations, in the order of their ids, from this id on. It hides those
+-- that have not changed for `retention` days. No index has conversations in the order of their changes, because each append would have to
+-- move its conversation there. `next_scan` is where the next step goes on, or null at the end. `done` says that this step found nothing to do.
 --
 -- A step never waits. What somebody else has locked is left to the next purge: an append may make it young again, and another purge may be
 -- deleting it.

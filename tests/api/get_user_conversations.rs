@@ -373,9 +373,9 @@ async fn a_request_reads_a_bounded_number_of_conversations_and_links_to_the_rest
     for (query, pages, first) in [
         ("title=needle", 3, 1),
         ("title=needle&order=activity", 3, 1),
-        ("metadata.a=needle", 13, 0),
-        ("metadata.a=needle&order=activity", 13, 0),
-        ("metadata.a=needle&metadata.b=x", 26, 0),
+        ("metadata.a=needle", 7, 0),
+        ("metadata.a=needle&order=activity", 7, 0),
+        ("metadata.a=needle&metadata.b=x", 13, 0),
         ("archived=true", 3, 0),
         ("pinned=true", 3, 0),
         ("title=needle&limit=1", 3, 1),

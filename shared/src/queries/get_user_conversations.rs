@@ -11,8 +11,8 @@ use crate::models::{ConversationFilter, Cursor, ListedConversation, Title, UserI
 /// How many conversations a request with a filter reads at most. It takes a tenth of a second to look into their titles.
 const READ_CONVERSATIONS: usize = 10_000;
 /// How often a request looks for a member in a conversation's metadata at most. It takes a hundredth of a second if all metadata has 100
-/// bytes, and half a second if it has the 16 KiB that are allowed. With many members the request reads fewer conversations.
-const READ_MEMBERS: usize = 2_000;
+/// bytes, and a third of a second if it has the 16 KiB that are allowed. With many members the request reads fewer conversations.
+const READ_MEMBERS: usize = 4_000;
 /// Where the message begins in a row, behind the conversation.
 const LAST_MESSAGE: usize = 18;
 

@@ -36,7 +36,8 @@ language sql stable as $$
 $$;
 
 -- Without a filter, a page is one range of an index, and `reads` is null. With one, the request reads `reads` conversations at most. If it
--- then has fewer than are wanted, and may have left some unread, a last row says how far it has read. With `ids` it reads only those.
+-- then has fewer than are wanted, and may have left some unread, a last row says how far it has read. With `ids` it reads only those, and
+-- `reads` is null, too.
 create function get_user_conversations(
     of_user text, by_activity boolean, before_time timestamptz, before_id uuid, ids uuid[], title_part text, keys text[], vals text[],
     archived boolean, pinned boolean, with_last boolean, wanted bigint, bytes bigint, reads bigint, retention integer
@@ -53,54 +54,45 @@ begin
     before_time := coalesce(before_time, 'infinity');
     before_id := coalesce(before_id, 'ffffffff-ffff-ffff-ffff-ffffffffffff');
 
-    if ids is null and reads is null and not by_activity then
-        return query
-        select listed.*
-        from (
-            -- The running total cuts the page to what a response can hold.
-            select c as row, c.updated_at as time, c.id,
-                sum(octet_length(c.metadata::text) + coalesce(newest.size, 0)) over newest_first
-                    - octet_length(c.metadata::text) - coalesce(newest.size, 0) as bytes_before
-            from public.conversations c
-                left join lateral (
-                    select m.size from public.messages m
-                    where with_last and m.conversation_id = c.id
-                    order by m.position desc
-                    limit 1
-                ) newest on true
-            where c.user_id = of_user
-                and is_kept(c.expires_at, c.updated_at, retention)
-                and (c.updated_at, c.id) < (before_time, before_id)
-            window newest_first as (order by c.updated_at desc, c.id desc rows unbounded preceding)
-            order by c.updated_at desc, c.id desc
-            limit wanted
-        ) page, with_newest_message(page.row, with_last) listed
-        where page.bytes_before <= bytes
-        order by page.time desc, page.id desc;
-        return;
-    elsif ids is null and reads is null then
-        return query
-        select listed.*
-        from (
-            select c as row, coalesce(c.last_message_at, c.created_at) as time, c.id,
-                sum(octet_length(c.metadata::text) + coalesce(newest.size, 0)) over newest_first
-                    - octet_length(c.metadata::text) - coalesce(newest.size, 0) as bytes_before
-            from public.conversations c
-                left join lateral (
-                    select m.size from public.messages m
-                    where with_last and m.conversation_id = c.id
-                    order by m.position desc
-                    limit 1
-                ) newest on true
-            where c.user_id = of_user
-                and is_kept(c.expires_at, c.updated_at, retention)
-                and (coalesce(c.last_message_at, c.created_at), c.id) < (before_time, before_id)
-            window newest_first as (order by coalesce(c.last_message_at, c.created_at) desc, c.id desc rows unbounded preceding)
-            order by coalesce(c.last_message_at, c.created_at) desc, c.id desc
-            limit wanted
-        ) page, with_newest_message(page.row, with_last) listed
-        where page.bytes_before <= bytes
-        order by page.time desc, page.id desc;
+    if ids is null and reads is null and not with_last then
+        if by_activity then
+            return query
+            select shown.*, null::bigint, null::uuid, null::text, null::text, null::text, null::text, null::text, null::text, null::text,
+                null::integer, null::text, null::timestamptz, null::timestamptz
+            from (
+                select c as row, coalesce(c.last_message_at, c.created_at) as time, c.id,
+                    -- The running total cuts the page to what a response can hold.
+                    sum(octet_length(c.metadata::text)) over newest_first - octet_length(c.metadata::text) as bytes_before
+                from public.conversations c
+                where c.user_id = of_user
+                    and is_kept(c.expires_at, c.updated_at, retention)
+                    and (coalesce(c.last_message_at, c.created_at), c.id) < (before_time, before_id)
+                window newest_first as (
+                    order by coalesce(c.last_message_at, c.created_at) desc, c.id desc rows unbounded preceding
+                )
+                order by coalesce(c.last_message_at, c.created_at) desc, c.id desc
+                limit wanted
+            ) page, conversation_row(page.row, null) shown
+            where page.bytes_before <= bytes
+            order by page.time desc, page.id desc;
+        else
+            return query
+            select shown.*, null::bigint, null::uuid, null::text, null::text, null::text, null::text, null::text, null::text, null::text,
+                null::integer, null::text, null::timestamptz, null::timestamptz
+            from (
+                select c as row, c.updated_at as time, c.id,
+                    sum(octet_length(c.metadata::text)) over newest_first - octet_length(c.metadata::text) as bytes_before
+                from public.conversations c
+                where c.user_id = of_user
+                    and is_kept(c.expires_at, c.updated_at, retention)
+                    and (c.updated_at, c.id) < (before_time, before_id)
+                window newest_first as (order by c.updated_at desc, c.id desc rows unbounded preceding)
+                order by c.updated_at desc, c.id desc
+                limit wanted
+            ) page, conversation_row(page.row, null) shown
+            where page.bytes_before <= bytes
+            order by page.time desc, page.id desc;
+        end if;
         return;
     end if;
 
@@ -176,7 +168,7 @@ begin
     where page.bytes_before <= bytes
     order by page.time desc, page.id desc;
 
-    if ids is null and coalesce(cardinality(found_ids), 0) < wanted then
+    if reads is not null and coalesce(cardinality(found_ids), 0) < wanted then
         if by_activity then
             select coalesce(c.last_message_at, c.created_at), c.id into unread.updated_at, unread.id
             from public.conversations c

@@ -27,6 +27,7 @@ mod identity;
 mod load;
 mod malformed;
 mod migrations;
+mod model;
 mod network;
 mod openapi;
 mod panics;

@@ -181,7 +181,7 @@ impl<'a> Fields<'a> {
         for name in names {
             let key = Text::parse(&name[PREFIX.len()..]).map_err(|invalid| invalid.at(self.path(PREFIX)))?;
             let value = self.take_named(&name)?;
-            let value = self.text(&name, value, |text| Text::parse(text))?;
+            let value = self.text(&name, value, Text::parse)?;
             members.extend(value.map(|value| (key, value)));
         }
         ConversationFilter::check_members(members).map_err(|invalid| invalid.at(self.path(PREFIX)))

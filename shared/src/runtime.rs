@@ -19,9 +19,12 @@ use crate::db::{Database, REQUEST_BUDGET};
 use crate::error::{Error, Result, chain};
 use crate::http::{Event, Reply, Request};
 use crate::log;
+use crate::queries::Purged;
 
 /// What is kept of a function's own time-out to cancel a statement, and to say that the database did not answer.
 const DEADLINE_MARGIN: Duration = Duration::from_millis(500);
+/// How long a job may begin something on the emulator, whose deadline says nothing.
+const EMULATED_JOB: Duration = Duration::from_mins(4);
 
 /// Serves a handler until the process ends: a binary's whole `main`.
 ///
@@ -34,6 +37,69 @@ where
 {
     // One type for all handlers, so that the loop is compiled once and not in each function.
     serve(&|request, database| handler(request, database).boxed_local()).await
+}
+
+/// Runs a job each time that a schedule asks for it, until the process ends: a binary's whole `main`.
+///
+/// There is no request, no caller and no reply. The job gets the database and the time until which it may begin something. Each run is one
+/// log line. A job that fails is a failed call to Lambda, which counts these.
+pub async fn run_schedule(job: impl AsyncFn(&Database, std::time::Instant) -> Result<Purged>) -> ExitCode {
+    log::start();
+    let config = match Config::from_env() {
+        Ok(config) => config,
+        Err(error) => {
+            error!(cause = %error, "the function can't start");
+            return ExitCode::FAILURE;
+        }
+    };
+    let database = Database::with_retention(config.database, config.retention_days);
+    let cold = AtomicBool::new(true);
+    let function = std::env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default();
+
+    let served = lambda_runtime::run(service_fn(async |event: LambdaEvent<Box<RawValue>>| {
+        let started = Instant::now();
+        let cold_start = cold.swap(false, Ordering::Relaxed);
+        if cold_start {
+            log::hide_the_words_of_panics();
+        }
+        let database = database.anew();
+        let until = std::time::Instant::now() + job_budget(event.context.deadline);
+        let outcome = AssertUnwindSafe(job(&database, until)).catch_unwind().await;
+        let outcome = outcome.unwrap_or_else(|_panic| Err(Error::Internal("the job panicked".into())));
+        let usage = database.usage();
+        macro_rules! log {
+            ($level:ident, $($outcome:tt)*) => {
+                $level!(
+                    function,
+                    duration.ms = milliseconds(started.elapsed()),
+                    db.ms = milliseconds(usage.time()),
+                    db.statements = usage.statements(),
+                    db.connects = usage.connects(),
+                    cold_start,
+                    $($outcome)*
+                    "purge"
+                )
+            };
+        }
+        match outcome {
+            Ok(purged) => {
+                let Purged { conversations, messages, done } = purged;
+                log!(info, purge.conversations = conversations, purge.messages = messages, purge.done = done,);
+                Ok(purged)
+            }
+            Err(error) => {
+                log!(error, code = error.code(), cause = error.cause(), sqlstate = error.sqlstate(),);
+                Err(lambda_runtime::Error::from(error.detail()))
+            }
+        }
+    }));
+    match served.await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            error!(cause = chain(&*error), "the Lambda runtime failed");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 type Handler<'a> = dyn Fn(Request, Database) -> LocalBoxFuture<'a, Result<Reply>> + 'a;
@@ -158,6 +224,15 @@ async fn answer(
 /// For the log: milliseconds, to the microsecond.
 fn milliseconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
+}
+
+/// How long a job may begin something: what is left of the function's time-out, less the time of the last statement and a margin.
+fn job_budget(deadline_ms: u64) -> Duration {
+    let deadline = UNIX_EPOCH + Duration::from_millis(deadline_ms);
+    match deadline.duration_since(SystemTime::now()) {
+        Ok(left) => left.saturating_sub(REQUEST_BUDGET + 2 * DEADLINE_MARGIN),
+        Err(_past) => EMULATED_JOB,
+    }
 }
 
 /// What is left of the function's time-out, less a margin. The emulator's deadline lies in 1970, which says nothing.

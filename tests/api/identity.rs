@@ -21,7 +21,7 @@ fn query(function: &str) -> &'static str {
 }
 
 /// A call to a route, with these ids in its path.
-fn call<'a>(app: &'a App, method: &str, route: &str, function: &str, ids: &[(&str, &str)]) -> Call<'a> {
+pub fn call<'a>(app: &'a App, method: &str, route: &str, function: &str, ids: &[(&str, &str)]) -> Call<'a> {
     let mut path = route.to_owned();
     for (name, id) in ids {
         path = path.replace(&format!("{{{name}}}"), id);
@@ -43,7 +43,7 @@ fn call<'a>(app: &'a App, method: &str, route: &str, function: &str, ids: &[(&st
 }
 
 /// All that a caller can see, but for the request's own id.
-fn visible(answer: &Answer) -> Value {
+pub fn visible(answer: &Answer) -> Value {
     let mut problem = answer.json();
     problem["request_id"].take();
     json!({"status": answer.status, "headers": answer.headers, "body": problem})

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use local::gateway;
+use local::project::SCHEDULED;
 use serde_json::{Value, json};
 use shared::auth::Roles;
 
@@ -25,6 +26,11 @@ fn functions() -> BTreeMap<String, Value> {
     resources("AWS::Serverless::Function")
 }
 
+/// The functions that the API calls.
+fn routed() -> BTreeMap<String, Value> {
+    functions().into_iter().filter(|(_, function)| !SCHEDULED.contains(&&*binary(function))).collect()
+}
+
 fn text(value: &Value) -> String {
     value.as_str().unwrap_or_else(|| panic!("no text: {value:?}")).to_owned()
 }
@@ -37,7 +43,7 @@ fn binary(function: &Value) -> String {
 #[test]
 fn the_template_and_the_emulator_have_the_same_routes() {
     let mut deployed: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
-    for (id, function) in functions() {
+    for (id, function) in routed() {
         let events = function["Properties"]["Events"].as_object().unwrap_or_else(|| panic!("{id} has no route"));
         for event in events.values() {
             assert_eq!(event["Type"], "HttpApi", "{id}");
@@ -71,7 +77,7 @@ fn every_route_is_behind_the_authorizer() {
     let jwt = &auth["Authorizers"][text(&auth["DefaultAuthorizer"])]["JwtConfiguration"];
     assert!(!jwt["issuer"].is_null() && !jwt["audience"].is_null(), "the default authorizer checks no JWT: {auth:?}");
 
-    for (id, function) in functions() {
+    for (id, function) in routed() {
         for event in function["Properties"]["Events"].as_object().unwrap().values() {
             assert_eq!(event["Properties"]["ApiId"], "Api", "{id} is called by another API");
             assert!(event["Properties"]["Auth"].is_null(), "{id} has an authorization of its own");
@@ -85,6 +91,45 @@ fn every_route_is_behind_the_authorizer() {
     for way in ["FunctionUrlConfig", "AWS::Lambda::Url", "AWS::Lambda::Permission", "AWS::ApiGatewayV2", "AWS::Serverless::Api"] {
         assert!(!everything.contains(way), "{way}: does the authorizer stand before it?");
     }
+}
+
+#[test]
+fn a_schedule_alone_runs_what_has_no_route() {
+    for (id, function) in functions().into_iter().filter(|(_, function)| SCHEDULED.contains(&&*binary(function))) {
+        let events = function["Properties"]["Events"].as_object().unwrap_or_else(|| panic!("nothing runs {id}"));
+        for event in events.values() {
+            assert_eq!(
+                (event["Type"].as_str(), event["Properties"]["Schedule"].as_str()),
+                (Some("Schedule"), Some("rate(1 hour)"))
+            );
+        }
+        // The next run goes on where a failed one has stopped.
+        assert_eq!(function["Properties"]["EventInvokeConfig"]["MaximumRetryAttempts"], 0, "{id}");
+    }
+}
+
+#[tokio::test]
+async fn an_alarm_counts_the_purges_that_are_done() {
+    let app = App::start().await;
+    app.function("purge-expired").invoke("{}".to_owned()).await.unwrap();
+    let log = app.function("purge-expired").log();
+    let line: Value = serde_json::from_str(log.lines().next_back().unwrap()).unwrap();
+    let filters = resources("AWS::Logs::MetricFilter");
+    let filter = &filters["Purges"]["Properties"];
+    assert_eq!(filter["LogGroupName"], "PurgeExpiredLogs");
+    assert_eq!(filter["FilterPattern"], "{ $.message = \"purge\" && $.purge.done IS TRUE }");
+    assert_eq!((&line["message"], &line["purge"]["done"]), (&"purge".into(), &true.into()), "{line}");
+    let alarm = &resources("AWS::CloudWatch::Alarm")["PurgeOverdue"]["Properties"];
+    assert_eq!(alarm["MetricName"], filter["MetricTransformations"][0]["MetricName"]);
+    assert_eq!((&alarm["ComparisonOperator"], &alarm["TreatMissingData"]), (&"LessThanThreshold".into(), &"breaching".into()));
+}
+
+#[test]
+fn every_function_knows_how_long_conversations_are_kept() {
+    let template = template();
+    assert_eq!(template["Globals"]["Function"]["Environment"]["Variables"]["RETENTION_DAYS"], "RetentionDays");
+    let parameter = &template["Parameters"]["RetentionDays"];
+    assert_eq!((&parameter["Default"], &parameter["MinValue"], &parameter["MaxValue"]), (&0.into(), &0.into(), &36_500.into()));
 }
 
 #[test]
@@ -386,7 +431,7 @@ fn the_environment_has_a_key_of_its_own_where_one_is_given_and_traces_are_off() 
     assert_eq!((&globals["KmsKeyArn"][1], &template["Parameters"]["KmsKeyArn"]["Default"]), (&json!("KmsKeyArn"), &json!("")));
     assert_eq!((&globals["Tracing"], &template["Parameters"]["Tracing"]["Default"]), (&json!("Tracing"), &json!("Disabled")));
     let variables: Vec<&String> = globals["Environment"]["Variables"].as_object().unwrap().keys().collect();
-    assert_eq!(variables, ["DATABASE_URL", "LOG_KEY", "SERVICE_SCOPE", "USER_ROLES"]);
+    assert_eq!(variables, ["DATABASE_URL", "LOG_KEY", "RETENTION_DAYS", "SERVICE_SCOPE", "USER_ROLES"]);
     for (id, function) in functions() {
         for property in ["Environment", "KmsKeyArn", "Tracing", "AutoPublishAlias", "DeploymentPreference"] {
             assert!(function["Properties"][property].is_null(), "{id} has a {property} of its own");

@@ -6,6 +6,7 @@ mod conversation;
 mod cursor;
 mod history;
 pub(crate) mod json;
+mod list;
 mod message;
 mod search;
 mod text;
@@ -19,6 +20,7 @@ pub use cursor::Cursor;
 pub use history::HistoryRange;
 pub use json::Json;
 pub(crate) use json::lone_surrogate;
+pub use list::{ConversationFilter, ListOrder, ListedConversation};
 pub(crate) use message::no_content;
 pub use message::{Content, Message, MessageChange, NewMessage, Piece, Role, Status, ToolCalls};
 pub use search::{SearchHit, SearchQuery};
@@ -52,6 +54,15 @@ fn serialize_time<S: Serializer>(time: &DateTime<Utc>, serializer: S) -> Result<
     serializer.serialize_str(str::from_utf8(&text).map_err(serde::ser::Error::custom)?)
 }
 
+/// A time that may be null.
+#[expect(clippy::ref_option, reason = "serde passes the member as it is")]
+fn serialize_optional_time<S: Serializer>(time: &Option<DateTime<Utc>>, serializer: S) -> Result<S::Ok, S::Error> {
+    match time {
+        Some(time) => serialize_time(time, serializer),
+        None => serializer.serialize_none(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use chrono::SecondsFormat;
@@ -65,13 +76,5 @@ mod tests {
             let written = serialize_time(&time, serde_json::value::Serializer).unwrap();
             assert_eq!(written, time.to_rfc3339_opts(SecondsFormat::Micros, true));
         }
-    }
-}
-
-/// A time that may be null.
-fn serialize_optional_time<S: Serializer>(time: &Option<DateTime<Utc>>, serializer: S) -> Result<S::Ok, S::Error> {
-    match time {
-        Some(time) => serialize_time(time, serializer),
-        None => serializer.serialize_none(),
     }
 }

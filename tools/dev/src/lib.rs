@@ -24,7 +24,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_postgres::config::Host;
 use uuid::Uuid;
 
-const DATABASE: &str = "scrollback";
+/// The local database.
+pub const DATABASE: &str = "scrollback";
 /// Processes of one function, at most. Each serves one request at a time.
 const INSTANCES: usize = 4;
 
@@ -94,6 +95,10 @@ async fn serve(options: Options) -> Result<()> {
     set("AUTH_MODE", if options.jwt { "claims" } else { "off" });
     set("SERVICE_SCOPE", SERVICE_SCOPE);
     set("USER_ROLES", &options.user_roles);
+    // Functions that expire conversations have to agree with `cargo xtask purge`.
+    if let Ok(days) = std::env::var("RETENTION_DAYS") {
+        set("RETENTION_DAYS", &days);
+    }
     // The runtime has messages of its own, at a level that a user of this has no use for.
     set("AWS_LAMBDA_LOG_LEVEL", "INFO");
     match &database {

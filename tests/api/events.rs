@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::support::{App, Call, project};
 
 const CONVERSATION: &str = "01936b2e-5f00-7000-8000-000000000001";
+const FORK: &str = "01936b2e-5f02-7000-8000-000000000003";
 const MESSAGE: &str = "01936b2e-5f01-7000-8000-000000000002";
 
 /// A request to each function. In this order they tell a story, and each succeeds.
@@ -22,6 +23,7 @@ fn requests(app: &App) -> Vec<Call<'_>> {
         app.patch(&format!("{path}/messages/{MESSAGE}")).json(&json!({"content": "Is it raining in Bergen?"})),
         app.get(&format!("{path}/messages/{MESSAGE}?from=3")),
         app.put(&format!("{path}/summary")).json(&json!({"through": 1, "content": "Ada asked about the weather."})),
+        app.post(&format!("{path}/fork")).json(&json!({"id": FORK, "at": 1})),
         app.delete(&format!("{path}/messages/{MESSAGE}")),
         app.delete(&format!("{path}/messages?from=1")),
         app.delete(&path),

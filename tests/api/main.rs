@@ -16,6 +16,7 @@ mod events;
 mod every_byte;
 mod exactly_once;
 mod faults;
+mod fork_conversation;
 mod get_chat_history;
 mod get_context;
 mod get_conversation;

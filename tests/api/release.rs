@@ -15,10 +15,11 @@ use crate::support::{Answer, App, Call, Function, binary, project, start_binary}
 const OTHER: &str = "api_00000001";
 
 /// Functions that the endpoints' functions call. Those that touch a table are called with the conversation's row locked.
-const HELPERS: [&str; 12] = [
+const HELPERS: [&str; 13] = [
     "calls_in",
     "change_messages",
     "conversation_row",
+    "copied_message_id",
     "has_incomplete",
     "is_kept",
     "merge_patch",
@@ -106,7 +107,7 @@ async fn every_stored_function_follows_the_rules() {
         assert!(definer, "{name} runs with its caller's rights");
         let config = config.unwrap_or_default();
         let more = match &*name {
-            "erase_user" | "get_context" | "summarize_conversation" => "; enable_seqscan=off",
+            "erase_user" | "fork_conversation" | "get_context" | "summarize_conversation" => "; enable_seqscan=off",
             "get_user_conversations" => "; enable_bitmapscan=off",
             "search_messages" => "; enable_sort=off",
             _ => "",

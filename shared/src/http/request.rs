@@ -126,6 +126,15 @@ impl Request {
         prefix.to_owned() + &segments(true)
     }
 
+    /// The path of a conversation, for a request to a route that begins with `/conversations`.
+    #[must_use]
+    pub fn conversation_path(&self, id: Uuid) -> String {
+        const CONVERSATIONS: &str = "/conversations";
+        let own_path = self.own_path();
+        let end = own_path.rfind(CONVERSATIONS).map_or(0, |at| at + CONVERSATIONS.len());
+        format!("{}/{id}", &own_path[..end])
+    }
+
     /// The same request for another page: this path, with those parameters that have a value.
     #[must_use]
     pub fn page(&self, parameters: &[(&str, Option<String>)]) -> String {

@@ -14,7 +14,9 @@ mod version;
 
 pub use change::Change;
 pub use context::{Context, ContextFormat, ContextLimits, ContextOptions, ContextSummary, Unanswered};
-pub use conversation::{Conversation, ConversationChange, ForkedFrom, Metadata, NewConversation, NewSummary, Summarized, Title};
+pub use conversation::{
+    Conversation, ConversationChange, ForkedFrom, Metadata, NewConversation, NewFork, NewSummary, Summarized, Title,
+};
 pub use cursor::Cursor;
 pub use history::HistoryRange;
 pub use json::Json;

@@ -28,6 +28,9 @@ pub enum Error {
     /// The caller acts for another user.
     #[error("the caller may not act for this user")]
     Forbidden,
+    /// Only a back end may do this.
+    #[error("only a caller with the service scope may do this")]
+    ServiceOnly,
     /// No such conversation or message, or another user's: nobody is told which.
     #[error("no such conversation or message for this caller")]
     NotFound,
@@ -119,7 +122,7 @@ impl Error {
             Self::Invalid { invalid, .. } if invalid.fault == Fault::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Invalid { .. } => StatusCode::BAD_REQUEST,
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
-            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::Forbidden | Self::ServiceOnly => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Conflict { .. } | Self::OtherLength { .. } => StatusCode::CONFLICT,
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
@@ -144,7 +147,7 @@ impl Error {
                 Fault::TooLarge => "payload_too_large",
             },
             Self::Unauthenticated => "unauthenticated",
-            Self::Forbidden => "forbidden",
+            Self::Forbidden | Self::ServiceOnly => "forbidden",
             Self::NotFound => "not_found",
             Self::Conflict { .. } | Self::OtherLength { .. } => "conflict",
             Self::PreconditionFailed => "precondition_failed",
@@ -181,6 +184,7 @@ impl Error {
             Self::Invalid { invalid, .. } => &invalid.detail,
             Self::Unauthenticated => "the request carries no identity; send a valid bearer token",
             Self::Forbidden => "the token's sub is another user_id; leave user_id out, or use a token with the service scope",
+            Self::ServiceOnly => "only a back end may do this; use a token with the service scope",
             Self::NotFound => "no such conversation or message",
             Self::Conflict { .. } => "this id is taken, with other content or by another owner; use a new UUID",
             Self::OtherLength { .. } => {

@@ -221,9 +221,9 @@ async fn summaries_that_hold_come_along_and_those_behind_the_position_do_not() {
         let text = expected.map(|through| json!(format!("up to {through}")));
         assert!(text.is_none_or(|text| context["messages"][0]["content"] == text), "{context}");
         // An older one takes the place of the newest here, too, and the source keeps its own.
-        if expected.is_some() {
-            app.delete(&format!("{}/messages?from={}", path_of(&forked), expected.unwrap())).expect(200).await;
-            let older = match expected.unwrap() {
+        if let Some(from) = expected {
+            app.delete(&format!("{}/messages?from={from}", path_of(&forked))).expect(200).await;
+            let older = match from {
                 10 => Some(6),
                 6 => Some(2),
                 _ => None,

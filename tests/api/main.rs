@@ -42,5 +42,6 @@ mod support;
 mod template;
 mod tidy;
 mod transcripts;
+mod transfer_user;
 mod update_conversation;
 mod update_message;

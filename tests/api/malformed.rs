@@ -24,7 +24,7 @@ fn cases() -> usize {
 }
 
 /// All fields that there are, and one that there is not. A test compares them with openapi.yaml.
-pub const FIELDS: [&str; 32] = [
+pub const FIELDS: [&str; 33] = [
     "id",
     "user_id",
     "new",
@@ -56,6 +56,7 @@ pub const FIELDS: [&str; 32] = [
     "unanswered",
     "format",
     "through",
+    "to",
     "unknown",
 ];
 /// Right in some place, and wrong in most.

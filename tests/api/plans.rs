@@ -24,7 +24,7 @@ const LONGEST: u32 = 20_001;
 /// What may be read beyond what is asked for: the ends of ranges.
 const FEW: u32 = 5;
 /// How values that the requests name would stand in a plan that was made for them.
-const PARAMETERS: [&str; 3] = ["'01936b2e-", "'ada'", "'user-1'"];
+const PARAMETERS: [&str; 4] = ["'01936b2e-", "'ada'", "'user-1'", "'user-2'"];
 /// How many messages a search reads at most, to find how far it may go. It reads the text of those that it needs, and their conversations.
 const SEARCHED: u32 = 10_000;
 /// The longest page that can be asked for, and the row that tells that there is more.
@@ -135,6 +135,11 @@ async fn cases(app: &App) -> Vec<Case<'_>> {
         case("the last message taken back", app.delete(&format!("{messages}?from={}", LONG + 501)), 3),
         Case { holds: LONG + 500, ..case("all messages taken back", app.delete(&format!("{messages}?from=1")), LONG + 500 + 2) },
         case("a conversation and its messages", app.delete(&other), ORDINARY + 2),
+        case(
+            "an ordinary user's conversations for another",
+            app.post("/users/user-2/transfer?to=user-3").by_service(),
+            10 * (ORDINARY + 9),
+        ),
         case("an ordinary user's everything", app.delete("/users/user-1").by("user-1"), 10 * (ORDINARY + 9)),
     ]
 }

@@ -73,6 +73,15 @@ impl Request {
         self.caller.acting_for(Some(user_id))
     }
 
+    /// The path's `user_id`, for a request that only a back end may send.
+    ///
+    /// # Errors
+    /// It is no user id, or the caller is a user.
+    pub fn user_id_by_service(&self) -> Result<UserId> {
+        let user_id = self.path("user_id").and_then(UserId::parse).map_err(|invalid| invalid.at("user_id"))?;
+        if self.caller.owner().is_some() { Err(Error::ServiceOnly) } else { Ok(user_id) }
+    }
+
     /// The fields of the query string and of the body.
     ///
     /// # Errors

@@ -21,6 +21,7 @@ mod rewind_conversation;
 mod rows;
 mod search_messages;
 mod summarize_conversation;
+mod transfer_user;
 mod update_conversation;
 mod update_message;
 
@@ -38,6 +39,7 @@ pub use get_user_conversations::get_user_conversations;
 pub use rewind_conversation::{Rewound, rewind_conversation};
 pub use search_messages::{Found, search_messages};
 pub use summarize_conversation::summarize_conversation;
+pub use transfer_user::{Transferred, transfer_user};
 pub use update_conversation::update_conversation;
 pub use update_message::update_message;
 

@@ -37,6 +37,7 @@ pub const SQL: &str = concat!(
     include_str!("search_messages.sql"),
     include_str!("summarize_conversation.sql"),
     include_str!("tool_messages.sql"),
+    include_str!("transfer_user.sql"),
     include_str!("update_conversation.sql"),
     include_str!("update_message.sql"),
 );

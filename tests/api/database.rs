@@ -31,6 +31,7 @@ pub async fn one_of_each(app: &App) -> Vec<Call<'_>> {
         app.get(&format!("/conversations/{conversation}/messages/{message}")),
         app.delete(&format!("/conversations/{other}/messages/{second}")),
         app.delete(&format!("/conversations/{other}")),
+        app.get("/users/ada/export"),
         app.post("/users/guest/transfer").json(&json!({"to": "eve"})).by_service(),
         app.delete("/users/bob").by("bob"),
     ];

@@ -28,6 +28,7 @@ fn requests(app: &App) -> Vec<Call<'_>> {
         app.delete(&format!("{path}/messages?from=1")),
         app.delete(&path),
         app.post("/users/guest-17/transfer").json(&json!({"to": "ada"})).by_service(),
+        app.get("/users/ada/export"),
         app.delete("/users/ada"),
     ]
 }

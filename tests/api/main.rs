@@ -15,6 +15,7 @@ mod erase_user;
 mod events;
 mod every_byte;
 mod exactly_once;
+mod export_user;
 mod faults;
 mod fork_conversation;
 mod get_chat_history;

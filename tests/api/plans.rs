@@ -140,6 +140,11 @@ async fn cases(app: &App) -> Vec<Case<'_>> {
             app.post("/users/user-2/transfer?to=user-3").by_service(),
             10 * (ORDINARY + 9),
         ),
+        case("an ordinary user's export", app.get("/users/user-4/export").by("user-4"), 10 * (3 + 2 * ORDINARY)),
+        Case {
+            holds: BUSY + 5,
+            ..case("a page of a busy user's export", app.get("/users/ada/export"), BUSY + 3 * BUSY + 2 * 12_000)
+        },
         case("an ordinary user's everything", app.delete("/users/user-1").by("user-1"), 10 * (ORDINARY + 9)),
     ]
 }

@@ -107,7 +107,7 @@ async fn every_stored_function_follows_the_rules() {
         assert!(definer, "{name} runs with its caller's rights");
         let config = config.unwrap_or_default();
         let more = match &*name {
-            "erase_user" | "fork_conversation" | "get_context" | "summarize_conversation" => "; enable_seqscan=off",
+            "erase_user" | "export_user" | "fork_conversation" | "get_context" | "summarize_conversation" => "; enable_seqscan=off",
             "get_user_conversations" => "; enable_bitmapscan=off",
             "search_messages" => "; enable_sort=off",
             _ => "",

@@ -4,6 +4,7 @@ mod change;
 mod context;
 mod conversation;
 mod cursor;
+mod export;
 mod history;
 mod json;
 mod message;
@@ -18,6 +19,7 @@ pub use conversation::{
     Conversation, ConversationChange, ForkedFrom, Metadata, NewConversation, NewFork, NewSummary, Summarized, Title,
 };
 pub use cursor::Cursor;
+pub use export::{ExportLine, ExportedSummary};
 pub use history::HistoryRange;
 pub use json::Json;
 pub(crate) use json::lone_surrogate;

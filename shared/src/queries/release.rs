@@ -23,6 +23,7 @@ pub const SQL: &str = concat!(
     include_str!("delete_conversation.sql"),
     include_str!("delete_message.sql"),
     include_str!("erase_user.sql"),
+    include_str!("export_user.sql"),
     include_str!("fork_conversation.sql"),
     include_str!("get_chat_history.sql"),
     include_str!("get_context.sql"),

@@ -62,6 +62,8 @@ def before_call(context, case, kwargs):
     if operation == "summarize-conversation":
         require(query, body, "through", 1)
         require(query, body, "content", "It rains.")
+    if operation == "transfer-user":
+        require(query, body, "to", "grace")
     if operation == "update-message":
         # A piece needs its place, and content that is a text of that length. What is stored is not known here.
         for name in ("append", "at"):

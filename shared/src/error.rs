@@ -36,6 +36,9 @@ pub enum Error {
         /// Which roles the caller may write.
         detail: String,
     },
+    /// Only a back end may do this.
+    #[error("only a caller with the service scope may do this")]
+    ServiceOnly,
     /// No such conversation or message, or another user's: nobody is told which.
     #[error("no such conversation or message for this caller")]
     NotFound,
@@ -43,6 +46,12 @@ pub enum Error {
     #[error("the id is taken")]
     Conflict {
         /// The path of the id.
+        param: String,
+    },
+    /// A line of an import that is stored with other content, or for another user.
+    #[error("the line is stored with other content")]
+    OtherContent {
+        /// `line`, and its number.
         param: String,
     },
     /// A piece of a reply that belongs at another place.
@@ -54,6 +63,9 @@ pub enum Error {
     /// `If-Match` names another version.
     #[error("the version is another one")]
     PreconditionFailed,
+    /// A body that is not `application/x-ndjson`.
+    #[error("the body is not application/x-ndjson")]
+    NoLines,
     /// A body that is not `application/json`.
     #[error("the body is not application/json")]
     UnsupportedMediaType,
@@ -127,11 +139,11 @@ impl Error {
             Self::Invalid { invalid, .. } if invalid.fault == Fault::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Invalid { .. } => StatusCode::BAD_REQUEST,
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
-            Self::Forbidden | Self::RoleForbidden { .. } => StatusCode::FORBIDDEN,
+            Self::Forbidden | Self::RoleForbidden { .. } | Self::ServiceOnly => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
-            Self::Conflict { .. } | Self::OtherLength { .. } => StatusCode::CONFLICT,
+            Self::Conflict { .. } | Self::OtherContent { .. } | Self::OtherLength { .. } => StatusCode::CONFLICT,
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
-            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::UnsupportedMediaType | Self::NoLines => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Database(_) | Self::NotMigrated(_) | Self::DatabaseTimeout | Self::Internal(_) => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
@@ -152,11 +164,11 @@ impl Error {
                 Fault::TooLarge => "payload_too_large",
             },
             Self::Unauthenticated => "unauthenticated",
-            Self::Forbidden | Self::RoleForbidden { .. } => "forbidden",
+            Self::Forbidden | Self::RoleForbidden { .. } | Self::ServiceOnly => "forbidden",
             Self::NotFound => "not_found",
-            Self::Conflict { .. } | Self::OtherLength { .. } => "conflict",
+            Self::Conflict { .. } | Self::OtherContent { .. } | Self::OtherLength { .. } => "conflict",
             Self::PreconditionFailed => "precondition_failed",
-            Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::UnsupportedMediaType | Self::NoLines => "unsupported_media_type",
             Self::Database(_) | Self::NotMigrated(_) | Self::DatabaseTimeout => "database_error",
             Self::Internal(_) => "internal_error",
         }
@@ -167,7 +179,7 @@ impl Error {
     pub fn param(&self) -> Option<&str> {
         match self {
             Self::Invalid { param, .. } => param.as_deref(),
-            Self::Conflict { param } | Self::RoleForbidden { param, .. } => Some(param),
+            Self::Conflict { param } | Self::RoleForbidden { param, .. } | Self::OtherContent { param } => Some(param),
             Self::OtherLength { .. } => Some("at"),
             Self::PreconditionFailed => Some("If-Match"),
             _ => None,
@@ -190,12 +202,17 @@ impl Error {
             Self::Unauthenticated => "the request carries no identity; send a valid bearer token",
             Self::RoleForbidden { detail, .. } => detail,
             Self::Forbidden => "the token's sub is another user_id; leave user_id out, or use a token with the service scope",
+            Self::ServiceOnly => "only a back end may do this; use a token with the service scope",
             Self::NotFound => "no such conversation or message",
             Self::Conflict { .. } => "this id is taken, with other content or by another owner; use a new UUID",
+            Self::OtherContent { .. } => {
+                "the conversation or message of this line is stored with other content or for another user; nothing was stored"
+            }
             Self::OtherLength { .. } => {
                 "the content has as many characters as length says; send what comes behind them, with that length as at"
             }
             Self::PreconditionFailed => "the conversation has changed since; read it again and send its current ETag",
+            Self::NoLines => "a body must be lines of JSON, sent with content-type: application/x-ndjson",
             Self::UnsupportedMediaType => "a body must be JSON, sent with content-type: application/json",
             Self::Database(_) | Self::NotMigrated(_) => {
                 "the database failed; the request can be sent again safely if it names its ids"

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::support::{Answer, App, Call};
 
 /// Sends them all before it waits for any.
-async fn all_at_once(calls: Vec<Call<'_>>) -> Vec<Answer> {
+pub async fn all_at_once(calls: Vec<Call<'_>>) -> Vec<Answer> {
     let mut sent: Vec<_> = calls.into_iter().map(|call| Box::pin(call.send())).collect();
     let mut answers = Vec::new();
     std::future::poll_fn(|context| {
@@ -216,7 +216,7 @@ async fn an_edit_that_waits_sees_what_it_waited_for() {
 /// Sends two requests that both wait for the lock of ada's conversations, the first before the second, and then releases the lock.
 ///
 /// Asserts that each request was one statement: what a request has waited for is no reason to send its statement again.
-async fn one_behind_the_other<'a>(app: &'a App, first: Call<'a>, second: Call<'a>) -> [Answer; 2] {
+pub async fn one_behind_the_other<'a>(app: &'a App, first: Call<'a>, second: Call<'a>) -> [Answer; 2] {
     let other = app.superuser().await;
     let superuser = app.superuser().await;
     let statements = |function: &str| {

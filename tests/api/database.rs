@@ -8,6 +8,9 @@ use tokio_postgres::error::SqlState;
 
 use crate::support::{App, Call, binary, database_log, pooled, proxy::Proxy};
 
+/// A conversation, as an export writes it.
+const LINE: &str = r#"{"conversation":{"id":"01936b2e-5f03-7000-8000-000000000004","metadata":{},"created_at":"2026-11-22T10:00:00.123456Z","updated_at":"2026-11-22T10:00:00.123456Z"},"summaries":[],"next_position":1}"#;
+
 /// One request to each endpoint, on things that exist.
 pub async fn one_of_each(app: &App) -> Vec<Call<'_>> {
     let (other, conversation) = (app.conversation().await, app.conversation().await);
@@ -24,12 +27,16 @@ pub async fn one_of_each(app: &App) -> Vec<Call<'_>> {
         app.patch(&format!("/conversations/{conversation}")).json(&json!({"title": "x"})),
         app.patch(&format!("/conversations/{conversation}/messages/{message}")).json(&json!({"content": "edited"})),
         app.get(&format!("/conversations/{conversation}/context?max_messages=50")),
+        app.post(&format!("/conversations/{conversation}/fork")).json(&json!({"at": 1})),
         app.put(&format!("/conversations/{conversation}/summary")).json(&json!({"through": 1, "content": "hello"})),
         app.get("/users/ada/search?q=hello"),
         app.delete(&format!("/conversations/{conversation}/messages?from=1000")),
         app.get(&format!("/conversations/{conversation}/messages/{message}")),
         app.delete(&format!("/conversations/{other}/messages/{second}")),
         app.delete(&format!("/conversations/{other}")),
+        app.get("/users/ada/export"),
+        app.post("/users/eve/import").header("content-type", "application/x-ndjson").body(LINE).by_service(),
+        app.post("/users/guest/transfer").json(&json!({"to": "eve"})).by_service(),
         app.delete("/users/bob").by("bob"),
     ];
     let called: std::collections::BTreeSet<&str> = calls.iter().map(|call| call.event().0).collect();
@@ -162,6 +169,7 @@ async fn a_write_whose_answer_is_lost_is_done_once() {
     app.patch(&path).json(&json!({})).expect(200).await;
     app.patch(&message).json(&json!({})).expect(200).await;
     app.put(&summary).json(&json!({"through": 99, "content": "x"})).expect(400).await;
+    app.post(&format!("{path}/fork")).json(&json!({"at": 99})).expect(400).await;
     app.delete(&format!("{messages}?from=99")).expect(200).await;
     app.delete(&format!("/conversations/{}", uuid::Uuid::now_v7())).expect(404).await;
 
@@ -191,6 +199,12 @@ async fn a_write_whose_answer_is_lost_is_done_once() {
     assert_eq!((edited.status, edited.headers["etag"].as_str(), edited.json()["content"].as_str()), (200, "\"6\"", Some("edited")));
     let summarized = cut(app.put(&summary).json(&json!({"through": 1, "content": "1"})).header("if-match", "\"6\"")).await;
     assert_eq!((summarized.status, summarized.headers["etag"].as_str()), (200, "\"7\""));
+    let forks = format!("{path}/fork");
+    for (body, status) in [(json!({"at": 2}), 201), (json!({"at": 2, "id": uuid::Uuid::now_v7()}), 200)] {
+        let forked = cut(app.post(&forks).json(&body)).await;
+        assert_eq!((forked.status, forked.json()["message_count"].as_u64()), (status, Some(2)), "{}", forked.body);
+    }
+    assert_eq!(app.get("/users/ada/conversations").expect(200).await.array().len(), 4);
     let rewound = cut(app.delete(&format!("{messages}?from=3")).header("if-match", "\"7\"")).await;
     assert_eq!((rewound.status, rewound.json(), rewound.headers["etag"].as_str()), (200, json!({"deleted": 3}), "\"8\""));
     let read = app.get(&path).expect(200).await;

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::support::App;
 
 /// Stores conversations with so many messages each, by SQL, and returns their ids.
-async fn fill(app: &App, user: &str, conversations: u32, messages: u32) -> Vec<String> {
+pub async fn fill(app: &App, user: &str, conversations: u32, messages: u32) -> Vec<String> {
     let superuser = app.superuser().await;
     let fill = format!(
         "insert into conversations (id, user_id, message_count, next_position)

@@ -24,7 +24,7 @@ fn cases() -> usize {
 }
 
 /// All fields that there are, and one that there is not. A test compares them with openapi.yaml.
-pub const FIELDS: [&str; 38] = [
+pub const FIELDS: [&str; 39] = [
     "id",
     "user_id",
     "new",
@@ -62,6 +62,7 @@ pub const FIELDS: [&str; 38] = [
     "metadata.KEY",
     "ids",
     "include",
+    "to",
     "unknown",
 ];
 /// Right in some place, and wrong in most.

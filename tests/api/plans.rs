@@ -24,7 +24,7 @@ const LONGEST: u32 = 20_001;
 /// What may be read beyond what is asked for: the ends of ranges.
 const FEW: u32 = 5;
 /// How values that the requests name would stand in a plan that was made for them.
-const PARAMETERS: [&str; 3] = ["'01936b2e-", "'ada'", "'user-1'"];
+const PARAMETERS: [&str; 4] = ["'01936b2e-", "'ada'", "'user-1'", "'user-2'"];
 /// How many messages a search reads at most, to find how far it may go. It reads the text of those that it needs, and their conversations.
 const SEARCHED: u32 = 10_000;
 /// The longest page that can be asked for, and the row that tells that there is more.
@@ -77,6 +77,21 @@ fn id(position: u32, conversation: u32) -> Uuid {
     format!("01936b2e-{position:04x}-7000-8000-{conversation:012x}").parse().unwrap()
 }
 
+/// A conversation of 500 messages, as an export writes it.
+fn lines() -> String {
+    let (time, conversation) = ("2026-11-22T10:00:00.123456Z", id(LONG + 3, 0));
+    let of = json!({"id": conversation, "metadata": {}, "created_at": time, "updated_at": time});
+    let mut lines = json!({"conversation": of, "summaries": [], "next_position": 501}).to_string();
+    for position in 1..=500 {
+        let message = json!({
+            "id": id(LONG + 3, position), "conversation_id": conversation, "position": position, "role": "user",
+            "content": "Is it raining in Oslo?", "created_at": time, "updated_at": time
+        });
+        write!(lines, "\n{}", json!({"message": message})).unwrap();
+    }
+    lines
+}
+
 /// Every function's requests, in an order in which each finds what it is about.
 async fn cases(app: &App) -> Vec<Case<'_>> {
     let case = |what, call, reads| Case { what, call, reads: reads + FEW, holds: PAGE };
@@ -87,6 +102,8 @@ async fn cases(app: &App) -> Vec<Case<'_>> {
     let batch = app.post(&messages).json(&json!({"messages": batch}));
     let replace = json!({"role": "user", "content": "Is it raining in Oslo?", "from": LONG + 499});
     let replace = app.post(&messages).json(&replace);
+    let fork = app.post(&format!("{other}/fork")).json(&json!({"id": id(LONG + 2, 1), "at": ORDINARY}));
+    let lines = app.post("/users/user-5/import").header("content-type", "application/x-ndjson").body(lines()).by_service();
     let page = app.get("/users/ada/conversations?limit=900").expect(200).await;
     let hits = app.get("/users/ada/search?q=oslo&limit=1000").expect(200).await;
     vec![
@@ -121,6 +138,9 @@ async fn cases(app: &App) -> Vec<Case<'_>> {
         case("conversations with summaries", app.get("/users/ada/conversations?limit=50"), 51),
         case("the newest hits of a search", app.get("/users/ada/search?q=raining%20-snow&limit=20"), SEARCHED + 3 * 22),
         Case { holds: PAGE + 1, ..case("the hits behind", app.get(hits.next().unwrap()), SEARCHED + 4 * PAGE) },
+        case("a fork", fork.clone(), 2 * ORDINARY + 10),
+        case("the same fork again", fork, 3),
+        Case { holds: 5000, ..case("a fork of a long conversation", app.post(&format!("{path}/fork?at=5000")), 2 * 5000 + 10) },
         case("another title and metadata", app.patch(&other).json(&json!({"title": "Oslo", "metadata": {"x": 1}})), 3),
         case("another content", app.patch(&format!("{messages}/{}", id(LONG, LONGEST))).json(&json!({"content": "Bergen?"})), 4),
         case("a message of the middle", app.get(&format!("{messages}/{}", id(10_000, LONGEST))), 2),
@@ -137,6 +157,18 @@ async fn cases(app: &App) -> Vec<Case<'_>> {
         case("the last message taken back", app.delete(&format!("{messages}?from={}", LONG + 501)), 3),
         Case { holds: LONG + 500, ..case("all messages taken back", app.delete(&format!("{messages}?from=1")), LONG + 500 + 2) },
         case("a conversation and its messages", app.delete(&other), ORDINARY + 2),
+        case(
+            "an ordinary user's conversations for another",
+            app.post("/users/user-2/transfer?to=user-3").by_service(),
+            10 * (ORDINARY + 9),
+        ),
+        case("an ordinary user's export", app.get("/users/user-4/export").by("user-4"), 10 * (3 + 2 * ORDINARY)),
+        Case {
+            holds: BUSY + 5,
+            ..case("a page of a busy user's export", app.get("/users/ada/export"), BUSY + 3 * BUSY + 2 * 12_000)
+        },
+        case("lines of an export", lines.clone(), 3 * 500 + 10),
+        case("the same lines again", lines, 7 * 500 + 10),
         case("an ordinary user's everything", app.delete("/users/user-1").by("user-1"), 10 * (ORDINARY + 9)),
     ]
 }

@@ -22,6 +22,9 @@ use crate::models::{Conditional, Version, json};
 /// What a body may weigh in the response that Lambda returns. Its limit is 6 MB; the rest is for headers and the envelope.
 const BODY_BUDGET: usize = 5_990_000;
 
+/// What a page of lines may weigh: what the body of a request may.
+const LINES_BUDGET: usize = 4 << 20;
+
 /// A response.
 #[derive(Debug)]
 pub struct Reply {
@@ -143,6 +146,44 @@ impl Reply {
             reply = reply.with(LINK, format!("<{}>; rel=\"next\"", next(last, sent)));
         }
         Ok(reply)
+    }
+
+    /// 200 and as many of the items, in order, as fit: a line of JSON for each (NDJSON). If that is not all, or if there may be `more` behind
+    /// them, the response links to `next(last item sent)`.
+    ///
+    /// A page has 4 MiB at most, so that it can be the body of a request. As base64 it fits in a response, whatever it holds.
+    ///
+    /// # Errors
+    /// [`Error::Internal`]: an item can't be serialized.
+    pub fn lines<T: Serialize>(items: &[T], more: bool, next: impl FnOnce(&T) -> String) -> Result<Self> {
+        let (mut text, mut sent) = (Vec::new(), 0);
+        for item in items {
+            let before = text.len();
+            serde_json::to_writer(&mut text, item).map_err(|error| Error::Internal(error.into()))?;
+            // JSON that is kept as it came may have line breaks between its tokens. In its strings, they are escaped.
+            for byte in &mut text[before..] {
+                if matches!(byte, b'\n' | b'\r') {
+                    *byte = b' ';
+                }
+            }
+            text.push(b'\n');
+            // The first goes out in any case.
+            if sent > 0 && text.len() > LINES_BUDGET {
+                text.truncate(before);
+                break;
+            }
+            sent += 1;
+        }
+        let escaped = text.iter().filter(|byte| matches!(byte, b'"' | b'\\' | b'\n' | b'\t')).count();
+        let body = if text.len() + escaped <= BODY_BUDGET {
+            let text = str::from_utf8(&text).map_err(|error| Error::Internal(error.into()))?;
+            Body::Text(to_raw_value(text).map_err(|error| Error::Internal(error.into()))?)
+        } else {
+            Body::base64(&text)?
+        };
+        let reply = Self::new(StatusCode::OK, Some(body)).with(CONTENT_TYPE, "application/x-ndjson");
+        let last = items[..sent].last().filter(|_| more || sent < items.len());
+        Ok(reply.or_next(last.map(next)))
     }
 
     /// For a list that ended before everything was read: links to where it goes on, unless it links to its own rest.

@@ -120,6 +120,19 @@ impl NewConversation {
     }
 }
 
+/// A copy of a conversation to make.
+#[derive(Debug, Clone)]
+pub struct NewFork {
+    /// Its id. `None`: a new one.
+    pub id: Option<Uuid>,
+    /// The position of the last message to copy. `None`: all messages.
+    pub at: Option<i64>,
+    /// `None`: that of the source.
+    pub title: Option<Title>,
+    /// `None`: that of the source.
+    pub metadata: Option<Metadata>,
+}
+
 /// What becomes of a conversation.
 #[derive(Debug, Clone)]
 pub struct ConversationChange {

@@ -4,7 +4,9 @@ mod change;
 mod context;
 mod conversation;
 mod cursor;
+mod export;
 mod history;
+mod import;
 pub(crate) mod json;
 mod list;
 mod message;
@@ -15,9 +17,14 @@ mod version;
 
 pub use change::Change;
 pub use context::{Context, ContextFormat, ContextLimits, ContextOptions, ContextSummary, Unanswered};
-pub use conversation::{Conversation, ConversationChange, ForkedFrom, Metadata, NewConversation, NewSummary, Summarized, Title};
+pub use conversation::{
+    Conversation, ConversationChange, ForkedFrom, Metadata, NewConversation, NewFork, NewSummary, Summarized, Title,
+};
 pub use cursor::Cursor;
+pub use export::{ExportLine, ExportedSummary};
 pub use history::HistoryRange;
+pub use import::Import;
+pub(crate) use import::{ImportedConversation, ImportedMessage, ImportedSummary};
 pub use json::Json;
 pub(crate) use json::lone_surrogate;
 pub use list::{ConversationFilter, ListOrder, ListedConversation};

@@ -1,0 +1,13 @@
+//! Which part of an export a request asks for.
+
+use shared::Result;
+use shared::http::Request;
+use shared::models::Cursor;
+
+/// Behind which line.
+pub(crate) fn read(request: &Request) -> Result<Option<Cursor>> {
+    let mut fields = request.fields()?;
+    let cursor = fields.parse("cursor", |text| Cursor::parse(&text))?;
+    fields.finish()?;
+    Ok(cursor)
+}

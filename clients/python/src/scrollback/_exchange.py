@@ -16,7 +16,7 @@ from email.utils import parsedate_to_datetime
 from itertools import count
 from typing import Any, Generic, TypeAlias, TypeVar
 
-from .errors import InvalidResponse, NoResponse, ScrollbackError, class_for
+from .errors import Conflict, InvalidResponse, NoResponse, ScrollbackError, class_for
 
 T = TypeVar("T")
 
@@ -149,7 +149,7 @@ def problem(answer: Answer, maybe_done: bool) -> ScrollbackError:
         return value if isinstance(value, str) else None
 
     code = text("code")
-    return class_for(answer.status, code)(
+    error = class_for(answer.status, code)(
         text("detail") or text("message") or "the server answered without saying why",
         status=answer.status,
         code=code,
@@ -157,6 +157,10 @@ def problem(answer: Answer, maybe_done: bool) -> ScrollbackError:
         request_id=text("request_id") or answer.headers.get("apigw-requestid"),
         maybe_done=maybe_done,
     )
+    length = members.get("length")
+    if isinstance(error, Conflict) and isinstance(length, int):
+        error.length = length
+    return error
 
 
 def retry_after(answer: Answer) -> float:

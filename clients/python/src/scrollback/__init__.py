@@ -14,6 +14,7 @@ from ._client import AsyncClient, AsyncPages, Client, Pages
 from ._exchange import Retry
 from ._ids import new_id
 from ._operations import UNSET
+from ._reply import AsyncReply, Reply
 from ._seed import Session, add_message, get_chat_history, get_or_create_conversation, get_user_conversations
 from .errors import *  # noqa: F403
 from .models import (
@@ -36,6 +37,7 @@ __all__ = [
     "UNSET",
     "AsyncClient",
     "AsyncPages",
+    "AsyncReply",
     "Client",
     "Content",
     "Context",
@@ -46,6 +48,7 @@ __all__ = [
     "NewMessage",
     "Page",
     "Pages",
+    "Reply",
     "Retry",
     "Rewound",
     "Role",

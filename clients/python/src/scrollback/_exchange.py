@@ -10,7 +10,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from itertools import count
@@ -47,6 +47,10 @@ class Retry:
     base: float = 0.1
     cap: float = 5.0
     deadline: float = 60.0
+
+    def once(self, seconds: float) -> Retry:
+        """One attempt, which takes so many seconds at most."""
+        return replace(self, attempts=1, deadline=min(seconds, self.deadline))
 
     def wait(self, failures: int) -> float:
         """A random wait after so many failures, in seconds."""

@@ -14,9 +14,8 @@ from pathlib import Path
 import pytest
 
 import scrollback
-from conftest import PROJECT
+from conftest import PACKAGE, PROJECT
 
-PACKAGE = PROJECT / "clients" / "python"
 LOCAL = "http://127.0.0.1:9000"
 
 

@@ -4,14 +4,14 @@
 mod state;
 
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use self::state::{Answer, By, Condition, NewMessage, Operation, Place, State, Step};
 use crate::support::{App, Call};
 
-/// Sequences in `cargo test`; `SEQUENCES=10000 cargo test -p tests model -- --nocapture` runs more.
+/// Sequences in `cargo test`; `SEQUENCES=10000 SEED=2 cargo test -p tests model:: -- --nocapture` runs more, and others.
 const SEQUENCES: u32 = 40;
 const STEPS: usize = 25;
 /// Conversations and messages are chosen among so few that they meet.
@@ -72,6 +72,9 @@ fn any_operation() -> impl Strategy<Value = Operation> {
         2 => (conversation.clone(), message).prop_map(|(conversation, message)| Operation::DeleteMessage { conversation, message }),
         2 => (conversation.clone(), 1..9_i64).prop_map(|(conversation, from)| Operation::Rewind { conversation, from }),
         3 => (conversation.clone(), 1..9_i64, 0..3_i32).prop_map(|(conversation, through, text)| Operation::Summarize { conversation, through, text }),
+        3 => (conversation.clone(), 0..CONVERSATIONS, prop::option::of(1..9_i64), prop::option::of(title()))
+            .prop_map(|(conversation, copy, at, title)| Operation::Fork { conversation, copy, at, title }),
+        1 => Just(Operation::Transfer),
         1 => Just(Operation::Erase),
         1 => conversation.prop_map(|conversation| Operation::Expire { conversation }),
     ]
@@ -193,6 +196,14 @@ fn request<'a>(app: &'a App, names: &Names, state: &State, step: &Step) -> Optio
             let body = json!({"through": through, "content": format!("summary {text}")});
             app.put(&format!("{}/summary", names.conversation(*conversation))).json(&body)
         }
+        Operation::Fork { conversation, copy, at, title } => {
+            let body = json!({"id": names.conversations[*copy], "at": at, "title": title});
+            app.post(&format!("{}/fork", names.conversation(*conversation))).json(&body)
+        }
+        Operation::Transfer => {
+            let to = &names.users[1 - step.by.user()];
+            app.post(&format!("{}/transfer", names.user(step.by.user()))).json(&json!({"to": to}))
+        }
         Operation::Erase => app.delete(&names.user(step.by.user())),
         Operation::Expire { .. } => return None,
     };
@@ -231,6 +242,9 @@ fn shown(names: &Names, value: &Value) -> Value {
             "pinned": !value["pinned_at"].is_null(),
             "has_had_messages": !value["last_message_at"].is_null(),
             "summary": value["summary"]["through"],
+            "forked": value["forked_from"].as_object().map(|from| {
+                json!([Names::number(&names.conversations, &from["conversation_id"]), from["position"]])
+            }),
         });
     }
     if object.contains_key("code") {
@@ -318,7 +332,8 @@ async fn the_api_does_what_a_model_of_the_contract_does() {
     let superuser = app.superuser().await;
     let cases = std::env::var("SEQUENCES").map_or(SEQUENCES, |count| count.parse().unwrap());
     let config = Config { cases, failure_persistence: None, max_shrink_iters: 200, ..Config::default() };
-    let mut runner = TestRunner::new(config);
+    let seed: u8 = std::env::var("SEED").map_or(1, |seed| seed.parse().unwrap());
+    let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]));
     let runtime = tokio::runtime::Handle::current();
     let result = tokio::task::block_in_place(|| {
         runner.run(&prop::collection::vec(any_step(), 1..STEPS), |steps| runtime.block_on(check_sequence(&app, &superuser, &steps)))

@@ -88,6 +88,14 @@ pub enum Operation {
         through: i64,
         text: i32,
     },
+    Fork {
+        conversation: usize,
+        copy: usize,
+        at: Option<i64>,
+        title: Option<String>,
+    },
+    /// To the other user.
+    Transfer,
     Erase,
     /// Time passes, and the conversation's end with it.
     Expire {
@@ -111,7 +119,7 @@ impl Operation {
     /// The conversation that it is about, if it names one.
     pub fn conversation(&self) -> Option<usize> {
         match self {
-            Self::GetOrCreate | Self::Erase => None,
+            Self::GetOrCreate | Self::Transfer | Self::Erase => None,
             Self::Create { conversation, .. }
             | Self::Update { conversation, .. }
             | Self::Delete { conversation }
@@ -121,6 +129,7 @@ impl Operation {
             | Self::DeleteMessage { conversation, .. }
             | Self::Rewind { conversation, .. }
             | Self::Summarize { conversation, .. }
+            | Self::Fork { conversation, .. }
             | Self::Expire { conversation } => Some(*conversation),
         }
     }
@@ -161,6 +170,9 @@ impl Answer {
     }
 }
 
+/// The id of a message that a fork has copied: the server has chosen it.
+const COPY: usize = usize::MAX;
+
 #[derive(Clone, Debug)]
 struct Message {
     new: NewMessage,
@@ -183,6 +195,8 @@ struct Conversation {
     pinned: bool,
     has_had_messages: bool,
     summaries: BTreeMap<i64, String>,
+    /// The source, and the position of the last message that was copied.
+    forked: Option<(usize, i64)>,
     /// Positions from which on something was edited or deleted, and the version that did it.
     changes: Vec<(i64, i64)>,
     updated: u64,
@@ -205,7 +219,7 @@ fn status(in_progress: bool) -> &'static str {
 impl Message {
     fn shown(&self) -> Value {
         json!({
-            "id": self.new.id,
+            "id": Some(self.new.id).filter(|id| *id != COPY),
             "position": self.position,
             "role": self.new.role,
             "content": self.new.content,
@@ -235,6 +249,7 @@ impl Conversation {
             pinned: false,
             has_had_messages: false,
             summaries: BTreeMap::new(),
+            forked: None,
             changes: Vec::new(),
             updated,
         }
@@ -251,6 +266,7 @@ impl Conversation {
             "pinned": self.pinned,
             "has_had_messages": self.has_had_messages,
             "summary": self.summaries.keys().next_back(),
+            "forked": self.forked,
         })
     }
 
@@ -284,7 +300,13 @@ impl State {
             step.operation.conversation().and_then(|number| self.conversations.get(&number)).map_or(1, |found| found.version);
         match step.condition {
             Condition::None => None,
-            _ if matches!(step.operation, Operation::Create { .. } | Operation::GetOrCreate | Operation::Erase) => None,
+            _ if matches!(
+                step.operation,
+                Operation::Create { .. } | Operation::GetOrCreate | Operation::Fork { .. } | Operation::Transfer | Operation::Erase
+            ) =>
+            {
+                None
+            }
             Condition::Current => Some(version),
             Condition::Stale => Some(version - 1),
         }
@@ -327,7 +349,7 @@ impl State {
         for (number, conversation) in self.conversations.iter().filter(|(_, found)| found.user == user) {
             for message in conversation.messages.iter().filter(|message| message.new.content.split(' ').any(|word| word == "rain"))
             {
-                found.push(((message.appended, message.position), json!([number, message.position, conversation.title])));
+                found.push(((message.appended, *number, message.position), json!([number, message.position, conversation.title])));
             }
         }
         found.sort_by_key(|(order, _)| std::cmp::Reverse(*order));
@@ -376,6 +398,16 @@ impl State {
                     replayed: false,
                 }
             }
+            Operation::Transfer if step.by == By::User(user) => Answer::refused(403, "forbidden", None),
+            Operation::Transfer => {
+                let mut count = 0;
+                for found in self.conversations.values_mut().filter(|found| found.user == user) {
+                    // A list has it where it was.
+                    (found.user, found.version, count) = (1 - user, found.version + 1, count + 1);
+                }
+                Answer { status: 200, body: json!({"conversations": count}), version: None, replayed: false }
+            }
+            Operation::Fork { conversation, copy, at, title } => self.fork(step.by, *conversation, *copy, *at, title.as_ref()),
             Operation::Expire { conversation } => {
                 self.conversations.remove(conversation);
                 Answer { status: 0, body: Value::Null, version: None, replayed: false }
@@ -391,6 +423,36 @@ impl State {
                 answer
             }
         }
+    }
+}
+
+impl State {
+    fn fork(&mut self, by: By, source: usize, copy: usize, at: Option<i64>, title: Option<&String>) -> Answer {
+        let may_see = |found: &&Conversation| by == By::Service(by.user()) || found.user == by.user();
+        let earlier = self.conversations.get(&copy);
+        let is_same = |forked: (usize, i64)| forked.0 == source && at.is_none_or(|at| at == forked.1);
+        if let Some(earlier) = earlier.filter(may_see).filter(|earlier| earlier.forked.is_some_and(is_same)) {
+            return Answer::new(200, earlier.shown(copy), earlier.version);
+        }
+        let Some(found) = self.conversations.get(&source).filter(may_see) else { return Answer::not_found() };
+        if earlier.is_some() {
+            return Answer::refused(409, "conflict", Some("id"));
+        }
+        let newest = found.messages.last().map_or(0, |message| message.position);
+        let position = at.unwrap_or(newest);
+        if position > newest {
+            return Answer::refused(400, "invalid_parameter", Some("at"));
+        }
+        let mut fork = Conversation::new(found.user, title.or(found.title.as_ref()).cloned(), self.clock);
+        let copied = found.messages.iter().filter(|message| message.position <= position).cloned();
+        fork.messages =
+            copied.map(|message| Message { new: NewMessage { id: COPY, ..message.new }, appended_version: 1, ..message }).collect();
+        fork.summaries = found.summaries.range(..=position).map(|(through, text)| (*through, text.clone())).collect();
+        (fork.tag, fork.next_position, fork.forked) = (found.tag, position + 1, Some((source, position)));
+        fork.has_had_messages = !fork.messages.is_empty();
+        let answer = Answer::new(201, fork.shown(copy), 1);
+        self.conversations.insert(copy, fork);
+        answer
     }
 }
 
@@ -478,7 +540,12 @@ impl Conversation {
                 }
                 Answer::new(200, self.shown(number), self.version)
             }
-            Operation::Create { .. } | Operation::GetOrCreate | Operation::Erase | Operation::Expire { .. } => {
+            Operation::Create { .. }
+            | Operation::GetOrCreate
+            | Operation::Fork { .. }
+            | Operation::Transfer
+            | Operation::Erase
+            | Operation::Expire { .. } => {
                 unreachable!("these are not about a conversation that is there")
             }
         }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
-use clap::Parser;
+use clap::{Parser, value_parser};
 use local::runtime_api::Function;
 use local::{directories, postgres};
 
@@ -17,8 +17,8 @@ const TIMEOUT: Duration = Duration::from_mins(5);
 #[command(bin_name = "cargo xtask purge")]
 struct Options {
     /// How many days a conversation is kept after its last change. 0: for ever, unless it has an end of its own.
-    #[arg(long, value_name = "DAYS", env = "RETENTION_DAYS", default_value = "0")]
-    retention_days: String,
+    #[arg(long, value_name = "DAYS", env = "RETENTION_DAYS", default_value = "0", value_parser = value_parser!(u32).range(0..=36_500))]
+    retention_days: u32,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -34,8 +34,10 @@ async fn main() -> ExitCode {
 
 async fn purge(options: &Options) -> Result<()> {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let mut environment = vec![("RETENTION_DAYS".to_owned(), options.retention_days.clone())];
+    let mut environment = vec![("RETENTION_DAYS".to_owned(), options.retention_days.to_string())];
     if let Some(url) = variable("DATABASE_URL") {
+        // The function would say so, too, but nobody would hear it.
+        shared::config::database("DATABASE_URL", &url)?;
         environment.push(("DATABASE_URL".to_owned(), url));
         for name in ["SSL_CERT_FILE", "SSL_CERT_DIR"] {
             environment.extend(variable(name).map(|value| (name.to_owned(), value)));

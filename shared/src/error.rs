@@ -40,6 +40,12 @@ pub enum Error {
         /// The path of the id.
         param: String,
     },
+    /// A line of an import that is stored with other content, or for another user.
+    #[error("the line is stored with other content")]
+    OtherContent {
+        /// `line`, and its number.
+        param: String,
+    },
     /// A piece of a reply that belongs at another place.
     #[error("the content has another length")]
     OtherLength {
@@ -49,6 +55,9 @@ pub enum Error {
     /// `If-Match` names another version.
     #[error("the version is another one")]
     PreconditionFailed,
+    /// A body that is not `application/x-ndjson`.
+    #[error("the body is not application/x-ndjson")]
+    NoLines,
     /// A body that is not `application/json`.
     #[error("the body is not application/json")]
     UnsupportedMediaType,
@@ -124,9 +133,9 @@ impl Error {
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
             Self::Forbidden | Self::ServiceOnly => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
-            Self::Conflict { .. } | Self::OtherLength { .. } => StatusCode::CONFLICT,
+            Self::Conflict { .. } | Self::OtherContent { .. } | Self::OtherLength { .. } => StatusCode::CONFLICT,
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
-            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::UnsupportedMediaType | Self::NoLines => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Database(_) | Self::NotMigrated(_) | Self::DatabaseTimeout | Self::Internal(_) => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
@@ -149,9 +158,9 @@ impl Error {
             Self::Unauthenticated => "unauthenticated",
             Self::Forbidden | Self::ServiceOnly => "forbidden",
             Self::NotFound => "not_found",
-            Self::Conflict { .. } | Self::OtherLength { .. } => "conflict",
+            Self::Conflict { .. } | Self::OtherContent { .. } | Self::OtherLength { .. } => "conflict",
             Self::PreconditionFailed => "precondition_failed",
-            Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::UnsupportedMediaType | Self::NoLines => "unsupported_media_type",
             Self::Database(_) | Self::NotMigrated(_) | Self::DatabaseTimeout => "database_error",
             Self::Internal(_) => "internal_error",
         }
@@ -162,7 +171,7 @@ impl Error {
     pub fn param(&self) -> Option<&str> {
         match self {
             Self::Invalid { param, .. } => param.as_deref(),
-            Self::Conflict { param } => Some(param),
+            Self::Conflict { param } | Self::OtherContent { param } => Some(param),
             Self::OtherLength { .. } => Some("at"),
             Self::PreconditionFailed => Some("If-Match"),
             _ => None,
@@ -187,10 +196,14 @@ impl Error {
             Self::ServiceOnly => "only a back end may do this; use a token with the service scope",
             Self::NotFound => "no such conversation or message",
             Self::Conflict { .. } => "this id is taken, with other content or by another owner; use a new UUID",
+            Self::OtherContent { .. } => {
+                "the conversation or message of this line is stored with other content or for another user; nothing was stored"
+            }
             Self::OtherLength { .. } => {
                 "the content has as many characters as length says; send what comes behind them, with that length as at"
             }
             Self::PreconditionFailed => "the conversation has changed since; read it again and send its current ETag",
+            Self::NoLines => "a body must be lines of JSON, sent with content-type: application/x-ndjson",
             Self::UnsupportedMediaType => "a body must be JSON, sent with content-type: application/json",
             Self::Database(_) | Self::NotMigrated(_) => {
                 "the database failed; the request can be sent again safely if it names its ids"

@@ -8,6 +8,9 @@ use tokio_postgres::error::SqlState;
 
 use crate::support::{App, Call, binary, database_log, pooled, proxy::Proxy};
 
+/// A conversation, as an export writes it.
+const LINE: &str = r#"{"conversation":{"id":"01936b2e-5f03-7000-8000-000000000004","metadata":{},"created_at":"2026-11-22T10:00:00.123456Z","updated_at":"2026-11-22T10:00:00.123456Z"},"summaries":[],"next_position":1}"#;
+
 /// One request to each endpoint, on things that exist.
 pub async fn one_of_each(app: &App) -> Vec<Call<'_>> {
     let (other, conversation) = (app.conversation().await, app.conversation().await);
@@ -32,6 +35,7 @@ pub async fn one_of_each(app: &App) -> Vec<Call<'_>> {
         app.delete(&format!("/conversations/{other}/messages/{second}")),
         app.delete(&format!("/conversations/{other}")),
         app.get("/users/ada/export"),
+        app.post("/users/eve/import").header("content-type", "application/x-ndjson").body(LINE).by_service(),
         app.post("/users/guest/transfer").json(&json!({"to": "eve"})).by_service(),
         app.delete("/users/bob").by("bob"),
     ];

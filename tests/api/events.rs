@@ -6,6 +6,7 @@ use crate::support::{App, Call, project};
 
 const CONVERSATION: &str = "01936b2e-5f00-7000-8000-000000000001";
 const FORK: &str = "01936b2e-5f02-7000-8000-000000000003";
+const LINE: &str = r#"{"conversation":{"id":"01936b2e-5f03-7000-8000-000000000005","metadata":{},"created_at":"2026-11-22T10:00:00.123456Z","updated_at":"2026-11-22T10:00:00.123456Z"},"summaries":[],"next_position":1}"#;
 const MESSAGE: &str = "01936b2e-5f01-7000-8000-000000000002";
 
 /// A request to each function. In this order they tell a story, and each succeeds.
@@ -29,6 +30,7 @@ fn requests(app: &App) -> Vec<Call<'_>> {
         app.delete(&path),
         app.post("/users/guest-17/transfer").json(&json!({"to": "ada"})).by_service(),
         app.get("/users/ada/export"),
+        app.post("/users/grace/import").header("content-type", "application/x-ndjson").body(LINE).base64().by_service(),
         app.delete("/users/ada"),
     ]
 }

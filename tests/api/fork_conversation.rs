@@ -244,7 +244,7 @@ async fn summaries_that_hold_come_along_and_those_behind_the_position_do_not() {
 }
 
 /// A conversation in letters: instructions, user, assistant, and calls with all, some or none of their results.
-fn written(letters: &[char]) -> Vec<Value> {
+pub fn written(letters: &[char]) -> Vec<Value> {
     let mut messages = Vec::new();
     for (number, letter) in letters.iter().enumerate() {
         let ids = [format!("{number}a"), format!("{number}b")];

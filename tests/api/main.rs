@@ -25,6 +25,7 @@ mod get_message;
 mod get_or_create_conversation;
 mod get_user_conversations;
 mod identity;
+mod import_user;
 mod load;
 mod malformed;
 mod migrations;

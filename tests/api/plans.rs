@@ -77,6 +77,21 @@ fn id(position: u32, conversation: u32) -> Uuid {
     format!("01936b2e-{position:04x}-7000-8000-{conversation:012x}").parse().unwrap()
 }
 
+/// A conversation of 500 messages, as an export writes it.
+fn lines() -> String {
+    let (time, conversation) = ("2026-11-22T10:00:00.123456Z", id(LONG + 3, 0));
+    let of = json!({"id": conversation, "metadata": {}, "created_at": time, "updated_at": time});
+    let mut lines = json!({"conversation": of, "summaries": [], "next_position": 501}).to_string();
+    for position in 1..=500 {
+        let message = json!({
+            "id": id(LONG + 3, position), "conversation_id": conversation, "position": position, "role": "user",
+            "content": "Is it raining in Oslo?", "created_at": time, "updated_at": time
+        });
+        write!(lines, "\n{}", json!({"message": message})).unwrap();
+    }
+    lines
+}
+
 /// Every function's requests, in an order in which each finds what it is about.
 async fn cases(app: &App) -> Vec<Case<'_>> {
     let case = |what, call, reads| Case { what, call, reads: reads + FEW, holds: PAGE };
@@ -88,6 +103,7 @@ async fn cases(app: &App) -> Vec<Case<'_>> {
     let replace = json!({"role": "user", "content": "Is it raining in Oslo?", "from": LONG + 499});
     let replace = app.post(&messages).json(&replace);
     let fork = app.post(&format!("{other}/fork")).json(&json!({"id": id(LONG + 2, 1), "at": ORDINARY}));
+    let lines = app.post("/users/user-5/import").header("content-type", "application/x-ndjson").body(lines()).by_service();
     let page = app.get("/users/ada/conversations?limit=900").expect(200).await;
     let hits = app.get("/users/ada/search?q=oslo&limit=1000").expect(200).await;
     vec![
@@ -145,6 +161,8 @@ async fn cases(app: &App) -> Vec<Case<'_>> {
             holds: BUSY + 5,
             ..case("a page of a busy user's export", app.get("/users/ada/export"), BUSY + 3 * BUSY + 2 * 12_000)
         },
+        case("lines of an export", lines.clone(), 3 * 500 + 10),
+        case("the same lines again", lines, 7 * 500 + 10),
         case("an ordinary user's everything", app.delete("/users/user-1").by("user-1"), 10 * (ORDINARY + 9)),
     ]
 }

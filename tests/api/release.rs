@@ -15,12 +15,13 @@ use crate::support::{Answer, App, Call, Function, binary, project, start_binary}
 const OTHER: &str = "api_00000001";
 
 /// Functions that the endpoints' functions call. Those that touch a table are called with the conversation's row locked.
-const HELPERS: [&str; 13] = [
+const HELPERS: [&str; 14] = [
     "calls_in",
     "change_messages",
     "conversation_row",
     "copied_message_id",
     "has_incomplete",
+    "in_one_line",
     "is_kept",
     "merge_patch",
     "message_characters",
@@ -107,7 +108,9 @@ async fn every_stored_function_follows_the_rules() {
         assert!(definer, "{name} runs with its caller's rights");
         let config = config.unwrap_or_default();
         let more = match &*name {
-            "erase_user" | "export_user" | "fork_conversation" | "get_context" | "summarize_conversation" => "; enable_seqscan=off",
+            "erase_user" | "export_user" | "fork_conversation" | "import_user" | "get_context" | "summarize_conversation" => {
+                "; enable_seqscan=off"
+            }
             "get_user_conversations" => "; enable_bitmapscan=off",
             "search_messages" => "; enable_sort=off",
             _ => "",

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::RangeInclusive;
 
+use chrono::{DateTime, Datelike, Utc};
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde::de::{MapAccess, Visitor};
@@ -45,6 +46,20 @@ impl<'a> Fields<'a> {
 
     fn empty(prefix: String) -> Self {
         Self { prefix, values: BTreeMap::new(), twice: BTreeSet::new(), known: Vec::new() }
+    }
+
+    /// The members of a line of JSON.
+    ///
+    /// # Errors
+    /// The line is no JSON object.
+    pub(super) fn of_line(line: &'a str, number: i64) -> Result<Self> {
+        let Object(members) = serde_json::from_str(line)
+            .map_err(|_| Invalid::new(Fault::Body, "each line is a JSON object").at(format!("line {number}")))?;
+        let mut fields = Self::empty(format!("line {number}: "));
+        for (name, value) in members {
+            fields.insert(name, Value::Json(value));
+        }
+        Ok(fields)
     }
 
     fn insert_object(&mut self, json: &'a str) -> Result<()> {
@@ -247,6 +262,50 @@ impl<'a> Fields<'a> {
             Ok(fields)
         });
         objects.collect::<Result<Vec<_>>>().map(Some)
+    }
+
+    /// An object, as fields of its own; in the query string there can be none.
+    ///
+    /// # Errors
+    /// It is no object.
+    pub(super) fn object(&mut self, name: &'static str) -> Result<Option<Fields<'a>>> {
+        let Some(Value::Json(object)) = self.take(name)? else { return Ok(None) };
+        let Object(members) = serde_json::from_str(object.get()).map_err(|_| self.must_be(name, "an object"))?;
+        let mut fields = Self::empty(format!("{}.", self.path(name)));
+        for (name, value) in members {
+            fields.insert(name, Value::Json(value));
+        }
+        Ok(Some(fields))
+    }
+
+    /// A time as the contract writes it, or any other of RFC 3339.
+    ///
+    /// # Errors
+    /// It is no time, or of no year that a time can have.
+    pub(super) fn time(&mut self, name: &'static str) -> Result<Option<DateTime<Utc>>> {
+        self.parse(name, |text| {
+            DateTime::parse_from_rfc3339(&text)
+                .ok()
+                .map(|time| time.to_utc())
+                .filter(|time| (1..=9999).contains(&time.year()))
+                .ok_or_else(|| Invalid::new(Fault::Parameter, "must be a time, such as 2026-11-22T10:00:00.123456Z"))
+        })
+    }
+
+    /// A field that has to be there.
+    ///
+    /// # Errors
+    /// It is not.
+    pub(super) fn required<T>(&self, name: &str, value: Option<T>) -> Result<T> {
+        value.ok_or_else(|| Invalid::new(Fault::Missing, format!("{name} is required")).at(self.path(name)))
+    }
+
+    /// Fields that may be there, and say nothing.
+    pub(super) fn ignore(&mut self, names: &[&'static str]) {
+        for name in names {
+            self.known.push(name);
+            self.values.remove(*name);
+        }
     }
 
     /// The first of these fields that is there.

@@ -2,6 +2,7 @@
 
 mod event;
 mod fields;
+mod lines;
 mod reply;
 mod request;
 

@@ -7,9 +7,10 @@ use uuid::Uuid;
 
 use super::event::Event;
 use super::fields::{Fields, decode, parse_uuid};
+use super::lines;
 use crate::auth::Caller;
 use crate::error::{Error, Fault, Invalid, Result};
-use crate::models::{ETags, UserId};
+use crate::models::{ETags, Import, UserId};
 
 const MAX_BODY_BYTES: usize = 4 << 20;
 /// All but what RFC 3986 calls unreserved.
@@ -20,7 +21,15 @@ const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove
 pub struct Request {
     event: Event,
     caller: Caller,
-    body: Option<String>,
+    body: Option<Body>,
+}
+
+/// A body, by its media type.
+#[derive(Debug)]
+enum Body {
+    Json(String),
+    /// Lines of JSON.
+    Lines(String),
 }
 
 impl Request {
@@ -33,10 +42,13 @@ impl Request {
                     return Err(Invalid::new(Fault::TooLarge, "a request body may have 4 MiB; send fewer messages at once").into());
                 }
                 let media_type = event.header("content-type").unwrap_or_default().split(';').next().unwrap_or_default().trim();
-                if !media_type.eq_ignore_ascii_case("application/json") {
+                if media_type.eq_ignore_ascii_case("application/json") {
+                    Some(Body::Json(body))
+                } else if media_type.eq_ignore_ascii_case("application/x-ndjson") {
+                    Some(Body::Lines(body))
+                } else {
                     return Err(Error::UnsupportedMediaType);
                 }
-                Some(body)
             }
         };
         Ok(Self { event, caller, body })
@@ -85,9 +97,26 @@ impl Request {
     /// The fields of the query string and of the body.
     ///
     /// # Errors
-    /// `invalid_body` or `invalid_character`: they can't be read.
+    /// `invalid_body` or `invalid_character`: they can't be read. [`Error::UnsupportedMediaType`]: the body is lines.
     pub fn fields(&self) -> Result<Fields<'_>> {
-        Fields::read(&self.event.query_string(), self.body.as_deref())
+        let body = match &self.body {
+            None => None,
+            Some(Body::Json(body)) => Some(body.as_str()),
+            Some(Body::Lines(_)) => return Err(Error::UnsupportedMediaType),
+        };
+        Fields::read(&self.event.query_string(), body)
+    }
+
+    /// The lines of an export, which the body is. No body is no lines.
+    ///
+    /// # Errors
+    /// [`Error::NoLines`]: the body is something else. Or the first line that can't be read: its number and its field are named.
+    pub fn import(&self) -> Result<Import> {
+        match &self.body {
+            None => Ok(Import::default()),
+            Some(Body::Lines(lines)) => lines::read(lines),
+            Some(Body::Json(_)) => Err(Error::NoLines),
+        }
     }
 
     /// Refuses fields where none are taken.

@@ -6,6 +6,7 @@ mod conversation;
 mod cursor;
 mod export;
 mod history;
+mod import;
 mod json;
 mod message;
 mod search;
@@ -21,6 +22,8 @@ pub use conversation::{
 pub use cursor::Cursor;
 pub use export::{ExportLine, ExportedSummary};
 pub use history::HistoryRange;
+pub use import::Import;
+pub(crate) use import::{ImportedConversation, ImportedMessage, ImportedSummary};
 pub use json::Json;
 pub(crate) use json::lone_surrogate;
 pub(crate) use message::no_content;

@@ -31,6 +31,7 @@ pub const SQL: &str = concat!(
     include_str!("get_message.sql"),
     include_str!("get_or_create_conversation.sql"),
     include_str!("get_user_conversations.sql"),
+    include_str!("import_user.sql"),
     include_str!("merge_patch.sql"),
     include_str!("message_size.sql"),
     include_str!("message_status.sql"),

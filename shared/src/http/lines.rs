@@ -1,0 +1,134 @@
+//! The lines of an import, each an object with fields of its own.
+
+use std::collections::{HashMap, HashSet};
+
+use super::fields::Fields;
+use crate::error::{Fault, Invalid, Result};
+use crate::models::{
+    ForkedFrom, Import, ImportedConversation, ImportedMessage, ImportedSummary, Metadata, NewMessage, NewSummary, Role, Status,
+    Text, Title,
+};
+
+/// Reads the lines of an export.
+///
+/// # Errors
+/// The first line that is none; the error names the line and the field.
+pub(super) fn read(text: &str) -> Result<Import> {
+    let mut import = Import::default();
+    let (mut conversations, mut ids, mut positions) = (HashMap::new(), HashSet::new(), HashSet::new());
+    for (line, number) in text.lines().zip(1..) {
+        let mut fields = Fields::of_line(line, number)?;
+        let (conversation, message) = (fields.object("conversation")?, fields.object("message")?);
+        match (conversation, message) {
+            (Some(conversation), None) => {
+                let conversation = read_conversation(fields, conversation, number)?;
+                let at = *conversations.entry(conversation.id).or_insert(import.conversations.len());
+                match import.conversations.get_mut(at) {
+                    None => import.conversations.push(conversation),
+                    Some(known) if known.goes_on_as(&conversation) => known.summaries.extend(conversation.summaries),
+                    Some(_) => return Err(twice(number, "conversation.id")),
+                }
+            }
+            (None, Some(message)) => {
+                fields.finish()?;
+                let message = read_message(message, number)?;
+                if !ids.insert((message.conversation_id, message.message.id)) {
+                    return Err(twice(number, "message.id"));
+                }
+                if !positions.insert((message.conversation_id, message.position)) {
+                    return Err(twice(number, "message.position"));
+                }
+                import.messages.push(message);
+            }
+            _ => {
+                let detail = "each line has either a conversation or a message, as an export writes them";
+                return Err(Invalid::new(Fault::Body, detail).at(format!("line {number}")));
+            }
+        }
+    }
+    Ok(import)
+}
+
+fn twice(line: i64, field: &str) -> crate::error::Error {
+    Invalid::new(Fault::Ambiguous, "a line before this one has it, with other content").at(format!("line {line}: {field}"))
+}
+
+fn read_conversation(mut line: Fields<'_>, mut fields: Fields<'_>, number: i64) -> Result<ImportedConversation> {
+    let summaries = line.objects("summaries", 0..=100_000)?.unwrap_or_default();
+    let next_position = line.integer("next_position", 1..=i64::MAX)?;
+    let next_position = line.required("next_position", next_position)?;
+    line.finish()?;
+    let id = fields.uuid("id")?;
+    let forked_from = fields.object("forked_from")?.map(read_source).transpose()?;
+    let (created_at, updated_at) = (fields.time("created_at")?, fields.time("updated_at")?);
+    let conversation = ImportedConversation {
+        line: number,
+        id: fields.required("id", id)?,
+        title: fields.parse("title", Title::parse)?,
+        metadata: fields.metadata(Metadata::of_conversation)?.unwrap_or_default(),
+        created_at: fields.required("created_at", created_at)?,
+        updated_at: fields.required("updated_at", updated_at)?,
+        last_message_at: fields.time("last_message_at")?,
+        archived_at: fields.time("archived_at")?,
+        pinned_at: fields.time("pinned_at")?,
+        expires_at: fields.time("expires_at")?,
+        forked_from,
+        next_position,
+        summaries: summaries.into_iter().map(|summary| read_summary(summary, number)).collect::<Result<_>>()?,
+    };
+    // The path says whose it is, and the others follow from what is stored.
+    fields.ignore(&["user_id", "message_count", "summary"]);
+    fields.finish()?;
+    Ok(conversation)
+}
+
+fn read_source(mut fields: Fields<'_>) -> Result<ForkedFrom> {
+    let (id, position) = (fields.uuid("conversation_id")?, fields.integer("position", 0..=i64::MAX)?);
+    let source =
+        ForkedFrom { conversation_id: fields.required("conversation_id", id)?, position: fields.required("position", position)? };
+    fields.finish()?;
+    Ok(source)
+}
+
+fn read_summary(mut fields: Fields<'_>, line: i64) -> Result<ImportedSummary> {
+    let (through, messages) = (fields.integer("through", 1..=i64::MAX)?, fields.integer("messages", 0..=i64::MAX)?);
+    let (content, created_at) = (fields.parse("content", NewSummary::content)?, fields.time("created_at")?);
+    let summary = ImportedSummary {
+        line,
+        through: fields.required("through", through)?,
+        content: fields.required("content", content)?,
+        token_count: fields.token_count()?,
+        messages: fields.required("messages", messages)?,
+        created_at: fields.required("created_at", created_at)?,
+    };
+    fields.finish()?;
+    Ok(summary)
+}
+
+fn read_message(mut fields: Fields<'_>, line: i64) -> Result<ImportedMessage> {
+    let role = fields.parse("role", |text| Role::parse(&text))?;
+    let (role, content, tool_calls) = (fields.required("role", role)?, fields.content()?, fields.tool_calls()?);
+    let mut message =
+        NewMessage::new(role, content, tool_calls).map_err(|invalid| invalid.at(format!("line {line}: message.content")))?;
+    let (id, conversation_id) = (fields.uuid("id")?, fields.uuid("conversation_id")?);
+    message.id = fields.required("id", id)?;
+    message.tool_call_id = fields.parse("tool_call_id", Text::tool_call_id)?;
+    message.name = fields.parse("name", Text::name)?;
+    message.metadata = fields.metadata(Metadata::of_message)?.unwrap_or_default();
+    message.token_count = fields.token_count()?;
+    // One that has lost its writer is stored as one that is still being written.
+    let status = fields.parse("status", |text| if text == "incomplete" { Ok(Status::Incomplete) } else { Status::parse(&text) })?;
+    message.is_unfinished = status.is_some_and(|status| status != Status::Complete);
+    let position = fields.integer("position", 1..=i64::MAX - 1)?;
+    let (created_at, updated_at) = (fields.time("created_at")?, fields.time("updated_at")?);
+    let message = ImportedMessage {
+        line,
+        conversation_id: fields.required("conversation_id", conversation_id)?,
+        position: fields.required("position", position)?,
+        message,
+        created_at: fields.required("created_at", created_at)?,
+        updated_at: fields.required("updated_at", updated_at)?,
+    };
+    fields.finish()?;
+    Ok(message)
+}

@@ -1,0 +1,205 @@
+-- Line breaks between the tokens of JSON, which an export writes as spaces, are no difference.
+create function in_one_line(json text) returns text
+language sql immutable parallel safe as $$
+    select translate($1, E'\n\r', '  ')
+$$;
+
+-- Stores lines of an export for a user: all of them that are not there yet, or none. The numbers of the lines come with them. `outcome` is
+-- conflict where the line `line` is stored with other content, and missing where it is a message of no conversation of the user's.
+create function import_user(
+    of_user text, conversation_lines bigint[], conversation_ids uuid[], titles text[], conversation_metadata text[],
+    made timestamptz[], changed timestamptz[], last_messages timestamptz[], archived timestamptz[], pinned timestamptz[],
+    ends timestamptz[], forks_from uuid[], fork_positions bigint[], next_positions bigint[],
+    summary_lines bigint[], summary_conversations uuid[], throughs bigint[], summary_contents text[], summary_token_counts integer[],
+    summarized bigint[], summarized_at timestamptz[],
+    message_lines bigint[], message_conversations uuid[], positions bigint[], ids uuid[], roles text[], contents text[], parts text[],
+    parts_texts text[], tool_calls text[], tool_call_ids text[], names text[], metadata text[], token_counts integer[],
+    unfinished boolean[], created timestamptz[], updated timestamptz[], characters bigint[], tokens bigint[], retention integer
+)
+returns table (outcome text, line bigint, conversations bigint, messages bigint, skipped bigint)
+language plpgsql security definer set search_path from current set plan_cache_mode = force_generic_plan
+-- `summaries` may be empty when the plan is made, and must not be read as a whole later.
+set enable_seqscan = off as $$
+#variable_conflict use_variable
+declare
+    stored uuid[];
+    grown uuid[];
+    added_to uuid[];
+    added bigint[];
+    added_last bigint[];
+    added_newest timestamptz[];
+    added_characters bigint[];
+    added_tokens bigint[];
+begin
+    -- Imports, erasures, transfers and forks of one user take turns.
+    perform pg_advisory_xact_lock(hashtextextended('scrollback erasure ' || of_user, 0));
+    -- What has expired counts as deleted, so its id is free. What this import has stored before stays.
+    delete from public.conversations c
+    using unnest(conversation_ids, made) as i (id, created_at)
+    where c.id = i.id and not is_kept(c.expires_at, c.updated_at, retention)
+        and (c.user_id <> of_user or c.created_at <> i.created_at);
+    -- Writers to these conversations wait from here on.
+    select array_agg(own.id) into stored
+    from (
+        select c.id
+        from (select distinct named.id from unnest(conversation_ids || message_conversations) as named (id)) i
+            join public.conversations c on c.id = i.id
+        where c.user_id = of_user
+        order by c.id
+        for update of c
+    ) own;
+    stored := coalesce(stored, '{}');
+
+    select min(found.line) into line
+    from (
+        select i.line
+        from unnest(
+                conversation_lines, conversation_ids, titles, conversation_metadata, made, changed, last_messages, archived, pinned, ends,
+                forks_from, fork_positions, next_positions
+            ) as i (
+                line, id, title, metadata, created_at, updated_at, last_message_at, archived_at, pinned_at, expires_at, forked_from,
+                forked_position, next_position
+            )
+            join public.conversations c on c.id = i.id
+        where (
+                c.user_id, c.title, in_one_line(c.metadata::text), c.created_at, c.updated_at, c.archived_at, c.pinned_at, c.expires_at,
+                c.forked_from, c.forked_position
+            ) is distinct from (
+                of_user, i.title, in_one_line(i.metadata), i.created_at, i.updated_at, i.archived_at, i.pinned_at, i.expires_at,
+                i.forked_from, i.forked_position
+            )
+            -- A message of a later page may have been appended after the line was written.
+            or c.next_position < i.next_position
+            or c.next_position = i.next_position and c.last_message_at is distinct from i.last_message_at
+        union all
+        select i.line
+        from unnest(conversation_lines, conversation_ids) as i (line, id)
+            join public.erased_conversations e on e.id = i.id
+        union all
+        select i.line
+        from unnest(
+                summary_lines, summary_conversations, throughs, summary_contents, summary_token_counts, summarized, summarized_at
+            ) as i (line, conversation_id, through, content, token_count, messages, created_at)
+            join public.summaries s on s.conversation_id = i.conversation_id and s.through = i.through
+        where (s.content, s.token_count, s.messages, s.created_at)
+            is distinct from (i.content, i.token_count, i.messages, i.created_at)
+        union all
+        select i.line
+        from unnest(message_lines, message_conversations, positions, ids) as i (line, conversation_id, position, id)
+            join public.messages m on m.conversation_id = i.conversation_id and m.position = i.position
+        where i.conversation_id = any (stored) and m.id <> i.id
+        union all
+        select i.line
+        from unnest(
+                message_lines, message_conversations, positions, ids, roles, contents, parts, tool_calls, tool_call_ids, names, metadata,
+                token_counts, unfinished, created, updated
+            ) as i (
+                line, conversation_id, position, id, role, content, content_parts, tool_calls, tool_call_id, name, metadata, token_count,
+                in_progress, created_at, updated_at
+            )
+            join public.messages m on m.id = i.id and m.conversation_id = i.conversation_id
+        where i.conversation_id = any (stored) and (
+                m.position, m.role, m.content, in_one_line(m.content_parts::text), in_one_line(m.tool_calls::text), m.tool_call_id, m.name,
+                in_one_line(m.metadata::text), m.token_count, m.in_progress, m.created_at, m.updated_at
+            ) is distinct from (
+                i.position, i.role, i.content, in_one_line(i.content_parts), in_one_line(i.tool_calls), i.tool_call_id, i.name,
+                in_one_line(i.metadata), i.token_count, i.in_progress, i.created_at, i.updated_at
+            )
+    ) found;
+    if line is not null then
+        outcome := 'conflict';
+        return next;
+        return;
+    end if;
+    select min(i.line) into line
+    from unnest(message_lines, message_conversations) as i (line, conversation_id)
+    where i.conversation_id <> all (stored) and i.conversation_id <> all (conversation_ids);
+    if line is not null then
+        outcome := 'missing';
+        return next;
+        return;
+    end if;
+
+    insert into public.conversations (
+        id, user_id, title, metadata, next_position, created_at, updated_at, last_message_at, archived_at, pinned_at, expires_at,
+        forked_from, forked_position
+    )
+    select i.id, of_user, i.title, i.metadata::json, i.next_position, i.created_at, i.updated_at, i.last_message_at, i.archived_at,
+        i.pinned_at, i.expires_at, i.forked_from, i.forked_position
+    from unnest(
+            conversation_ids, titles, conversation_metadata, made, changed, last_messages, archived, pinned, ends, forks_from,
+            fork_positions, next_positions
+        ) as i (
+            id, title, metadata, created_at, updated_at, last_message_at, archived_at, pinned_at, expires_at, forked_from, forked_position,
+            next_position
+        )
+    where i.id <> all (stored);
+    get diagnostics conversations = row_count;
+
+    with fresh as (
+        insert into public.summaries (conversation_id, through, content, token_count, messages, created_at)
+        select i.conversation_id, i.through, i.content, i.token_count, i.messages, i.created_at
+        from unnest(summary_conversations, throughs, summary_contents, summary_token_counts, summarized, summarized_at)
+            as i (conversation_id, through, content, token_count, messages, created_at)
+        on conflict on constraint summaries_pkey do nothing
+        returning conversation_id
+    )
+    select coalesce(array_agg(distinct f.conversation_id), '{}') into grown from fresh f;
+    update public.conversations c
+    set summary_through = newest.through, summary_created_at = newest.created_at
+    from unnest(grown) as g (id)
+        cross join lateral (
+            select s.through, s.created_at from public.summaries s where s.conversation_id = g.id order by s.through desc limit 1
+        ) newest
+    where c.id = g.id;
+
+    -- How much each conversation gets.
+    select array_agg(i.conversation_id), array_agg(i.messages), array_agg(i.last), array_agg(i.newest), array_agg(i.characters),
+        array_agg(i.tokens)
+    into added_to, added, added_last, added_newest, added_characters, added_tokens
+    from (
+        select i.conversation_id, count(*) as messages, max(i.position) as last, max(i.created_at) as newest,
+            sum(i.characters)::bigint as characters, sum(i.tokens)::bigint as tokens
+        from unnest(message_conversations, positions, ids, created, characters, tokens)
+            as i (conversation_id, position, id, created_at, characters, tokens)
+        where not exists (select from public.messages m where m.id = i.id and m.conversation_id = i.conversation_id)
+        group by i.conversation_id
+    ) i;
+    -- The rulers of a conversation count on from what it has.
+    insert into public.messages (
+        conversation_id, position, id, role, content, content_parts, parts_text, tool_calls, tool_call_id, name, metadata, token_count,
+        in_progress, characters_before, tokens_before, created_at, updated_at, size, characters, owner_key, appended_version
+    )
+    select i.conversation_id, i.position, i.id, i.role, i.content, i.content_parts::json, i.parts_text, i.tool_calls::json, i.tool_call_id,
+        i.name, i.metadata::json, i.token_count, i.in_progress,
+        coalesce(c.characters_appended, 0) + sum(i.characters) over in_order - i.characters,
+        coalesce(c.tokens_appended, 0) + sum(i.tokens) over in_order - i.tokens, i.created_at, i.updated_at,
+        message_size(i.content, i.content_parts, i.tool_calls, i.tool_call_id, i.name, i.metadata), i.characters,
+        public.owner_key(of_user), c.version
+    from unnest(
+            message_lines, message_conversations, positions, ids, roles, contents, parts, parts_texts, tool_calls, tool_call_ids, names,
+            metadata, token_counts, unfinished, created, updated, characters, tokens
+        ) as i (
+            line, conversation_id, position, id, role, content, content_parts, parts_text, tool_calls, tool_call_id, name, metadata,
+            token_count, in_progress, created_at, updated_at, characters, tokens
+        )
+        join public.conversations c on c.id = i.conversation_id
+    where not exists (select from public.messages m where m.id = i.id and m.conversation_id = i.conversation_id)
+    window in_order as (partition by i.conversation_id order by i.line rows unbounded preceding);
+    get diagnostics messages = row_count;
+    update public.conversations c
+    set message_count = c.message_count + a.messages,
+        next_position = greatest(c.next_position, a.last + 1),
+        -- Stays, unless a message came after its line was written.
+        last_message_at = case when c.next_position > a.last then c.last_message_at else a.newest end,
+        characters_appended = coalesce(c.characters_appended, 0) + a.characters,
+        tokens_appended = coalesce(c.tokens_appended, 0) + a.tokens
+    from unnest(added_to, added, added_last, added_newest, added_characters, added_tokens)
+        as a (id, messages, last, newest, characters, tokens)
+    where c.id = a.id;
+    -- What was there before has changed.
+    update public.conversations c set version = c.version + 1 where c.id = any (stored) and c.id = any (grown || added_to);
+    skipped := cardinality(conversation_lines) + cardinality(message_lines) - conversations - messages;
+    return next;
+end
+$$;

@@ -11,6 +11,8 @@ NOT_FOUND = '{"message":"Not Found"}'
 MESSAGE = ("role", "content", "tool_calls", "id", "tool_call_id", "name", "metadata", "token_count", "status")
 # As a response gives them. This one is in the year 2100, so that what comes behind it is everything.
 CURSOR = "AA6TJt0DwAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+# The same for a list by activity.
+ACTIVITY_CURSOR = "AA6TJt0DwAAAAAAAAAAAAAAAAAAAAAAA__________8"
 
 
 @schemathesis.hook
@@ -77,7 +79,7 @@ def before_call(context, case, kwargs):
     if operation == "search-messages" and not searchable(str(query.get("q"))):
         query["q"] = "rain"
     if "cursor" in query:
-        query["cursor"] = CURSOR
+        query["cursor"] = ACTIVITY_CURSOR if query.get("order") == "activity" else CURSOR
     case.query = query
     if isinstance(case.body, dict):
         case.body = body

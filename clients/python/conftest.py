@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import inspect
 import os
 import re
@@ -19,7 +20,24 @@ import pytest
 import scrollback
 from tests.proxy import Proxy, proxy_to
 
-PROJECT = Path(__file__).resolve().parents[2]
+PACKAGE = Path(__file__).resolve().parent
+PROJECT = PACKAGE.parents[1]
+
+# What the acceptance tests found, printed at the end of the run.
+RESULTS: list[str] = []
+
+# The adapters are imported where their frameworks are installed: see tests/test_acceptance.py.
+collect_ignore_glob = ["tests/acceptance/*"]
+collect_ignore = [
+    f"src/scrollback/{adapter}.py"
+    for adapter, framework in (("langchain", "langchain_core"), ("agents", "agents"))
+    if importlib.util.find_spec(framework) is None
+]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for line in RESULTS:
+        terminalreporter.write_line(line)
 
 
 @contextmanager
@@ -51,6 +69,9 @@ def cargo_dev(*options: str) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def server_url() -> Iterator[str]:
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1"
+    if running := os.environ.get("SCROLLBACK_TEST_URL"):
+        yield running
+        return
     with cargo_dev() as address:
         yield address
 

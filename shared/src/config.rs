@@ -3,6 +3,8 @@
 use tokio_postgres::config::SslMode;
 use url::Url;
 
+use crate::auth::{LogKey, Roles};
+
 /// A hundred years.
 const MAX_RETENTION_DAYS: i32 = 36_500;
 
@@ -11,10 +13,12 @@ const MAX_RETENTION_DAYS: i32 = 36_500;
 pub struct Config {
     /// From `DATABASE_URL`. Its `Debug` hides the password.
     pub database: tokio_postgres::Config,
-    /// From `AUTH_MODE` and `SERVICE_SCOPE`.
+    /// From `AUTH_MODE`, `SERVICE_SCOPE` and `USER_ROLES`.
     pub auth: AuthMode,
     /// From `RETENTION_DAYS`: how many days a conversation is kept after its last change. `None`: for ever.
     pub retention_days: Option<i32>,
+    /// From `LOG_KEY`. `None`: the log has no hashes of users' ids.
+    pub log_key: Option<LogKey>,
 }
 
 /// Who may call.
@@ -24,6 +28,8 @@ pub enum AuthMode {
     Claims {
         /// A token with this scope may act for any user; `None`: no token may.
         service_scope: Option<String>,
+        /// The roles that a user's own token may write.
+        user_roles: Roles,
     },
     /// Everybody may do everything: for a machine of one's own.
     Off,
@@ -44,8 +50,8 @@ impl ConfigError {
 }
 
 impl Config {
-    /// Reads `DATABASE_URL`, `AUTH_MODE` (`claims`, the default, or `off`), `SERVICE_SCOPE` (no default) and `RETENTION_DAYS` (0, the default,
-    /// is for ever).
+    /// Reads `DATABASE_URL`, `AUTH_MODE` (`claims`, the default, or `off`), `SERVICE_SCOPE` (no default), `USER_ROLES` (roles that commas
+    /// separate, or `none`; `user` by default), `LOG_KEY` (no default) and `RETENTION_DAYS` (0, the default, is for ever).
     ///
     /// # Errors
     /// A variable that is missing or can't work. `AUTH_MODE=off` is one in a real Lambda, unless `AUTH_MODE_OFF_IN_LAMBDA=yes`
@@ -58,7 +64,13 @@ impl Config {
         let url = variable("DATABASE_URL")
             .ok_or_else(|| ConfigError::new("DATABASE_URL", "is not set; it must be postgresql://USER:PASSWORD@HOST/DATABASE"))?;
         let auth = match variable("AUTH_MODE").as_deref() {
-            None | Some("claims") => AuthMode::Claims { service_scope: variable("SERVICE_SCOPE") },
+            None | Some("claims") => {
+                let user_roles = variable("USER_ROLES").as_deref().map(Roles::parse).transpose();
+                AuthMode::Claims {
+                    service_scope: variable("SERVICE_SCOPE"),
+                    user_roles: user_roles.map_err(|error| ConfigError::new("USER_ROLES", error.detail))?.unwrap_or_default(),
+                }
+            }
             // Lambda sets this variable for every runtime (AWS_EXECUTION_ENV it does not set for provided.al2023); the emulator doesn't.
             Some("off")
                 if variable("AWS_LAMBDA_INITIALIZATION_TYPE").is_some()
@@ -80,7 +92,9 @@ impl Config {
                 return Err(ConfigError::new("RETENTION_DAYS", reason));
             }
         };
-        Ok(Self { database: database("DATABASE_URL", &url)?, auth, retention_days })
+        let log_key = variable("LOG_KEY").as_deref().map(LogKey::parse).transpose();
+        let log_key = log_key.map_err(|error| ConfigError::new("LOG_KEY", error.detail))?;
+        Ok(Self { database: database("DATABASE_URL", &url)?, auth, retention_days, log_key })
     }
 }
 
@@ -222,7 +236,13 @@ mod tests {
             Config::from_variables(|name| if name == "DATABASE_URL" { Some(NEON.to_owned()) } else { found(name) })
                 .map(|config| config.auth)
         };
-        assert_eq!(with(&[]).unwrap(), AuthMode::Claims { service_scope: None });
+        assert_eq!(with(&[]).unwrap(), AuthMode::Claims { service_scope: None, user_roles: Roles::default() });
+        let user_roles = Roles::parse("user,tool").unwrap();
+        assert_eq!(with(&[("USER_ROLES", "user,tool")]).unwrap(), AuthMode::Claims { service_scope: None, user_roles });
+        for (variable, value) in [("USER_ROLES", "user,admin"), ("LOG_KEY", "short and secret")] {
+            let error = with(&[(variable, value)]).unwrap_err().to_string();
+            assert!(error.starts_with(variable) && !error.contains("secret"), "{error}");
+        }
         assert_eq!(with(&[("AUTH_MODE", "off")]).unwrap(), AuthMode::Off);
         let lambda = ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand");
         assert!(with(&[("AUTH_MODE", "off"), lambda]).is_err());

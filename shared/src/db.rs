@@ -154,6 +154,11 @@ impl Database {
         Self { process: Arc::clone(&self.process), deadline: Some(deadline), usage: Arc::default() }
     }
 
+    /// The same database for a job, with a usage of its own. Each statement has a request's time.
+    pub(crate) fn anew(&self) -> Self {
+        Self { process: Arc::clone(&self.process), deadline: None, usage: Arc::default() }
+    }
+
     /// How many days conversations are kept after their last change. `None`: for ever.
     pub(crate) fn retention(&self) -> Option<i32> {
         self.process.retention_days

@@ -28,6 +28,14 @@ pub enum Error {
     /// The caller acts for another user.
     #[error("the caller may not act for this user")]
     Forbidden,
+    /// The caller writes a role that is not theirs to write.
+    #[error("the caller may not write this role")]
+    RoleForbidden {
+        /// The path of the field.
+        param: String,
+        /// Which roles the caller may write.
+        detail: String,
+    },
     /// Only a back end may do this.
     #[error("only a caller with the service scope may do this")]
     ServiceOnly,
@@ -131,7 +139,7 @@ impl Error {
             Self::Invalid { invalid, .. } if invalid.fault == Fault::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Invalid { .. } => StatusCode::BAD_REQUEST,
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
-            Self::Forbidden | Self::ServiceOnly => StatusCode::FORBIDDEN,
+            Self::Forbidden | Self::RoleForbidden { .. } | Self::ServiceOnly => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Conflict { .. } | Self::OtherContent { .. } | Self::OtherLength { .. } => StatusCode::CONFLICT,
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
@@ -156,7 +164,7 @@ impl Error {
                 Fault::TooLarge => "payload_too_large",
             },
             Self::Unauthenticated => "unauthenticated",
-            Self::Forbidden | Self::ServiceOnly => "forbidden",
+            Self::Forbidden | Self::RoleForbidden { .. } | Self::ServiceOnly => "forbidden",
             Self::NotFound => "not_found",
             Self::Conflict { .. } | Self::OtherContent { .. } | Self::OtherLength { .. } => "conflict",
             Self::PreconditionFailed => "precondition_failed",
@@ -171,7 +179,7 @@ impl Error {
     pub fn param(&self) -> Option<&str> {
         match self {
             Self::Invalid { param, .. } => param.as_deref(),
-            Self::Conflict { param } | Self::OtherContent { param } => Some(param),
+            Self::Conflict { param } | Self::RoleForbidden { param, .. } | Self::OtherContent { param } => Some(param),
             Self::OtherLength { .. } => Some("at"),
             Self::PreconditionFailed => Some("If-Match"),
             _ => None,
@@ -192,6 +200,7 @@ impl Error {
         match self {
             Self::Invalid { invalid, .. } => &invalid.detail,
             Self::Unauthenticated => "the request carries no identity; send a valid bearer token",
+            Self::RoleForbidden { detail, .. } => detail,
             Self::Forbidden => "the token's sub is another user_id; leave user_id out, or use a token with the service scope",
             Self::ServiceOnly => "only a back end may do this; use a token with the service scope",
             Self::NotFound => "no such conversation or message",

@@ -32,4 +32,4 @@ pub use auth::Caller;
 pub use config::Config;
 pub use db::{Database, tls_connector};
 pub use error::{Error, Result};
-pub use runtime::run;
+pub use runtime::{run, run_schedule};

@@ -6,7 +6,8 @@
 use std::fmt::{Debug, Write as _};
 
 use chrono::{SecondsFormat, Utc};
-use serde_json::{Map, Value};
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::Value;
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id};
@@ -48,9 +49,9 @@ struct Lines<O> {
     output: O,
 }
 
-/// What a span or an event says, dotted names as objects.
+/// What a span or an event says, by name. A list is enough for so few, and a log line is a large part of a small request's work.
 #[derive(Clone, Default)]
-struct Fields(Map<String, Value>);
+struct Fields(Vec<(&'static str, Value)>);
 
 impl<S, O, W> Layer<S> for Lines<O>
 where
@@ -70,76 +71,85 @@ where
         let mut fields = Fields::default();
         for span in context.event_scope(event).into_iter().flat_map(tracing_subscriber::registry::Scope::from_root) {
             if let Some(outer) = span.extensions().get::<Fields>() {
-                fields.0.extend(outer.0.clone());
+                outer.0.iter().for_each(|(name, value)| fields.set(name, value.clone()));
             }
         }
         event.record(&mut fields);
         let (level, time) = (event.metadata().level(), Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true));
-        let line = if self.json {
-            fields.0.insert("level".to_owned(), level.as_str().into());
-            fields.0.insert("timestamp".to_owned(), time.into());
-            format!("{}\n", Value::Object(fields.0))
+        let mut line = if self.json {
+            fields.set("level", level.as_str());
+            fields.set("timestamp", time);
+            fields.0.sort_unstable_by_key(|(name, _)| *name);
+            serde_json::to_string(&Object { fields: &fields.0, prefix: 0 }).unwrap_or_default()
         } else {
-            let message = fields.0.remove("message");
-            let message = message.as_ref().and_then(Value::as_str).unwrap_or_default();
+            let message = fields.0.iter().find(|(name, _)| *name == "message");
+            let message = message.and_then(|(_, message)| message.as_str()).unwrap_or_default();
             let mut line = format!("{time} {level:>5} {message}");
-            write_flat(&mut line, "", &fields.0);
-            line + "\n"
+            for (name, value) in fields.0.iter().filter(|(name, _)| *name != "message") {
+                let _ = write!(line, " {name}={value}");
+            }
+            line
         };
+        line.push('\n');
         // A log that can't be written to has nobody to tell.
         let _ = (self.output)().write_all(line.as_bytes());
     }
 }
 
-/// ` db.ms=0.4 db.statements=1 …`
-fn write_flat(line: &mut String, prefix: &str, fields: &Map<String, Value>) {
-    for (name, value) in fields {
-        match value {
-            Value::Object(inner) => write_flat(line, &format!("{prefix}{name}."), inner),
-            value => {
-                let _ = write!(line, " {prefix}{name}={value}");
-            }
+impl Fields {
+    /// An inner span, or the event itself, may say something else than an outer span.
+    fn set(&mut self, name: &'static str, value: impl Into<Value>) {
+        match self.0.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, known)) => *known = value.into(),
+            None => self.0.push((name, value.into())),
         }
     }
 }
 
-impl Fields {
-    fn set(&mut self, field: &Field, value: impl Into<Value>) {
-        let mut names = field.name().split('.');
-        let last = names.next_back().unwrap_or_default();
-        let mut object = &mut self.0;
-        for name in names {
-            let member = object.entry(name).or_insert_with(|| Value::Object(Map::new()));
-            let Value::Object(inner) = member else { return };
-            object = inner;
+/// Fields in the order of their names, which all begin with the same `prefix` bytes, as an object. Dotted names are objects in it.
+struct Object<'a> {
+    fields: &'a [(&'static str, Value)],
+    prefix: usize,
+}
+
+impl Serialize for Object<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let outer = |name: &'static str| name[self.prefix..].split_once('.').map(|(outer, _)| outer);
+        let mut object = serializer.serialize_map(None)?;
+        for fields in self.fields.chunk_by(|(one, _), (other, _)| outer(one).is_some() && outer(one) == outer(other)) {
+            let (name, value) = &fields[0];
+            match outer(name) {
+                Some(outer) => object.serialize_entry(outer, &Object { fields, prefix: self.prefix + outer.len() + 1 })?,
+                None => object.serialize_entry(&name[self.prefix..], value)?,
+            }
         }
-        object.insert(last.to_owned(), value.into());
+        object.end()
     }
 }
 
 impl Visit for Fields {
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.set(field, value);
+        self.set(field.name(), value);
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.set(field, value);
+        self.set(field.name(), value);
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.set(field, value);
+        self.set(field.name(), value);
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.set(field, value);
+        self.set(field.name(), value);
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.set(field, value);
+        self.set(field.name(), value);
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        self.set(field, format!("{value:?}"));
+        self.set(field.name(), format!("{value:?}"));
     }
 }
 

@@ -38,6 +38,28 @@ async fn a_hundred_simultaneous_first_calls_make_one_conversation() {
     }
 }
 
+/// What is archived or has expired is not a user's current conversation. The first call that finds no other makes one.
+#[tokio::test]
+async fn a_hundred_simultaneous_calls_make_one_conversation_where_the_first_is_archived_or_has_expired() {
+    let app = App::with_instances(20).await;
+    for (user, end) in
+        [("ada", "archived_at = now()"), ("bob", "expires_at = now()"), ("eve", "archived_at = now(), is_first = false")]
+    {
+        for round in 1..=2 {
+            let first = app.post("/conversations").by(user).send().await.json()["id"].clone();
+            app.superuser().await.batch_execute(&format!("update conversations set {end} where user_id = '{user}'")).await.unwrap();
+            let answers = all_at_once((0..100).map(|_| app.post("/conversations").by(user)).collect()).await;
+            let ids: BTreeSet<String> = answers.iter().map(|answer| answer.json()["id"].to_string()).collect();
+            assert_eq!(ids.len(), 1, "{user}");
+            assert!(!ids.contains(&first.to_string()));
+            let count = |status| answers.iter().filter(|answer| answer.status == status).count();
+            assert_eq!((count(201), count(200)), (1, 99), "{user}");
+            let rows = format!("select from conversations where user_id = '{user}'");
+            assert_eq!(app.superuser().await.query_typed(&rows, &[]).await.unwrap().len(), 1 + round, "{user}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn simultaneous_calls_with_one_id_make_one_conversation() {
     let app = App::with_instances(10).await;

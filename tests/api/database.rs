@@ -118,7 +118,7 @@ async fn the_role_calls_its_functions_and_can_do_nothing_else() {
         let shown = role.query_typed(&format!("show {setting}"), &[]).await.unwrap();
         assert_eq!(shown[0].get::<_, &str>(0), expected, "{setting}");
     }
-    role.batch_execute(&format!("select {SCHEMA}.erase_user('ada', 9, 9)")).await.unwrap();
+    role.batch_execute(&format!("select {SCHEMA}.erase_user('ada', 9, 9, null)")).await.unwrap();
 }
 
 #[tokio::test]

@@ -365,7 +365,7 @@ fn without_chance(mut value: Value) -> Value {
     match &mut value {
         Value::Array(elements) => elements.iter_mut().for_each(|element| *element = without_chance(element.take())),
         Value::Object(members) => {
-            for name in ["created_at", "updated_at", "request_id"] {
+            for name in ["created_at", "updated_at", "last_message_at", "request_id"] {
                 members.remove(name);
             }
             members.values_mut().for_each(|member| *member = without_chance(member.take()));
@@ -425,4 +425,29 @@ async fn pages_are_led_through_by_links(dev: &Dev) {
         link.strip_prefix('<').unwrap().strip_suffix(">; rel=\"next\"").unwrap().clone_into(&mut target);
     }
     assert_eq!(seen, ["1", "2", "3", "4", "5"]);
+}
+
+#[tokio::test]
+async fn cargo_dev_with_tokens_lets_users_write_what_a_stack_lets_them() {
+    let app = App::start().await;
+    let (key, reply) = (Key::of_this_machine().unwrap(), json!({"role": "assistant", "content": "It rains."}));
+    for (options, status) in [(&["--jwt"][..], 403), (&["--jwt", "--user-roles", "user,assistant"], 201)] {
+        let dev = Dev::start(&app, options).await;
+        let send = async |target: &str, body: &Value, service: bool| {
+            let token = key.sign(if service { "back-end" } else { "ada" }, service);
+            dev.request("POST", target).bearer_auth(token).json(body).send().await.unwrap()
+        };
+        let made = send("/conversations", &json!({}), false).await;
+        let made: Value = made.json().await.unwrap();
+        let path = format!("/conversations/{}/messages", made["id"].as_str().unwrap());
+        assert_eq!(send(&path, &reply, false).await.status(), status, "{options:?}");
+        assert_eq!(send(&path, &reply, true).await.status(), 201, "{options:?}");
+    }
+    for (options, reason) in
+        [(&["--jwt", "--user-roles", "user,admin"][..], "a role is one of"), (&["--user-roles", "user"], "--jwt")]
+    {
+        let output = Command::new(binary("dev")).args(options).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(2) && said.contains(reason), "{options:?}: {said}");
+    }
 }

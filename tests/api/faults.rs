@@ -363,11 +363,17 @@ async fn a_slow_database_gets_each_statement_once() {
         appends.push(app.post(&path));
     }
     let slow = "
-        create function slow() returns trigger language plpgsql as $$ begin perform pg_sleep(4); return null; end $$;
+        create function work() returns bigint language sql as 'select sum(n)::bigint from generate_series(1, 2000000) n';
+        create function slow() returns trigger language plpgsql as $$
+            begin perform public.work(), pg_sleep(3.5); return null; end
+        $$;
         create trigger slow before insert on messages for each statement execute function slow();";
     superuser.batch_execute(slow).await.unwrap();
+    let cpu = cpu_of_sessions(&superuser).await;
+    superuser.query_typed("select work()", &[]).await.unwrap();
+    let work = cpu_of_sessions(&superuser).await - cpu;
 
-    let before = executed();
+    let (before, cpu) = (executed(), cpu_of_sessions(&superuser).await);
     // A pooler has two connections for the four, so that two of them take 8 s.
     let mut requests = tokio::task::JoinSet::new();
     for append in appends {
@@ -379,12 +385,26 @@ async fn a_slow_database_gets_each_statement_once() {
         assert_eq!(answer.status, 201, "{}", answer.body);
     }
     assert_eq!(executed() - before, REQUESTS, "statements that the server got");
+    let took = cpu_of_sessions(&superuser).await - cpu;
+    assert!(work > 0 && 2 * took < 3 * work * u64::try_from(REQUESTS).unwrap(), "{took} ticks of CPU, and {work} for one request");
     let log = app.function("add-message").log();
     let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     for line in &lines[lines.len() - REQUESTS..] {
         let expected = (&json!("request"), &json!(1), &json!(0));
         assert_eq!((&line["message"], &line["db"]["statements"], &line["db"]["connects"]), expected, "{line}");
     }
+}
+
+/// The CPU time that the server's sessions have taken so far, in clock ticks.
+async fn cpu_of_sessions(superuser: &tokio_postgres::Client) -> u64 {
+    let sessions = superuser.query_typed("select pid from pg_stat_activity", &[]).await.unwrap();
+    let ticks = |pid: i32| -> Option<u64> {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // Behind the name, which may hold spaces: the 12th and 13th field are the time in user mode and in the kernel.
+        let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+        Some(fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?)
+    };
+    sessions.iter().filter_map(|row| ticks(row.get(0))).sum()
 }
 
 #[tokio::test]

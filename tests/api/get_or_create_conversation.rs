@@ -11,24 +11,25 @@ async fn a_first_call_creates_and_the_next_finds() {
     let made = app.post("/conversations").json(&json!({"user_id": "ada"})).expect(201).await;
     let conversation = made.json();
     let members: Vec<&String> = conversation.as_object().unwrap().keys().collect();
-    assert_eq!(
-        members,
-        [
-            "archived_at",
-            "created_at",
-            "expires_at",
-            "forked_from",
-            "id",
-            "last_message_at",
-            "message_count",
-            "metadata",
-            "pinned_at",
-            "summary",
-            "title",
-            "updated_at",
-            "user_id"
-        ]
-    );
+    let expected = [
+        "archived_at",
+        "created_at",
+        "expires_at",
+        "forked_from",
+        "id",
+        "last_message_at",
+        "message_count",
+        "metadata",
+        "pinned_at",
+        "summary",
+        "title",
+        "updated_at",
+        "user_id",
+    ];
+    assert_eq!(members, expected);
+    for member in ["archived_at", "expires_at", "forked_from", "last_message_at", "pinned_at", "summary"] {
+        assert_eq!(conversation[member], Value::Null, "{member}");
+    }
     assert_eq!(
         (&conversation["title"], &conversation["metadata"], &conversation["message_count"]),
         (&Value::Null, &json!({}), &json!(0))
@@ -52,6 +53,43 @@ async fn the_most_recently_updated_conversation_is_found() {
     assert_eq!(app.post("/conversations").expect(200).await.json()["id"], json!(newer));
     app.post(&format!("/conversations/{older}/messages?role=user&content=hello")).expect(201).await;
     assert_eq!(app.post("/conversations").expect(200).await.json()["id"], json!(older));
+}
+
+#[tokio::test]
+async fn what_is_archived_or_has_expired_is_not_found_unless_by_its_id() {
+    let app = App::start().await;
+    let (oldest, archived, expired) = (app.conversation().await, app.conversation().await, app.conversation().await);
+    app.patch(&format!("/conversations/{archived}")).json(&json!({"archived": true})).expect(200).await;
+    let end = format!("update conversations set expires_at = now() where id = '{expired}'");
+    app.superuser().await.batch_execute(&end).await.unwrap();
+    assert_eq!(app.post("/conversations").expect(200).await.json()["id"], json!(oldest));
+    assert_eq!(app.post("/conversations").json(&json!({"id": archived})).expect(200).await.json()["id"], json!(archived));
+    app.patch(&format!("/conversations/{oldest}")).json(&json!({"archived": true})).expect(200).await;
+    let made = app.post("/conversations").expect(201).await.json();
+    assert!(![json!(oldest), json!(archived), json!(expired)].contains(&made["id"]));
+    assert_eq!(app.post("/conversations").expect(200).await.json()["id"], made["id"]);
+    // Back from the archive, it may be the most recently updated one.
+    app.patch(&format!("/conversations/{archived}")).json(&json!({"archived": false})).expect(200).await;
+    assert_eq!(app.post("/conversations").expect(200).await.json()["id"], json!(archived));
+}
+
+#[tokio::test]
+async fn expires_in_is_for_a_created_one() {
+    let app = App::start().await;
+    for target in ["/conversations?expires_in=3600", "/conversations?new=true&expires_in=3600"] {
+        let made = app.post(target).expect(201).await.json();
+        let lifetime = "select extract(epoch from expires_at - created_at)::int8 from conversations where id = $1::text::uuid";
+        let id = made["id"].as_str().unwrap();
+        let lifetime = app.superuser().await.query_typed(lifetime, &[(&id, tokio_postgres::types::Type::TEXT)]).await.unwrap();
+        assert_eq!(lifetime[0].get::<_, i64>(0), 3600, "{target}");
+        assert!(made["expires_at"].as_str() > made["created_at"].as_str(), "{made}");
+        // It changes nothing of one that was found.
+        for body in [json!({"id": id, "expires_in": 60}), json!({"expires_in": 60})] {
+            assert_eq!(app.post("/conversations").json(&body).expect(200).await.json(), made);
+        }
+    }
+    let made = app.post("/conversations").json(&json!({"id": Uuid::now_v7(), "expires_in": null})).expect(201).await.json();
+    assert_eq!(made["expires_at"], Value::Null);
 }
 
 #[tokio::test]
@@ -103,6 +141,9 @@ async fn bad_input_is_refused_by_name() {
         (json!({"metadata": []}), 400, "invalid_parameter", Some("metadata")),
         (json!({"metadata": {"a": "\u{0}"}}), 400, "invalid_character", Some("metadata")),
         (json!({"metadata": {"a": "x".repeat(16 << 10)}}), 413, "payload_too_large", Some("metadata")),
+        (json!({"expires_in": 59}), 400, "invalid_parameter", Some("expires_in")),
+        (json!({"expires_in": "3600"}), 400, "invalid_parameter", Some("expires_in")),
+        (json!({"expires_in": 31_556_952_001_u64}), 400, "invalid_parameter", Some("expires_in")),
         (json!({"titel": "x"}), 400, "invalid_parameter", Some("titel")),
         (json!([]), 400, "invalid_body", None),
         (json!("text"), 400, "invalid_body", None),

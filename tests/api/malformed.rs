@@ -24,7 +24,7 @@ fn cases() -> usize {
 }
 
 /// All fields that there are, and one that there is not. A test compares them with openapi.yaml.
-pub const FIELDS: [&str; 33] = [
+pub const FIELDS: [&str; 39] = [
     "id",
     "user_id",
     "new",
@@ -56,6 +56,12 @@ pub const FIELDS: [&str; 33] = [
     "unanswered",
     "format",
     "through",
+    "expires_in",
+    "archived",
+    "pinned",
+    "metadata.KEY",
+    "ids",
+    "include",
     "to",
     "unknown",
 ];

@@ -115,6 +115,12 @@ async fn cases(app: &App) -> Vec<Case<'_>> {
         case("a user's conversations", app.get("/users/ada/conversations?limit=50"), 51),
         case("a user's conversations, far behind", app.get(page.next().unwrap()), BUSY - 900),
         case("a user's conversations, all of them", app.get("/users/ada/conversations"), BUSY),
+        case("a user's conversations by activity", app.get("/users/ada/conversations?order=activity&limit=50"), 51),
+        case("with their last messages", app.get("/users/ada/conversations?include=last_message&limit=50"), 4 * 51),
+        case("by a part of the title", app.get("/users/ada/conversations?title=oslo"), 2 * BUSY),
+        case("by metadata and activity", app.get("/users/ada/conversations?order=activity&metadata.a=b"), 2 * BUSY),
+        case("those that are not archived", app.get("/users/ada/conversations?archived=false&limit=50"), 2 * 51),
+        case("some by their ids", app.get(&format!("/users/ada/conversations?ids={},{}", id(0, LONGEST), id(0, 1))), 3),
         case("the last messages", app.get(&format!("{messages}?last=50")), 2 * 50),
         case("messages from the middle", app.get(&format!("{messages}?after=10000&limit=50")), 52),
         case("messages from the middle, backwards", app.get(&format!("{messages}?before=10000&limit=50&order=desc")), 52),
@@ -169,7 +175,8 @@ async fn cases(app: &App) -> Vec<Case<'_>> {
 
 #[tokio::test]
 async fn every_statement_has_the_plan_that_is_meant_for_it() {
-    let app = App::start().await;
+    let mut app = App::start().await;
+    app.set("RETENTION_DAYS", "36500");
     let superuser = app.superuser().await;
     fill(&superuser).await;
     explain_everything(&app, &superuser).await;
@@ -191,8 +198,23 @@ async fn every_statement_has_the_plan_that_is_meant_for_it() {
         faults.extend(judge(&runs, reads, holds).into_iter().map(|fault| format!("{function}, {what}: {fault}")));
     }
 
+    // The purge has no request. In two steps it looks at all conversations.
+    let expire = format!("update conversations set expires_at = now() where id in ('{}', '{}')", id(0, 3), id(0, 4));
+    superuser.batch_execute(&expire).await.unwrap();
+    let before = database_log().len();
+    let purged = app.function("purge-expired").invoke("{}".to_owned()).await.unwrap();
+    assert_eq!(purged, json!({"conversations": 2, "messages": 2 * ORDINARY, "done": true}));
+    let purge = runs(&database_log()[before..]);
+    files.insert("purge-expired", format!("two conversations that have expired\n{}", shapes(&purge).concat()));
+    let faults_of_purge = judge(&purge, 2 * (10_000 + BUSY + 2) + 2 * (ORDINARY + 12), PAGE);
+    faults.extend(faults_of_purge.into_iter().map(|fault| format!("purge-expired: {fault}")));
+
     let explained: BTreeSet<&str> = files.keys().copied().collect();
-    assert_eq!(explained, local::project::functions(), "cases in tests/api/plans.rs has a request to every function");
+    assert_eq!(
+        explained,
+        local::project::functions().into_iter().chain(local::project::SCHEDULED).collect(),
+        "cases in tests/api/plans.rs has a request to every function"
+    );
     for (function, plans) in files {
         let file = project().join(format!("tests/plans/{function}.txt"));
         if std::env::var_os("WRITE_PLANS").is_some() {

@@ -15,14 +15,16 @@ use crate::support::{Answer, App, Call, Function, binary, project, start_binary}
 const OTHER: &str = "api_00000001";
 
 /// Functions that the endpoints' functions call. Those that touch a table are called with the conversation's row locked.
-const HELPERS: [&str; 14] = [
+const HELPERS: [&str; 17] = [
     "calls_in",
     "change_messages",
     "conversation_row",
     "copied_message_id",
     "has_incomplete",
+    "has_members",
     "in_one_line",
     "is_kept",
+    "is_wanted",
     "merge_patch",
     "message_characters",
     "message_size",
@@ -30,6 +32,7 @@ const HELPERS: [&str; 14] = [
     "results_in",
     "speaks",
     "times_in",
+    "with_newest_message",
 ];
 
 /// A function of another release: the binary of this one, which calls another schema.
@@ -89,7 +92,8 @@ async fn every_stored_function_follows_the_rules() {
         where pronamespace = $1::text::regnamespace
         order by proname";
     let functions = app.superuser().await.query_typed(functions, &[(&SCHEMA, tokio_postgres::types::Type::TEXT)]).await.unwrap();
-    let mut endpoints: Vec<String> = local::project::functions().iter().map(|name| name.replace('-', "_")).collect();
+    let functions_of_release = local::project::functions().into_iter().chain(local::project::SCHEDULED);
+    let mut endpoints: Vec<String> = functions_of_release.map(|name| name.replace('-', "_")).collect();
     endpoints.extend(HELPERS.map(str::to_owned));
     endpoints.sort();
     assert_eq!(functions.iter().map(|row| row.get::<_, String>(0)).collect::<Vec<_>>(), endpoints);
@@ -108,9 +112,14 @@ async fn every_stored_function_follows_the_rules() {
         assert!(definer, "{name} runs with its caller's rights");
         let config = config.unwrap_or_default();
         let more = match &*name {
-            "erase_user" | "export_user" | "fork_conversation" | "import_user" | "get_context" | "summarize_conversation" => {
-                "; enable_seqscan=off"
-            }
+            "erase_user"
+            | "export_user"
+            | "fork_conversation"
+            | "get_context"
+            | "get_or_create_conversation"
+            | "import_user"
+            | "purge_expired"
+            | "summarize_conversation" => "; enable_seqscan=off",
             "get_user_conversations" => "; enable_bitmapscan=off",
             "search_messages" => "; enable_sort=off",
             _ => "",

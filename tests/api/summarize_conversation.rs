@@ -117,6 +117,8 @@ async fn the_same_summary_again_changes_nothing_and_another_one_replaces_it() {
     assert_eq!(app.rows().await["summaries"], 1);
     let by_query = app.put(&format!("{path}/summary?through=7&content=c&token_count=3")).expect(200).await.json();
     assert_eq!(by_query["summary"]["through"], 7);
+    let earlier = put(&app, &path, 3, "d").expect(200).await.json();
+    assert_eq!(earlier["summary"], by_query["summary"], "the newest is the one that stands for most");
 }
 
 #[tokio::test]

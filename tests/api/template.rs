@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use local::gateway;
-use serde_json::Value;
+use local::project::SCHEDULED;
+use serde_json::{Value, json};
+use shared::auth::Roles;
 
 use crate::support::{App, ROUTES, project};
 
@@ -24,6 +26,11 @@ fn functions() -> BTreeMap<String, Value> {
     resources("AWS::Serverless::Function")
 }
 
+/// The functions that the API calls.
+fn routed() -> BTreeMap<String, Value> {
+    functions().into_iter().filter(|(_, function)| !SCHEDULED.contains(&&*binary(function))).collect()
+}
+
 fn text(value: &Value) -> String {
     value.as_str().unwrap_or_else(|| panic!("no text: {value:?}")).to_owned()
 }
@@ -36,7 +43,7 @@ fn binary(function: &Value) -> String {
 #[test]
 fn the_template_and_the_emulator_have_the_same_routes() {
     let mut deployed: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
-    for (id, function) in functions() {
+    for (id, function) in routed() {
         let events = function["Properties"]["Events"].as_object().unwrap_or_else(|| panic!("{id} has no route"));
         for event in events.values() {
             assert_eq!(event["Type"], "HttpApi", "{id}");
@@ -70,7 +77,7 @@ fn every_route_is_behind_the_authorizer() {
     let jwt = &auth["Authorizers"][text(&auth["DefaultAuthorizer"])]["JwtConfiguration"];
     assert!(!jwt["issuer"].is_null() && !jwt["audience"].is_null(), "the default authorizer checks no JWT: {auth:?}");
 
-    for (id, function) in functions() {
+    for (id, function) in routed() {
         for event in function["Properties"]["Events"].as_object().unwrap().values() {
             assert_eq!(event["Properties"]["ApiId"], "Api", "{id} is called by another API");
             assert!(event["Properties"]["Auth"].is_null(), "{id} has an authorization of its own");
@@ -84,6 +91,45 @@ fn every_route_is_behind_the_authorizer() {
     for way in ["FunctionUrlConfig", "AWS::Lambda::Url", "AWS::Lambda::Permission", "AWS::ApiGatewayV2", "AWS::Serverless::Api"] {
         assert!(!everything.contains(way), "{way}: does the authorizer stand before it?");
     }
+}
+
+#[test]
+fn a_schedule_alone_runs_what_has_no_route() {
+    for (id, function) in functions().into_iter().filter(|(_, function)| SCHEDULED.contains(&&*binary(function))) {
+        let events = function["Properties"]["Events"].as_object().unwrap_or_else(|| panic!("nothing runs {id}"));
+        for event in events.values() {
+            assert_eq!(
+                (event["Type"].as_str(), event["Properties"]["Schedule"].as_str()),
+                (Some("Schedule"), Some("rate(1 hour)"))
+            );
+        }
+        // The next run goes on where a failed one has stopped.
+        assert_eq!(function["Properties"]["EventInvokeConfig"]["MaximumRetryAttempts"], 0, "{id}");
+    }
+}
+
+#[tokio::test]
+async fn an_alarm_counts_the_purges_that_are_done() {
+    let app = App::start().await;
+    app.function("purge-expired").invoke("{}".to_owned()).await.unwrap();
+    let log = app.function("purge-expired").log();
+    let line: Value = serde_json::from_str(log.lines().next_back().unwrap()).unwrap();
+    let filters = resources("AWS::Logs::MetricFilter");
+    let filter = &filters["Purges"]["Properties"];
+    assert_eq!(filter["LogGroupName"], "PurgeExpiredLogs");
+    assert_eq!(filter["FilterPattern"], "{ $.message = \"purge\" && $.purge.done IS TRUE }");
+    assert_eq!((&line["message"], &line["purge"]["done"]), (&"purge".into(), &true.into()), "{line}");
+    let alarm = &resources("AWS::CloudWatch::Alarm")["PurgeOverdue"]["Properties"];
+    assert_eq!(alarm["MetricName"], filter["MetricTransformations"][0]["MetricName"]);
+    assert_eq!((&alarm["ComparisonOperator"], &alarm["TreatMissingData"]), (&"LessThanThreshold".into(), &"breaching".into()));
+}
+
+#[test]
+fn every_function_knows_how_long_conversations_are_kept() {
+    let template = template();
+    assert_eq!(template["Globals"]["Function"]["Environment"]["Variables"]["RETENTION_DAYS"], "RetentionDays");
+    let parameter = &template["Parameters"]["RetentionDays"];
+    assert_eq!((&parameter["Default"], &parameter["MinValue"], &parameter["MaxValue"]), (&0.into(), &0.into(), &36_500.into()));
 }
 
 #[test]
@@ -203,5 +249,192 @@ fn every_saved_query_asks_every_function() {
             continue;
         }
         assert_eq!(asked.iter().map(text).collect::<BTreeSet<_>>(), groups, "{id}");
+    }
+}
+
+/// A function of `Rules`, with these values of the parameters.
+fn evaluate(rule: &Value, parameters: &BTreeMap<&str, &str>) -> bool {
+    let value = |operand: &Value| match operand {
+        Value::String(literal) => literal.clone(),
+        reference => parameters.get(&*text(&reference["Ref"])).unwrap_or_else(|| panic!("{reference}")).to_string(),
+    };
+    let [(function, operands)] = &rule.as_object().unwrap().iter().collect::<Vec<_>>()[..] else { panic!("{rule}") };
+    let operands = operands.as_array().unwrap();
+    let count = operands.len();
+    match function.as_str() {
+        "Fn::Equals" if count == 2 => value(&operands[0]) == value(&operands[1]),
+        "Fn::Contains" if count == 2 => operands[0].as_array().unwrap().iter().any(|one| *one == value(&operands[1]).as_str()),
+        "Fn::Not" if count == 1 => !evaluate(&operands[0], parameters),
+        "Fn::And" if (2..=10).contains(&count) => operands.iter().all(|operand| evaluate(operand, parameters)),
+        "Fn::Or" if (2..=10).contains(&count) => operands.iter().any(|operand| evaluate(operand, parameters)),
+        _ => panic!("no function of a rule: {rule}"),
+    }
+}
+
+/// The rules that refuse a stack with these parameters, and the defaults of the others.
+fn refused_by(given: &[(&str, &str)]) -> Vec<String> {
+    let template = template();
+    let defaults = template["Parameters"].as_object().unwrap().iter();
+    let mut parameters: BTreeMap<&str, &str> =
+        defaults.filter_map(|(name, parameter)| Some((name.as_str(), parameter["Default"].as_str()?))).collect();
+    parameters.extend(given.iter().copied());
+    let broken = |rule: &Value| {
+        let applies = rule["RuleCondition"].is_null() || evaluate(&rule["RuleCondition"], &parameters);
+        applies && !rule["Assertions"].as_array().unwrap().iter().all(|one| evaluate(&one["Assert"], &parameters))
+    };
+    template["Rules"].as_object().unwrap().iter().filter(|(_, rule)| broken(rule)).map(|(name, _)| name.clone()).collect()
+}
+
+#[test]
+fn wrong_combinations_of_parameters_are_refused() {
+    let (issuer, audience) = (("JwtIssuer", "https://issuer.example.com/"), ("JwtAudience", "api"));
+    let (scope, none) = (("ServiceScope", "act:any"), ("BackEndClient", "false"));
+    let replies = ("UserRoles", "user,assistant");
+    for right in [
+        vec![],
+        vec![("UserRoles", "none")],
+        vec![none, replies],
+        vec![issuer, audience, scope],
+        vec![issuer, audience, scope, none],
+        vec![issuer, audience, scope, ("UserRoles", "none")],
+        vec![issuer, audience, replies],
+        vec![issuer, audience, ("UserRoles", "user,assistant,tool,system,developer")],
+    ] {
+        assert_eq!(refused_by(&right), Vec::<String>::new(), "{right:?}");
+    }
+    for (rule, wrong) in [
+        ("AudienceGoesWithIssuer", vec![issuer, scope]),
+        ("IssuerGoesWithAudience", vec![audience]),
+        // The stack's own user pool never has such a scope.
+        ("IssuerGoesWithScope", vec![scope]),
+        ("IssuerGoesWithScope", vec![("ServiceScope", "scrollback/service")]),
+        ("ScopeIsNotEverybodys", vec![issuer, audience, ("ServiceScope", "openid")]),
+        ("ScopeIsNotEverybodys", vec![issuer, audience, ("ServiceScope", "aws.cognito.signin.user.admin")]),
+        ("SomebodyWritesReplies", vec![none]),
+        ("SomebodyWritesReplies", vec![none, ("UserRoles", "user,tool")]),
+        ("SomebodyWritesReplies", vec![issuer, audience]),
+        ("SomebodyWritesReplies", vec![issuer, audience, ("UserRoles", "none")]),
+    ] {
+        assert_eq!(refused_by(&wrong), [rule], "{wrong:?}");
+    }
+}
+
+#[test]
+fn every_choice_of_roles_can_be_read_and_those_without_the_assistant_need_a_back_end() {
+    let parameter = &template()["Parameters"]["UserRoles"];
+    let others = ["assistant", "tool", "system", "developer"];
+    let pattern = others.map(|role| format!("(,{role})?")).concat();
+    assert_eq!(text(&parameter["AllowedPattern"]), format!("^(none|user{pattern})$"));
+    let chosen = |choice: u32| others.iter().enumerate().filter(move |(index, _)| choice >> index & 1 == 1);
+    let choices = (0..1 << others.len()).map(|choice| chosen(choice).fold("user".to_owned(), |all, (_, role)| all + "," + role));
+    for roles in choices.chain(["none".to_owned()]) {
+        assert!(Roles::parse(&roles).is_ok(), "{roles}");
+        let refused = refused_by(&[("UserRoles", &roles), ("BackEndClient", "false")]);
+        assert_eq!(refused.is_empty(), roles.contains("assistant"), "{roles}: {refused:?}");
+    }
+    assert_eq!(text(&parameter["Default"]), "user");
+}
+
+/// The text of a part of the template, from a line to the next one that is indented as little.
+fn part(heading: &str) -> String {
+    let everything = std::fs::read_to_string(project().join("template.yaml")).unwrap();
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let mut lines = everything.lines().skip_while(|line| *line != heading);
+    let first = lines.next().unwrap_or_else(|| panic!("no line {heading}"));
+    let rest = lines.take_while(|line| line.is_empty() || indent(line) > indent(first));
+    rest.filter(|line| !line.trim_start().starts_with('#')).collect::<Vec<_>>().join("\n")
+}
+
+/// The parameters that a text depends on, by itself or through conditions.
+fn parameters_of(part: &str) -> BTreeSet<String> {
+    let template = template();
+    let words: BTreeSet<&str> = part.split(|character: char| !character.is_ascii_alphanumeric()).collect();
+    let named = |section: &str| {
+        let names = template[section].as_object().unwrap().keys();
+        names.filter(|name| words.contains(name.as_str())).cloned().collect::<BTreeSet<_>>()
+    };
+    let mut found = named("Parameters");
+    for condition in named("Conditions") {
+        found.extend(parameters_of(&template["Conditions"][condition].to_string()));
+    }
+    found
+}
+
+#[test]
+fn every_change_of_the_functions_makes_a_version_that_callers_get() {
+    let globals = &template()["Globals"]["Function"];
+    assert_eq!(globals["AutoPublishAlias"], "live");
+    for (id, function) in functions() {
+        assert_eq!(
+            function["Properties"]["AutoPublishAliasAllProperties"], true,
+            "{id}: a change of the template would reach nobody"
+        );
+        let description = &function["Properties"]["VersionDescription"];
+        assert_eq!(description, "Configuration.Value", "{id}: a change of a parameter would reach nobody");
+    }
+    let mut needed = parameters_of(&part("  Function:"));
+    // These two are no part of a version.
+    needed.remove("ReservedConcurrency");
+    needed.remove("CanaryDeployment");
+    assert!(needed.len() >= 9, "{needed:?}");
+    let known = parameters_of(&part("  Configuration:"));
+    assert_eq!(needed.difference(&known).collect::<Vec<_>>(), Vec::<&String>::new(), "a new value of these would reach nobody");
+}
+
+#[test]
+fn a_canary_deployment_is_taken_back_by_alarms_that_do_not_wait_for_it() {
+    let preference = &template()["Globals"]["Function"]["DeploymentPreference"];
+    assert_eq!(preference["Type"], json!(["IsCanary", "Canary10Percent10Minutes", "AllAtOnce"]));
+    let alarms = preference["Alarms"][1].as_array().unwrap();
+    let known = resources("AWS::CloudWatch::Alarm");
+    for alarm in ["ReadsFailing", "WritesFailing", "ResponsesFailing"] {
+        assert!(alarms.contains(&json!(alarm)), "{alarm}");
+        let alarm = &known[alarm]["Properties"];
+        // The API's id is known when every alias is deployed, which waits for the alarms.
+        assert!(!alarm["Metrics"].to_string().contains(r#""Api""#) && !alarm["Dimensions"].to_string().contains("Api"), "{alarm}");
+        let minutes =
+            alarm["EvaluationPeriods"].as_u64().unwrap() * alarm["Metrics"][1]["MetricStat"]["Period"].as_u64().unwrap_or(60) / 60;
+        assert!(minutes <= 5, "{alarm} may see a failure only when the ten minutes are over");
+    }
+    assert_eq!(alarms.len(), 3);
+    let filter = &resources("AWS::Logs::MetricFilter")["FailedResponses"]["Properties"];
+    assert_eq!(filter["MetricTransformations"][0]["MetricName"], known["ResponsesFailing"]["Properties"]["MetricName"]);
+}
+
+#[test]
+fn routes_that_read_or_delete_much_have_a_throttle_of_their_own() {
+    let settings = &resources("AWS::Serverless::HttpApi")["Api"]["Properties"]["RouteSettings"];
+    let settings: BTreeMap<String, Value> = serde_json::from_value(settings.clone()).unwrap();
+    let costly = ["search-messages", "export-user", "erase-user"];
+    let methods = ROUTES.iter().flat_map(|(path, methods)| methods.iter().map(move |(method, function)| (path, method, function)));
+    let routes: BTreeSet<String> = methods
+        .filter(|(_, _, function)| costly.contains(&function.as_str()))
+        .map(|(path, method, _)| format!("{method} {path}"))
+        .collect();
+    assert_eq!(settings.keys().cloned().collect::<BTreeSet<_>>(), routes);
+    for (route, limits) in &settings {
+        assert_eq!(
+            limits,
+            &json!({"ThrottlingRateLimit": "CostlyThrottlingRate", "ThrottlingBurstLimit": "CostlyThrottlingBurst"}),
+            "{route}"
+        );
+    }
+    let default = |name: &str| template()["Parameters"][name]["Default"].as_u64().unwrap();
+    assert!(default("CostlyThrottlingRate") < default("ThrottlingRate"));
+    assert!(default("CostlyThrottlingBurst") < default("ThrottlingBurst"));
+}
+
+#[test]
+fn the_environment_has_a_key_of_its_own_where_one_is_given_and_traces_are_off() {
+    let template = template();
+    let globals = &template["Globals"]["Function"];
+    assert_eq!((&globals["KmsKeyArn"][1], &template["Parameters"]["KmsKeyArn"]["Default"]), (&json!("KmsKeyArn"), &json!("")));
+    assert_eq!((&globals["Tracing"], &template["Parameters"]["Tracing"]["Default"]), (&json!("Tracing"), &json!("Disabled")));
+    let variables: Vec<&String> = globals["Environment"]["Variables"].as_object().unwrap().keys().collect();
+    assert_eq!(variables, ["DATABASE_URL", "LOG_KEY", "RETENTION_DAYS", "SERVICE_SCOPE", "USER_ROLES"]);
+    for (id, function) in functions() {
+        for property in ["Environment", "KmsKeyArn", "Tracing", "AutoPublishAlias", "DeploymentPreference"] {
+            assert!(function["Properties"][property].is_null(), "{id} has a {property} of its own");
+        }
     }
 }

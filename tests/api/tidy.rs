@@ -2,7 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use local::project::SCHEDULED;
+
 use crate::support::{ROUTES, project};
+
+/// Those with a route, and those that a schedule runs.
+fn functions() -> BTreeSet<&'static str> {
+    local::project::functions().into_iter().chain(SCHEDULED).collect()
+}
 
 /// The packages that a choice of packages is compiled from, each with its features.
 fn features(choice: &[&str]) -> BTreeSet<String> {
@@ -18,7 +25,7 @@ fn features(choice: &[&str]) -> BTreeSet<String> {
 fn what_else_is_built_does_not_change_what_a_function_is_compiled_from() {
     // `cargo lambda build` builds the functions among the workspace's default members.
     let everything = features(&[]);
-    for function in local::project::functions() {
+    for function in functions() {
         let alone = features(&["--package", function]);
         assert!(alone.len() > 50, "{alone:?}");
         let changed: Vec<&String> = alone.difference(&everything).collect();
@@ -33,10 +40,12 @@ fn folders(path: &str) -> BTreeSet<String> {
 
 #[test]
 fn every_function_has_a_folder_a_route_and_a_place_in_the_readme() {
-    let functions = folders("functions");
-    let routed = local::project::functions().into_iter().map(str::to_owned).collect();
-    assert_eq!(functions, routed, "functions/ and the emulator's routes in Cargo.toml");
+    let known = functions().into_iter().map(str::to_owned).collect();
+    assert_eq!(folders("functions"), known, "functions/, the emulator's routes in Cargo.toml, and SCHEDULED in tools/local");
     let readme = std::fs::read_to_string(project().join("README.md")).unwrap();
+    for function in SCHEDULED {
+        assert!(readme.lines().any(|line| line.starts_with('|') && line.contains(&format!("`{function}`"))), "{function}");
+    }
     for (path, methods) in ROUTES.iter() {
         for (method, function) in methods {
             let row = readme.lines().find(|line| line.starts_with('|') && line.contains(&format!("`{method} {path}`")));
@@ -51,7 +60,7 @@ fn every_function_has_a_folder_a_route_and_a_place_in_the_readme() {
 #[test]
 fn every_function_has_a_query_and_tests_of_its_name() {
     let tests = std::fs::read_to_string(project().join("tests/api/main.rs")).unwrap();
-    for function in local::project::functions() {
+    for function in functions() {
         let name = function.replace('-', "_");
         for file in [format!("shared/src/queries/{name}.rs"), format!("tests/api/{name}.rs")] {
             assert!(project().join(&file).is_file(), "{function} has no {file}");
@@ -62,14 +71,14 @@ fn every_function_has_a_query_and_tests_of_its_name() {
 
 #[test]
 fn every_recorded_file_is_of_a_function_that_exists() {
-    let names = |extension: &str| local::project::functions().iter().map(|name| format!("{name}.{extension}")).collect();
-    assert_eq!(folders("tests/events"), names("json"), "tests/events and the routes in Cargo.toml");
-    assert_eq!(folders("tests/plans"), names("txt"), "tests/plans and the routes in Cargo.toml");
+    let names = |extension: &str| functions().iter().map(|name| format!("{name}.{extension}")).collect();
+    assert_eq!(folders("tests/events"), names("json"), "tests/events and the functions");
+    assert_eq!(folders("tests/plans"), names("txt"), "tests/plans and the functions");
 }
 
 #[test]
 fn the_number_of_functions_is_the_same_everywhere() {
-    let count = local::project::functions().len();
+    let count = functions().len();
     for (file, before, after) in [("template.yaml", "that each of the ", " functions may have"), ("docs/deploy.md", "", " × *R*")]
     {
         let text = std::fs::read_to_string(project().join(file)).unwrap();

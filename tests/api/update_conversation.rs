@@ -59,6 +59,64 @@ async fn metadata_is_merged_as_the_rfc_says() {
 }
 
 #[tokio::test]
+async fn a_conversation_is_archived_and_pinned_and_back() {
+    let app = App::start().await;
+    let path = format!("/conversations/{}", app.conversation().await);
+    for (field, member, other) in [("archived", "archived_at", "pinned_at"), ("pinned", "pinned_at", "archived_at")] {
+        let before = app.get(&path).expect(200).await.json();
+        assert_eq!((&before[member], &before[other]), (&Value::Null, &Value::Null));
+        let set = app.patch(&path).json(&json!({(field): true})).expect(200).await.json();
+        assert_eq!((&set[member], &set[other]), (&set["updated_at"], &Value::Null));
+        assert!(set["updated_at"].as_str() > before["updated_at"].as_str());
+        let again = app.patch(&format!("{path}?{field}=true")).expect(200).await.json();
+        assert_eq!(again[member], set[member], "it is so since then");
+        let renamed = app.patch(&path).json(&json!({"title": "x", (field): null})).expect(200).await.json();
+        assert_eq!(renamed[member], set[member], "null changes nothing");
+        let cleared = app.patch(&path).json(&json!({(field): false})).expect(200).await;
+        assert_eq!(cleared.json()[member], Value::Null);
+        assert_eq!(app.get(&path).expect(200).await.json(), cleared.json());
+        let again = app.patch(&path).json(&json!({(field): true})).expect(200).await.json();
+        assert!(again[member].as_str() > set[member].as_str(), "a new time");
+        app.patch(&path).json(&json!({(field): false})).expect(200).await;
+        for wrong in [json!("yes"), json!(1), json!({})] {
+            app.patch(&path).json(&json!({(field): wrong})).refused(400, "invalid_parameter", field).await;
+        }
+    }
+    let both = app.patch(&path).json(&json!({"archived": true, "pinned": true})).expect(200).await.json();
+    assert_eq!(both["archived_at"], both["pinned_at"]);
+    let etag = app.get(&path).expect(200).await.headers["etag"].clone();
+    app.patch(&path)
+        .json(&json!({"archived": false}))
+        .header("if-match", "\"1\"")
+        .refused(412, "precondition_failed", "If-Match")
+        .await;
+    app.patch(&path).json(&json!({"archived": false})).header("if-match", etag).expect(200).await;
+}
+
+#[tokio::test]
+async fn expires_in_sets_the_end_and_null_takes_it_back() {
+    let app = App::start().await;
+    let path = format!("/conversations/{}", app.conversation().await);
+    for seconds in [60, 86_400, 31_556_952_000_i64] {
+        let changed = app.patch(&path).json(&json!({"expires_in": seconds})).expect(200).await.json();
+        let lifetime = "select extract(epoch from expires_at - updated_at)::int8 from conversations";
+        let lifetime: i64 = app.superuser().await.query_typed(lifetime, &[]).await.unwrap()[0].get(0);
+        assert_eq!(lifetime, seconds, "{changed}");
+        let renamed = app.patch(&path).json(&json!({"title": "x"})).expect(200).await.json();
+        assert_eq!(renamed["expires_at"], changed["expires_at"], "another change does not move it");
+        let read = app.get(&path).expect(200).await.json();
+        assert!(read["expires_at"].as_str().unwrap().ends_with('Z'), "{read}");
+    }
+    let cleared = app.patch(&path).json(&json!({"expires_in": null})).expect(200).await;
+    assert_eq!((&cleared.json()["expires_at"], cleared.headers["etag"].as_str()), (&Value::Null, "\"8\""));
+    app.patch(&format!("{path}?expires_in=60")).expect(200).await;
+    for wrong in [json!(59), json!(0), json!(-60), json!(60.5), json!("60"), json!(true), json!(31_556_952_001_i64)] {
+        app.patch(&path).json(&json!({"expires_in": wrong})).refused(400, "invalid_parameter", "expires_in").await;
+    }
+    app.patch(&format!("{path}?expires_in=soon")).refused(400, "invalid_parameter", "expires_in").await;
+}
+
+#[tokio::test]
 async fn if_match_decides_between_two_tabs() {
     let app = App::start().await;
     let path = format!("/conversations/{}", app.conversation().await);

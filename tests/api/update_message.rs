@@ -82,7 +82,7 @@ async fn if_match_decides_between_two_tabs() {
 #[tokio::test]
 async fn what_is_wrong_or_not_there_or_not_allowed_is_refused() {
     let app = App::start().await;
-    let (messages, path, before) = message(&app).await;
+    let (messages, path, _) = message(&app).await;
     for (body, status, code, param) in [
         (json!({"content": 7}), 400, "invalid_parameter", "content"),
         (json!({"content": "\u{0}"}), 400, "invalid_character", "content"),

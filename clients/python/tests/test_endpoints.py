@@ -160,6 +160,57 @@ def test_messages_come_back_as_they_went_in(either: Any, conversation: Conversat
     assert either.rewind_conversation(conversation.id).deleted == 1
 
 
+def test_a_conversation_is_archived_pinned_and_expires(either: Any) -> None:
+    user = f"user-{new_id()}"
+    created = either.get_or_create_conversation(user, expires_in=3600)
+    assert timedelta(minutes=59) < created.expires_at - created.created_at < timedelta(minutes=61)
+    assert (created.last_message_at, created.archived_at, created.pinned_at, created.forked_from) == (None,) * 4
+    changed = either.update_conversation(created.id, archived=True, pinned=True, expires_in=None)
+    assert changed.expires_at is None
+    assert changed.archived_at == changed.pinned_at == changed.updated_at
+    assert either.get_or_create_conversation(user).id != created.id
+    changed = either.update_conversation(created.id, archived=False, expires_in=60)
+    assert (changed.archived_at, changed.pinned_at is None, changed.expires_at is None) == (None, False, False)
+    assert either.update_conversation(created.id, pinned=False).pinned_at is None
+    message = either.add_message(created.id, "user", "Hello")
+    assert either.get_conversation(created.id).last_message_at == message.created_at
+
+
+def test_a_reply_is_written_piece_by_piece(either: Any, conversation: Conversation) -> None:
+    reply = either.add_message(conversation.id, "assistant", status="in_progress")
+    assert (reply.content, reply.status) == ("", "in_progress")
+    for _ in range(2):
+        assert either.update_message(conversation.id, reply.id, append="Rain ☂", at=0).content == "Rain ☂"
+    read = either.get_message(conversation.id, reply.id, from_=4)
+    assert (read.content, read.status, read.position) == (" ☂", "in_progress", 1)
+    with pytest.raises(errors.NotModified):
+        either.get_message(conversation.id, reply.id, from_=6, if_none_match=read.version)
+    with pytest.raises(errors.Conflict) as caught:
+        either.update_message(conversation.id, reply.id, append=".", at=9)
+    assert (caught.value.param, caught.value.length) == ("at", 6)
+    ended = either.update_message(
+        conversation.id, reply.id, append=".", at=6, status="complete", metadata={"a": 1}, token_count=3
+    )
+    assert (ended.content, ended.status, ended.metadata, ended.token_count) == ("Rain ☂.", "complete", {"a": 1}, 3)
+    assert either.update_message(conversation.id, reply.id, metadata={"b": 2}).metadata == {"a": 1, "b": 2}
+
+
+def test_a_message_is_deleted_and_replaced(either: Any, conversation: Conversation) -> None:
+    either.add_messages(conversation.id, [NewMessage("user", "One"), NewMessage("assistant", "Two")])
+    again = either.add_message(conversation.id, "assistant", "Two!", from_=2)
+    batch = [NewMessage("assistant", "Two?"), NewMessage("user", "Three", status="complete")]
+    for _ in range(2):
+        stored = either.add_messages(conversation.id, batch, from_=again.position)
+    assert [message.content for message in either.get_chat_history(conversation.id)] == ["One", "Two?", "Three"]
+    assert stored[0].position > again.position
+    with pytest.raises(errors.PreconditionFailed):
+        either.delete_message(conversation.id, stored[1].id, if_match='"1"')
+    assert either.delete_message(conversation.id, stored[1].id, if_match=stored.version) is None
+    with pytest.raises(errors.NotFound):
+        either.get_message(conversation.id, stored[1].id)
+    assert [message.content for message in either.get_chat_history(conversation.id)] == ["One", "Two?"]
+
+
 def test_a_message_that_is_sent_again_is_stored_once(either: Any, conversation: Conversation) -> None:
     mine = new_id()
     first = either.add_message(conversation.id, "user", "Hello", id=mine)
@@ -204,6 +255,9 @@ def test_history_and_lists_are_read_page_by_page(connect: Connect, proxy: Proxy,
     hits = client.search_messages(user, "umbrella -3", page_size=2).all()
     assert [hit.snippet for hit in hits] == [f"**umbrella** {n}" for n in (4, 2, 1, 0)]
     assert hits[0].message.position == 5
+    assert hits[0].title is None
+    client.update_conversation(ids[0], title="Rain")
+    assert client.search_messages(user, "umbrella", limit=1).all()[0].title == "Rain"
 
 
 def test_a_context_has_messages_in_the_form_that_is_asked_for(either: Any, conversation: Conversation) -> None:
@@ -238,6 +292,8 @@ def test_an_empty_id_is_refused_before_it_names_something_else(either: Any, conv
         lambda: either.delete_conversation(""),
         lambda: either.erase_user(""),
         lambda: either.update_message(conversation.id, ""),
+        lambda: either.get_message(conversation.id, ""),
+        lambda: either.delete_message(conversation.id, ""),
     ]
     for call in calls:
         with pytest.raises(ValueError, match="must not be empty"):
@@ -291,7 +347,7 @@ def test_fields_of_a_newer_server_are_kept_and_those_of_an_older_one_may_miss(co
         "created_at": time,
         "updated_at": time,
         "token_count": 7,
-        "status": "complete",
+        "mood": "cheerful",
         "version": "theirs",
     }
     context = {"messages": [message], "omitted": 0, "tokens": 12, "later": 1}
@@ -299,10 +355,11 @@ def test_fields_of_a_newer_server_are_kept_and_those_of_an_older_one_may_miss(co
     answer = client.get_context(new_id())
     assert (answer.version, answer.extra, answer.first_position) == ('"9"', {"later": 1}, None)
     assert answer.messages[0].role == "critic"
-    assert answer.messages[0].extra["status"] == "complete"
-    hit = {"message": message, "snippet": "x", "title": None}
+    assert answer.messages[0].extra["mood"] == "cheerful"
+    assert answer.messages[0].status == "complete"
+    hit = {"message": message, "snippet": "x", "score": 1}
     proxy.faults = [Fault(200, body=json.dumps([hit]).encode())]
-    assert client.search_messages("ada", "x").first_page()[0].extra == {"title": None}
+    assert client.search_messages("ada", "x").first_page()[0].extra == {"score": 1}
 
 
 @pytest.mark.parametrize("body", [b"<html>secret</html>", b"[1]", b'{"id": "secret"}', b"null", b"\xff", b'"secret"'])

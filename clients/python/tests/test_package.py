@@ -14,9 +14,8 @@ from pathlib import Path
 import pytest
 
 import scrollback
-from conftest import PROJECT
+from conftest import PACKAGE, PROJECT
 
-PACKAGE = PROJECT / "clients" / "python"
 LOCAL = "http://127.0.0.1:9000"
 
 
@@ -34,7 +33,7 @@ def run(python: str | Path, program: str, **environment: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize("number", range(4))
 def test_the_readmes_examples_print_what_it_says(server_url: str, number: int) -> None:
     program, output = examples(PACKAGE / "README.md")[number]
     assert LOCAL in program
@@ -42,7 +41,7 @@ def test_the_readmes_examples_print_what_it_says(server_url: str, number: int) -
 
 
 def test_every_example_of_the_readme_is_run() -> None:
-    assert (PACKAGE / "README.md").read_text().count("```python") == len(examples(PACKAGE / "README.md")) == 3
+    assert (PACKAGE / "README.md").read_text().count("```python") == len(examples(PACKAGE / "README.md")) == 4
 
 
 def test_the_projects_readme_has_an_example_that_runs(server_url: str) -> None:

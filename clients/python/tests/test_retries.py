@@ -70,6 +70,14 @@ def test_every_write_is_done_once(faulty: Any, proxy: Proxy, fault: str) -> None
     lose()
     assert faulty.update_message(chat.id, message.id, content="Hello!").content == "Hello!"
     lose()
+    written = faulty.add_message(chat.id, "assistant", "H", status="in_progress", from_=2)
+    lose()
+    ended = faulty.update_message(chat.id, written.id, append="i", at=1, status="complete")
+    assert (ended.content, ended.status) == ("Hi", "complete")
+    lose()
+    assert faulty.delete_message(chat.id, written.id) is None
+    assert [each.content for each in faulty.get_chat_history(chat.id)] == ["Hello!"]
+    lose()
     assert faulty.delete_conversation(first.id) is None
     lose()
     faulty.erase_user(user)
@@ -77,8 +85,10 @@ def test_every_write_is_done_once(faulty: Any, proxy: Proxy, fault: str) -> None
 
 
 def test_reads_are_sent_again(faulty: Any, proxy: Proxy, conversation: Conversation) -> None:
+    message = faulty.add_message(conversation.id, "user", "Hello")
     calls: list[Callable[[], Any]] = [
         lambda: faulty.get_conversation(conversation.id),
+        lambda: faulty.get_message(conversation.id, message.id),
         lambda: faulty.get_chat_history(conversation.id).all(),
         lambda: faulty.get_context(conversation.id),
         lambda: faulty.get_user_conversations("ada", limit=1).all(),

@@ -1,4 +1,4 @@
-//! Lists a user's conversations, the most recently updated first.
+//! Lists a user's conversations, the newest first.
 
 mod input;
 
@@ -14,9 +14,9 @@ async fn main() -> ExitCode {
 
 async fn get_user_conversations(request: Request, database: Database) -> Result<Reply, Error> {
     let user_id = request.user_id()?;
-    let (limit, cursor) = input::read(&request)?;
-    let (conversations, more) = queries::get_user_conversations(&database, &user_id, limit, cursor).await?;
-    Reply::list(&conversations, more, |last, _sent| {
-        request.page(&[("limit", limit.map(|limit| limit.to_string())), ("cursor", Some(last.cursor().encode()))])
-    })
+    let input = input::read(&request)?;
+    let listed = queries::get_user_conversations(&database, &user_id, &input.filter, input.limit, input.cursor).await?;
+    let page = |cursor| input.page(&request, cursor);
+    let reply = Reply::list(&listed.conversations, listed.more, |last, _sent| page(input.filter.cursor(&last.conversation)))?;
+    Ok(reply.or_next(listed.unread.map(page)))
 }

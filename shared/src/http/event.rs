@@ -5,13 +5,13 @@
 //! UTF-8 with U+FFFD. Here, each of these is an error or plain text.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::auth::Claims;
 use crate::error::{Fault, Invalid, Result};
 
 #[derive(Debug, Default, Deserialize)]
@@ -20,9 +20,9 @@ pub(crate) struct Event {
     route_key: Option<String>,
     pub(super) raw_path: Option<String>,
     raw_query_string: Option<String>,
-    query_string_parameters: Option<HashMap<String, String>>,
-    pub(super) headers: Option<HashMap<String, String>>,
-    pub(super) path_parameters: Option<HashMap<String, String>>,
+    query_string_parameters: Option<BTreeMap<String, String>>,
+    pub(super) headers: Option<BTreeMap<String, String>>,
+    pub(super) path_parameters: Option<BTreeMap<String, String>>,
     pub(super) body: Option<String>,
     pub(super) is_base64_encoded: bool,
     pub(super) request_context: Option<RequestContext>,
@@ -43,7 +43,7 @@ struct Authorizer {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Jwt {
-    claims: Option<HashMap<String, Value>>,
+    claims: Option<Claims>,
 }
 
 impl Event {
@@ -77,7 +77,7 @@ impl Event {
         }
     }
 
-    pub(crate) fn claims(&self) -> Option<&HashMap<String, Value>> {
+    pub(crate) fn claims(&self) -> Option<&Claims> {
         self.request_context.as_ref()?.authorizer.as_ref()?.jwt.as_ref()?.claims.as_ref()
     }
 

@@ -12,7 +12,9 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::error::{Error, Fault, Invalid, Result};
-use crate::models::{Change, Content, Json, Metadata, NewMessage, Role, Status, Text, ToolCalls, lone_surrogate};
+use crate::models::{
+    Change, Content, ConversationFilter, Json, Metadata, NewMessage, Role, Status, Text, ToolCalls, lone_surrogate,
+};
 
 /// The fields of a request, each taken once by name and type. An error names the field.
 pub struct Fields<'a> {
@@ -88,6 +90,10 @@ impl<'a> Fields<'a> {
 
     fn take(&mut self, name: &'static str) -> Result<Option<Value<'a>>> {
         self.known.push(name);
+        self.take_named(name)
+    }
+
+    fn take_named(&mut self, name: &str) -> Result<Option<Value<'a>>> {
         if self.twice.contains(name) {
             let detail = "the field is there twice; send it once, in the query string or in the body";
             return Err(Invalid::new(Fault::Ambiguous, detail).at(self.path(name)));
@@ -105,7 +111,12 @@ impl<'a> Fields<'a> {
     /// # Errors
     /// It is no string, or `parse` refuses it.
     pub fn parse<T>(&mut self, name: &'static str, parse: impl FnOnce(String) -> Result<T, Invalid>) -> Result<Option<T>> {
-        let text = match self.take(name)? {
+        let value = self.take(name)?;
+        self.text(name, value, parse)
+    }
+
+    fn text<T>(&self, name: &str, value: Option<Value<'_>>, parse: impl FnOnce(String) -> Result<T, Invalid>) -> Result<Option<T>> {
+        let text = match value {
             None => return Ok(None),
             Some(Value::Query(text)) => text,
             Some(Value::Json(raw)) => {
@@ -171,6 +182,32 @@ impl<'a> Fields<'a> {
     /// It is no object, or too large or too deep.
     pub fn metadata(&mut self, parse: impl FnOnce(Json) -> Result<Metadata, Invalid>) -> Result<Option<Metadata>> {
         self.json("metadata")?.map(|json| parse(json).map_err(|invalid| invalid.at(self.path("metadata")))).transpose()
+    }
+
+    /// Each `metadata.KEY`: the key, which may be any text, and the value.
+    ///
+    /// # Errors
+    /// A value is no string, a field is there twice, a key or a value has U+0000, or there are too many.
+    pub fn metadata_members(&mut self) -> Result<Vec<(Text, Text)>> {
+        const PREFIX: &str = "metadata.";
+        self.known.push("metadata.KEY");
+        let names: Vec<String> = self.values.keys().filter(|name| name.starts_with(PREFIX)).cloned().collect();
+        let mut members = Vec::new();
+        for name in names {
+            let key = Text::parse(&name[PREFIX.len()..]).map_err(|invalid| invalid.at(self.path(PREFIX)))?;
+            let value = self.take_named(&name)?;
+            let value = self.text(&name, value, Text::parse)?;
+            members.extend(value.map(|value| (key, value)));
+        }
+        ConversationFilter::check_members(members).map_err(|invalid| invalid.at(self.path(PREFIX)))
+    }
+
+    /// `ids`: UUIDs with commas between them.
+    ///
+    /// # Errors
+    /// There are too many, or one is no UUID.
+    pub fn ids(&mut self) -> Result<Option<Vec<Uuid>>> {
+        self.parse("ids", |text| ConversationFilter::parse_ids(&text, parse_uuid))
     }
 
     /// `content`: a string, or an array of parts; in the query string always a string.

@@ -10,16 +10,14 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use lambda_http::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, LINK, LOCATION};
 use lambda_http::http::{HeaderValue, StatusCode};
-use serde::de::value::MapDeserializer;
-use serde::de::{Deserialize, Deserializer, Visitor};
-use serde::{Serialize, Serializer, forward_to_deserialize_any};
+use serde::{Serialize, Serializer};
 use serde_json::ser::{CharEscape, Formatter};
 use serde_json::value::{RawValue, to_raw_value};
 use tracing::error;
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
-use crate::models::{Conditional, Version};
+use crate::models::{Conditional, Version, json};
 
 /// What a body may weigh in the response that Lambda returns. Its limit is 6 MB; the rest is for headers and the envelope.
 const BODY_BUDGET: usize = 5_990_000;
@@ -70,7 +68,7 @@ impl Reply {
 
     /// A value as JSON.
     fn json(status: StatusCode, value: &impl Serialize) -> Result<Self> {
-        let mut text = vec![b'"'];
+        let mut text = opened();
         write_quoted(&mut text, value)?;
         let body = if text.len() <= BODY_BUDGET { Body::text(text)? } else { Body::base64(&to_json(value)?)? };
         Ok(Self::new(status, Some(body)).with(CONTENT_TYPE, "application/json"))
@@ -123,7 +121,7 @@ impl Reply {
     /// # Errors
     /// [`Error::Internal`]: an item can't be serialized.
     pub fn list<T: Serialize>(items: &[T], more: bool, next: impl FnOnce(&T, usize) -> String) -> Result<Self> {
-        let mut text = vec![b'"'];
+        let mut text = opened();
         let mut sent = write_list(&mut text, items, |length| length, |text, item| write_quoted(text, item))?;
         let as_base64 = if sent < items.len() && base64_size(text.len() - escapes(&text)) < text.len() {
             let mut json = Vec::new();
@@ -291,12 +289,19 @@ impl Body {
     fn text(mut text: Vec<u8>) -> Result<Self> {
         text.push(b'"');
         let text = String::from_utf8(text).map_err(|error| Error::Internal(error.into()))?;
-        Ok(Self::Text(Box::deserialize(Written(text)).map_err(|error| Error::Internal(error.into()))?))
+        Ok(Self::Text(json::valid(text).map_err(|error| Error::Internal(error.into()))?))
     }
 
     fn base64(json: &[u8]) -> Result<Self> {
         Ok(Self::Base64(to_raw_value(&STANDARD.encode(json)).map_err(|error| Error::Internal(error.into()))?))
     }
+}
+
+/// The beginning of a JSON string that may get as long as an ordinary page of messages, without being copied as it grows.
+fn opened() -> Vec<u8> {
+    let mut text = Vec::with_capacity(64 << 10);
+    text.push(b'"');
+    text
 }
 
 /// Writes as many items as fit, by the size that what is written will have; how many those were.
@@ -332,27 +337,6 @@ fn to_json(value: &impl Serialize) -> Result<Vec<u8>> {
 /// Writes JSON as it stands inside a JSON string.
 fn write_quoted(text: &mut Vec<u8>, value: &impl Serialize) -> Result<()> {
     value.serialize(&mut serde_json::Serializer::with_formatter(text, Quoted)).map_err(|error| Error::Internal(error.into()))
-}
-
-/// JSON that was written here, given to `RawValue` as `serde_json` gives itself one that it has read. `RawValue::from_string` would look
-/// for mistakes in it, which takes as long as writing it.
-struct Written(String);
-
-impl<'de> Deserializer<'de> for Written {
-    type Error = serde::de::value::Error;
-
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, Self::Error> {
-        visitor.visit_map(MapDeserializer::new(std::iter::once((name, self.0))))
-    }
-
-    fn deserialize_any<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value, Self::Error> {
-        Err(serde::de::Error::custom("not what a RawValue asks for"))
-    }
-
-    forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct seq tuple
-        tuple_struct map struct enum identifier ignored_any
-    }
 }
 
 /// JSON whose quotes and backslashes are escaped once more.

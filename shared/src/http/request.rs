@@ -175,12 +175,13 @@ impl Request {
 
     /// The same request for another page: this path, with those parameters that have a value.
     #[must_use]
-    pub fn page(&self, parameters: &[(&str, Option<String>)]) -> String {
-        let pair = |(name, value): &(&str, Option<String>)| {
+    pub fn page(&self, parameters: &[(impl AsRef<str>, Option<String>)]) -> String {
+        let pairs = parameters.iter().filter_map(|(name, value)| {
+            let name = utf8_percent_encode(name.as_ref(), UNRESERVED);
             let value = utf8_percent_encode(value.as_deref()?, UNRESERVED);
             Some(format!("{name}={value}"))
-        };
-        format!("{}?{}", self.own_path(), parameters.iter().filter_map(pair).collect::<Vec<_>>().join("&"))
+        });
+        format!("{}?{}", self.own_path(), pairs.collect::<Vec<_>>().join("&"))
     }
 
     /// A path parameter, decoded exactly once. An event with a route comes from API Gateway, which has decoded the parameter already. An

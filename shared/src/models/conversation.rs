@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::{Change, Cursor, Json, Text, UserId, Version, json, serialize_optional_time, serialize_time};
+use super::{Change, Json, Text, UserId, Version, json, serialize_optional_time, serialize_time};
 use crate::error::{Fault, Invalid};
 
 /// A conversation as it is stored; serializes as the contract's `Conversation`.
@@ -92,14 +92,6 @@ impl NewSummary {
             1..=Self::MAX_BYTES => Ok(text),
             _ => Err(Invalid::new(Fault::TooLarge, "a summary may have 1 MiB")),
         }
-    }
-}
-
-impl Conversation {
-    /// Where a list goes on behind it.
-    #[must_use]
-    pub fn cursor(&self) -> Cursor {
-        Cursor { time: self.updated_at, id: self.id, position: 0 }
     }
 }
 

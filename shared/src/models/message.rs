@@ -152,6 +152,14 @@ impl Content {
         (!texts.is_empty()).then(|| texts.join("\n"))
     }
 
+    /// Whether a part is the result of a tool's call, in any way of storing it that contexts read.
+    pub(crate) fn has_results(&self) -> bool {
+        let parts: Vec<&RawValue> = self.as_parts().and_then(|parts| serde_json::from_str(parts).ok()).unwrap_or_default();
+        let kind = |part: &&RawValue| serde_json::from_str::<String>(string_member(part, "type")?).ok();
+        let results = ["tool_result", "function_call_output", "tool-result"];
+        parts.iter().filter_map(kind).any(|kind| results.contains(&&*kind))
+    }
+
     /// Its characters (Unicode scalar values); of parts, those of their JSON text.
     pub(super) fn characters(&self) -> usize {
         self.stored_text().chars().count()

@@ -44,6 +44,7 @@ pub struct Appended {
 ///
 /// # Errors
 /// [`Error::NotFound`]: no such conversation of the caller's. [`Error::Conflict`]: an id of this conversation is taken.
+/// [`Error::RoleForbidden`]: the caller may not write a message's role.
 /// [`Error::PreconditionFailed`]: the conversation's version is none of `if_match`. [`Error::Database`], [`Error::DatabaseTimeout`].
 pub async fn add_message(
     database: &Database,
@@ -53,6 +54,11 @@ pub async fn add_message(
     from: Option<i64>,
     if_match: Option<&ETags>,
 ) -> Result<Appended> {
+    for message in &messages {
+        let param = |name: &str| message.index.map_or_else(|| name.to_owned(), |index| format!("messages[{index}].{name}"));
+        caller.may_write(message.role, || param("role"))?;
+        caller.may_say(message.content.as_ref(), || param("content"))?;
+    }
     let ids: Vec<Uuid> = messages.iter().map(|message| message.id).collect();
     let roles: Vec<&str> = messages.iter().map(|message| message.role.as_str()).collect();
     let contents = || messages.iter().map(|message| message.content.as_ref());

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 
 use super::call;
 use super::rows::get;
@@ -30,7 +30,8 @@ pub struct Erased {
     pub complete: bool,
 }
 
-/// Erases everything that is stored about a user. A user who is not known, or not any more, is zeros.
+/// Erases everything that is stored about a user. A user who is not known, or not any more, is zeros. What has expired counts as deleted
+/// already, so it is erased, too, but not counted.
 ///
 /// It works in steps, of which one is enough for most users. When this returns, nothing of the user can be read any more, even if the
 /// erasure is not complete.
@@ -41,9 +42,14 @@ pub async fn erase_user(database: &Database, user_id: &UserId) -> Result<Erased>
     let started = Instant::now();
     let mut erased = Erased { conversations: 0, messages: 0, complete: false };
     loop {
-        let parameters = [(&user_id.as_str() as _, Type::TEXT), (&HIDDEN_AT_ONCE as _, Type::INT8), (&STEP as _, Type::INT8)];
+        let parameters: &[(&(dyn ToSql + Sync), Type)] = &[
+            (&user_id.as_str(), Type::TEXT),
+            (&HIDDEN_AT_ONCE, Type::INT8),
+            (&STEP, Type::INT8),
+            (&database.retention(), Type::INT4),
+        ];
         // The function always returns one row.
-        let row = &call(database, "erase_user", &parameters).await?[0];
+        let row = &call(database, "erase_user", parameters).await?[0];
         erased.conversations += get::<i64>(row, 0)?;
         erased.messages += get::<i64>(row, 1)?;
         erased.complete = get(row, 3)?;

@@ -4,7 +4,9 @@ create function get_or_create_conversation(
     new_id uuid, of_user text, new_title text, new_metadata text, exactly boolean, expires_in bigint, retention integer
 )
 returns setof conversation_row
-language plpgsql security definer set search_path from current set plan_cache_mode = force_generic_plan as $$
+language plpgsql security definer set search_path from current set plan_cache_mode = force_generic_plan
+-- `erased_conversations` is empty most of the time. A plan that was made then is kept, and must not read the whole table later.
+set enable_seqscan = off as $$
 #variable_conflict use_variable
 declare
     found_id uuid;
@@ -35,6 +37,11 @@ begin
     if exactly then
         -- What has expired counts as deleted, so its id is free.
         delete from public.conversations c where c.id = new_id and not is_kept(c.expires_at, c.updated_at, retention);
+        -- A purge may have begun to delete it.
+        delete from public.erased_conversations e where e.id = new_id and e.erased_at is null;
+        if found then
+            delete from public.messages m where m.conversation_id = new_id;
+        end if;
         insert into public.conversations as c (id, user_id, title, metadata, expires_at)
         values (new_id, of_user, new_title, new_metadata::json, expires_at)
         on conflict on constraint conversations_pkey do update set user_id = excluded.user_id where c.user_id = excluded.user_id

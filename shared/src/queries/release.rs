@@ -35,6 +35,7 @@ pub const SQL: &str = concat!(
     include_str!("merge_patch.sql"),
     include_str!("message_size.sql"),
     include_str!("message_status.sql"),
+    include_str!("purge_expired.sql"),
     include_str!("rewind_conversation.sql"),
     include_str!("search_messages.sql"),
     include_str!("summarize_conversation.sql"),
@@ -42,6 +43,7 @@ pub const SQL: &str = concat!(
     include_str!("transfer_user.sql"),
     include_str!("update_conversation.sql"),
     include_str!("update_message.sql"),
+    include_str!("with_newest_message.sql"),
 );
 
 /// The schema that holds the functions: `api_` and a digest of [`SQL`], 8 hexadecimal digits. The compiler computes it.

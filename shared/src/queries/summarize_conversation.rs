@@ -7,7 +7,7 @@ use super::{call, rows};
 use crate::auth::Caller;
 use crate::db::Database;
 use crate::error::{Error, Fault, Invalid, Result};
-use crate::models::{Conversation, ETags, NewSummary};
+use crate::models::{Conversation, ETags, NewSummary, Role};
 
 /// Stores a text that stands for all messages up to a position. The same summary again changes nothing, and another one for the same
 /// position replaces it.
@@ -16,7 +16,8 @@ use crate::models::{Conversation, ETags, NewSummary};
 /// not matter.
 ///
 /// # Errors
-/// [`Error::NotFound`]: no such conversation of the caller's. [`Error::PreconditionFailed`]: messages up to the position have changed
+/// [`Error::NotFound`]: no such conversation of the caller's. [`Error::RoleForbidden`]: the caller may not write the role `system`,
+/// which a summary has in a context. [`Error::PreconditionFailed`]: messages up to the position have changed
 /// since each version of `if_match`. `invalid_parameter`: no summary can end at this position. [`Error::Database`],
 /// [`Error::DatabaseTimeout`].
 pub async fn summarize_conversation(
@@ -26,6 +27,7 @@ pub async fn summarize_conversation(
     summary: &NewSummary,
     if_match: Option<&ETags>,
 ) -> Result<Conversation> {
+    caller.may_write(Role::System, || "content".to_owned())?;
     let rows = call(
         database,
         "summarize_conversation",

@@ -15,8 +15,10 @@ use crate::models::{Content, ETags, Message, MessageChange, Metadata, Status, To
 /// request whose answer was lost succeeds.
 ///
 /// # Errors
-/// [`Error::NotFound`]: no such message in a conversation of the caller's. [`Error::PreconditionFailed`]: the conversation's version
-/// is none of `if_match`. [`Error::OtherLength`]: a piece is for a text of another length. `missing_parameter`: neither content nor `tool_calls` would be left. [`Error::Database`],
+/// [`Error::NotFound`]: no such message in a conversation of the caller's. [`Error::RoleForbidden`]: the caller may not write the
+/// message's role, and changes more than metadata. [`Error::PreconditionFailed`]: the conversation's version is none of `if_match`.
+/// [`Error::OtherLength`]: a piece is for a text of another length. `missing_parameter`: neither content nor `tool_calls` would be
+/// left. [`Error::Database`],
 /// [`Error::DatabaseTimeout`].
 pub async fn update_message(
     database: &Database,
@@ -27,12 +29,14 @@ pub async fn update_message(
     if_match: Option<&ETags>,
 ) -> Result<(Message, Version)> {
     let content = change.content.value();
+    caller.may_say(content, || "content".to_owned())?;
     let rows = call(
         database,
         "update_message",
         &[
             (&conversation_id, Type::UUID),
             (&caller.owner(), Type::TEXT),
+            (&caller.roles(), Type::TEXT_ARRAY),
             (&message_id, Type::UUID),
             (&Uuid::now_v7(), Type::UUID),
             (&if_match.and_then(ETags::versions), Type::INT8_ARRAY),
@@ -69,11 +73,27 @@ pub async fn update_message(
     let row = rows.first().ok_or(Error::NotFound)?;
     match get::<Option<&str>>(row, 0)? {
         None => Ok((rows::message(row, 3, conversation_id)?, Version(get(row, 2)?))),
+        Some("role") => Err(caller.role_forbidden(forbidden(change))),
         Some("precondition") => Err(Error::PreconditionFailed),
         Some("elsewhere") => Err(Error::OtherLength { length: get(row, 1)? }),
         Some("large") => Err(Content::too_large().at("append")),
         Some(_) => {
             Err(Invalid::new(Fault::Parameter, "only a content that is a string can grow; change content instead").at("append"))
         }
+    }
+}
+
+/// The first field of a change that may not be written. Metadata always may.
+fn forbidden(change: &MessageChange) -> &'static str {
+    if !change.content.is_keep() {
+        "content"
+    } else if !change.tool_calls.is_keep() {
+        "tool_calls"
+    } else if change.append.is_some() {
+        "append"
+    } else if change.status.is_some() {
+        "status"
+    } else {
+        "token_count"
     }
 }

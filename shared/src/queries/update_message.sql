@@ -1,10 +1,10 @@
 -- Edits a message. A `piece` is appended to a text of `at` characters. A piece that the text has there already is not appended again.
 --
--- Returns no row where the owner has no such message. `outcome` is null where the request is done, or was done before. Else it is precondition
--- (the version is none of `if_match`), elsewhere (the text has another `length`), parts (a piece for a message whose content is no text) or
--- large (the text would be).
+-- Returns no row where the owner has no such message. `outcome` is null where the request is done, or was done before. Else it says why not:
+-- role (the message's role is none of `roles`, and more than metadata would change), precondition (the version is none of `if_match`),
+-- elsewhere (the text has another `length`), parts (a piece for a content that is no text) or large (the text would be).
 create function update_message(
-    conversation uuid, owner text, message uuid, operation uuid, if_match bigint[], keep_content boolean, new_content text,
+    conversation uuid, owner text, roles text[], message uuid, operation uuid, if_match bigint[], keep_content boolean, new_content text,
     new_parts text, new_parts_text text, keep_tool_calls boolean, new_tool_calls text, keep_metadata boolean, patch text,
     keep_token_count boolean, new_token_count integer, piece text, at bigint, max_bytes bigint, unfinished boolean, retention integer
 )
@@ -21,6 +21,7 @@ declare
     bytes bigint;
     was_unfinished boolean;
     is_appended boolean;
+    writable boolean;
     edited bigint;
     is_new_text boolean;
     more_characters bigint := char_length(piece);
@@ -35,17 +36,20 @@ begin
         return;
     end if;
     select m.content_parts is null, coalesce(char_length(m.content), 0), coalesce(octet_length(m.content), 0),
-        coalesce(m.in_progress, false),
+        coalesce(m.in_progress, false), roles is null or m.role = any (roles),
         piece <> '' and at + more_characters <= coalesce(char_length(m.content), 0)
             and substr(m.content, at::integer + 1, more_characters::integer) = piece
-    into is_text, length, bytes, was_unfinished, is_appended
+    into is_text, length, bytes, was_unfinished, writable, is_appended
     from public.messages m
     where m.conversation_id = conversation and m.id = message;
     if not found then
         return;
     end if;
 
-    if is_appended then
+    -- A count is no metadata here, because it decides what is in a context.
+    if not writable and not (keep_content and keep_tool_calls and keep_token_count and piece is null and unfinished is null) then
+        outcome := 'role';
+    elsif is_appended then
         -- A piece that comes again, or late, changes nothing. Only if it ends the text, it may end a reply that has not ended.
         piece := null;
         if unfinished is null or unfinished or not was_unfinished or at + more_characters < length then

@@ -71,6 +71,12 @@ impl<'a> Call<'a> {
         self
     }
 
+    /// With this claim in the token, as the authorizer passes it on.
+    pub fn claim(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.request.claims.as_mut().unwrap().insert(name.to_owned(), value.into());
+        self
+    }
+
     /// Without a token.
     pub fn by_nobody(mut self) -> Self {
         self.request.claims = None;

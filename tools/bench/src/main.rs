@@ -8,6 +8,7 @@ mod capture;
 mod cold;
 mod figures;
 mod fill;
+mod flush;
 mod function;
 mod growth;
 mod inline;
@@ -70,6 +71,7 @@ enum Part {
     Long,
     Growth,
     Lock,
+    Flush,
 }
 
 /// How much of everything.
@@ -157,6 +159,9 @@ async fn run(options: Options) -> Result<()> {
     if wanted(Part::Lock) {
         warm::busy_conversation(&mut bench, &database).await?;
     }
+    if wanted(Part::Flush) {
+        flush::measure(&mut bench, &database).await?;
+    }
     if wanted(Part::Growth) {
         growth::tables(&mut bench).await?;
     }
@@ -195,7 +200,8 @@ impl Bench {
 
 /// The functions as `cargo lambda build --release` builds them, for this machine; then their floors, whose features are not the functions'.
 fn build() -> Result<()> {
-    let functions = Endpoint::ALL.map(Endpoint::function).into_iter().flat_map(|function| ["--bin", function]);
+    let functions = Endpoint::ALL.map(Endpoint::function).into_iter().chain(["update-message"]);
+    let functions = functions.flat_map(|function| ["--bin", function]);
     for arguments in [functions.collect::<Vec<_>>(), vec!["--package", "floors"]] {
         let status = cargo().args(["build", "--release"]).args(arguments).status().context("cannot run cargo")?;
         ensure!(status.success(), "the functions do not build");

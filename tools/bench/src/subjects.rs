@@ -21,9 +21,12 @@ pub(super) enum Endpoint {
     History,
     List,
     Context,
+    /// With a limit in tokens and a start that stays.
+    ContextOfTokens,
 }
 
 impl Endpoint {
+    /// The endpoints; each once.
     pub(super) const ALL: [Self; 5] = [Self::GetOrCreate, Self::Append, Self::History, Self::List, Self::Context];
 
     pub(super) fn function(self) -> &'static str {
@@ -32,7 +35,7 @@ impl Endpoint {
             Self::Append => "add-message",
             Self::History => "get-chat-history",
             Self::List => "get-user-conversations",
-            Self::Context => "get-context",
+            Self::Context | Self::ContextOfTokens => "get-context",
         }
     }
 
@@ -43,6 +46,7 @@ impl Endpoint {
             Self::History => "get-chat-history, last=50",
             Self::List => "get-user-conversations",
             Self::Context => "get-context, max_messages=50",
+            Self::ContextOfTokens => "get-context, max_tokens=2000, step=500",
         }
     }
 
@@ -58,6 +62,7 @@ impl Endpoint {
             Self::History => ("GET", format!("/conversations/{conversation}/messages"), "last=50", None),
             Self::List => ("GET", format!("/users/{user}/conversations"), "", None),
             Self::Context => ("GET", format!("/conversations/{conversation}/context"), "max_messages=50", None),
+            Self::ContextOfTokens => ("GET", format!("/conversations/{conversation}/context"), "max_tokens=2000&step=500", None),
         };
         event(method, path, query, body.map(|body| body.to_string()), user, (self == Self::Append).then_some(id))
     }

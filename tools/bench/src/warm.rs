@@ -45,7 +45,7 @@ pub(super) async fn measure(bench: &mut Bench, database: &str) -> Result<()> {
     let superuser = bench.connect(database).await?;
     let (conversation, user) = fill::sample(&superuser, 1).await?.remove(0);
     let mut rows: [Vec<Figure>; 4] = Default::default();
-    for endpoint in Endpoint::ALL {
+    for endpoint in Endpoint::ALL.into_iter().chain([Endpoint::ContextOfTokens]) {
         let event = endpoint.event(conversation, &user)?;
         let statement = bench.statement(endpoint, &event, database).await?;
         let [mut echoes, mut statements, mut requests] = <[Samples; 3]>::default();

@@ -19,11 +19,13 @@ use local::runtime_api::Function;
 use local::tokens::{Key, SERVICE_SCOPE};
 use local::{directories, project};
 use migrate::migrations;
+use shared::auth::Roles;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_postgres::config::Host;
 use uuid::Uuid;
 
-const DATABASE: &str = "scrollback";
+/// The local database.
+pub const DATABASE: &str = "scrollback";
 /// Processes of one function, at most. Each serves one request at a time.
 const INSTANCES: usize = 4;
 
@@ -44,6 +46,9 @@ pub struct Options {
     /// Wants a token with every request, as on AWS: `cargo xtask token USER_ID` prints one.
     #[arg(long)]
     jwt: bool,
+    /// The roles that a user's own token may write, such as user,assistant; none: no messages.
+    #[arg(long, value_name = "ROLES", default_value = "user", requires = "jwt", value_parser = roles)]
+    user_roles: String,
     /// How requests are logged.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     log: Format,
@@ -89,6 +94,11 @@ async fn serve(options: Options) -> Result<()> {
     let mut set = |name: &str, value: &str| environment.push((name.to_owned(), value.to_owned()));
     set("AUTH_MODE", if options.jwt { "claims" } else { "off" });
     set("SERVICE_SCOPE", SERVICE_SCOPE);
+    set("USER_ROLES", &options.user_roles);
+    // Functions that expire conversations have to agree with `cargo xtask purge`.
+    if let Ok(days) = std::env::var("RETENTION_DAYS") {
+        set("RETENTION_DAYS", &days);
+    }
     // The runtime has messages of its own, at a level that a user of this has no use for.
     set("AWS_LAMBDA_LOG_LEVEL", "INFO");
     match &database {
@@ -121,6 +131,11 @@ async fn serve(options: Options) -> Result<()> {
         result = reload::watch(&functions, owner, !options.no_watch) => result,
         error = database.failure() => Err(error),
     }
+}
+
+/// Roles that a function can read.
+fn roles(text: &str) -> Result<String, String> {
+    Roles::parse(text).map(|_| text.to_owned()).map_err(|error| error.detail)
 }
 
 /// A function's binary, which is in the same directory as this program.

@@ -260,6 +260,20 @@ impl Server {
     }
 }
 
+/// The superuser's URL of `database` on the server that another process runs with its files in `directory`, and the server's certificate
+/// authority.
+///
+/// # Errors
+/// No server runs there.
+pub fn running(directory: &Path, database: &str) -> Result<(String, PathBuf)> {
+    // PostgreSQL writes its port into the fourth line.
+    let status = std::fs::read_to_string(directory.join("data/postmaster.pid")).unwrap_or_default();
+    let port = status.lines().nth(3).context("no local database runs: start `cargo dev`, or set DATABASE_URL")?;
+    let password = std::fs::read_to_string(directory.join("password")).context("cannot read the database's password")?;
+    let url = format!("postgresql://{SUPERUSER}:{password}@localhost:{port}/{database}?sslmode=require");
+    Ok((url, directory.join(certificates::AUTHORITY_CERTIFICATE)))
+}
+
 /// Deletes the data of the server whose files are in `directory`.
 ///
 /// # Errors

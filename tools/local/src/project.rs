@@ -55,7 +55,10 @@ struct Route {
     function: String,
 }
 
-/// The names of all functions, which are the names of their folders and binaries.
+/// The functions that a schedule runs. No route leads to them.
+pub const SCHEDULED: [&str; 1] = ["purge-expired"];
+
+/// The names of all functions that have a route, which are the names of their folders and binaries.
 #[must_use]
 pub fn functions() -> BTreeSet<&'static str> {
     ROUTES.values().flat_map(|methods| methods.values().map(String::as_str)).collect()
@@ -93,7 +96,7 @@ pub fn cargo() -> Command {
 pub fn build() -> Command {
     let mut command = cargo();
     command.args(["build", "--package", "dev", "--bin", "dev"]);
-    for function in functions() {
+    for function in functions().into_iter().chain(SCHEDULED) {
         command.args(["--package", function, "--bin", function]);
     }
     command

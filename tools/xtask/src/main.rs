@@ -11,6 +11,7 @@ const USAGE: &str = "Scrollback's tools, each with --help:
   cargo dev                      runs the whole API on this machine, with a database of its own
   cargo xtask token              prints a token for `cargo dev --jwt`
   cargo xtask load-transcripts   puts recorded conversations into a running API, and compares what comes back
+  cargo xtask purge              deletes what has expired
   cargo xtask migrate            brings a database's schema up to date
   cargo xtask bench              measures the functions against what they can't be faster than";
 
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
     match name.to_str() {
         Some("dev") => dev(&arguments),
         Some(name @ ("token" | "load-transcripts")) => run(&["--package", "dev", "--bin", name], &arguments),
+        Some("purge") => purge(&arguments),
         Some(name @ ("migrate" | "bench")) => run(&["--package", name], &arguments),
         Some("" | "help" | "--help" | "-h") => {
             println!("{USAGE}");
@@ -50,6 +52,22 @@ fn dev(arguments: &[OsString]) -> ExitCode {
     }
     match build.status() {
         Ok(status) if status.success() => become_it(Command::new(server).args(arguments)),
+        // Cargo has said why.
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: cannot run cargo: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Compiles the function and the tool that runs it, then becomes the tool.
+fn purge(arguments: &[OsString]) -> ExitCode {
+    let tool = std::env::current_exe().ok().and_then(|path| path.parent().map(Path::to_owned)).unwrap_or_default().join("purge");
+    let mut build = cargo();
+    build.args(["build", "--package", "dev", "--bin", "purge", "--package", "purge-expired", "--bin", "purge-expired"]);
+    match build.status() {
+        Ok(status) if status.success() => become_it(Command::new(tool).args(arguments)),
         // Cargo has said why.
         Ok(_) => ExitCode::FAILURE,
         Err(error) => {

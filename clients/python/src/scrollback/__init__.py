@@ -14,6 +14,7 @@ from ._client import AsyncClient, AsyncPages, Client, Pages
 from ._exchange import Retry
 from ._ids import new_id
 from ._operations import UNSET
+from ._reply import AsyncReply, Reply
 from ._seed import Session, add_message, get_chat_history, get_or_create_conversation, get_user_conversations
 from .errors import *  # noqa: F403
 from .models import (
@@ -21,6 +22,7 @@ from .models import (
     Context,
     Conversation,
     Erased,
+    ForkedFrom,
     Message,
     NewMessage,
     Page,
@@ -35,15 +37,18 @@ __all__ = [
     "UNSET",
     "AsyncClient",
     "AsyncPages",
+    "AsyncReply",
     "Client",
     "Content",
     "Context",
     "Conversation",
     "Erased",
+    "ForkedFrom",
     "Message",
     "NewMessage",
     "Page",
     "Pages",
+    "Reply",
     "Retry",
     "Rewound",
     "Role",

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec,
 
 import httpx
 
-from . import _operations
+from . import _operations, _reply
 from ._exchange import Answer, Lost, Operation, Outcome, Retry, Send, Sleep, Steps, exchange
 from ._operations import Id, Listing
+from ._reply import AsyncReply, Reply, Stream
 from .errors import InvalidResponse
 from .models import Context, Message, Page
 
@@ -92,6 +93,11 @@ class _Settings:
         )
         request.url = _LoggedURL(request.url)
         return request
+
+    def exchange(self, operation: Operation[T], patience: float | None) -> Steps[T]:
+        """The steps of an operation. With `patience`, it has one attempt of so many seconds."""
+        retry = self.retry if patience is None else self.retry.once(patience)
+        return exchange(operation, retry, self.timeout)
 
     def __repr__(self) -> str:
         return repr(self.origin + self.prefix)
@@ -247,6 +253,22 @@ def _async_list_method(operation: Callable[P, Listing[T]]) -> Callable[Concatena
     return method
 
 
+def _reply_method(operation: Callable[P, Stream]) -> Callable[Concatenate[Client, P], Reply]:
+    def method(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> Reply:
+        return Reply(self._run, operation(*args, **kwargs))
+
+    _describe(method, operation, "Reply")
+    return method
+
+
+def _async_reply_method(operation: Callable[P, Stream]) -> Callable[Concatenate[AsyncClient, P], AsyncReply]:
+    def method(self: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> AsyncReply:
+        return AsyncReply(self._run, operation(*args, **kwargs))
+
+    _describe(method, operation, "AsyncReply")
+    return method
+
+
 class Client:
     """The API, for synchronous programs. One client can be shared by all threads.
 
@@ -286,7 +308,10 @@ class Client:
     add_messages = _method(_operations.add_messages)
     get_chat_history = _list_method(_operations.get_chat_history)
     rewind_conversation = _method(_operations.rewind_conversation)
+    get_message = _method(_operations.get_message)
     update_message = _method(_operations.update_message)
+    delete_message = _method(_operations.delete_message)
+    stream_reply = _reply_method(_reply.stream_reply)
     get_user_conversations = _list_method(_operations.get_user_conversations)
     search_messages = _list_method(_operations.search_messages)
     erase_user = _method(_operations.erase_user)
@@ -340,10 +365,10 @@ class Client:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._settings!r})"
 
-    def _run(self, operation: Operation[T]) -> T:
+    def _run(self, operation: Operation[T], /, *, patience: float | None = None) -> T:
         if self._http.is_closed:
             raise RuntimeError("the client is closed")
-        steps: Steps[T] = exchange(operation, self._settings.retry, self._settings.timeout)
+        steps = self._settings.exchange(operation, patience)
         outcome: Outcome = None
         while True:
             try:
@@ -406,7 +431,10 @@ class AsyncClient:
     add_messages = _async_method(_operations.add_messages)
     get_chat_history = _async_list_method(_operations.get_chat_history)
     rewind_conversation = _async_method(_operations.rewind_conversation)
+    get_message = _async_method(_operations.get_message)
     update_message = _async_method(_operations.update_message)
+    delete_message = _async_method(_operations.delete_message)
+    stream_reply = _async_reply_method(_reply.stream_reply)
     get_user_conversations = _async_list_method(_operations.get_user_conversations)
     search_messages = _async_list_method(_operations.search_messages)
     erase_user = _async_method(_operations.erase_user)
@@ -477,8 +505,8 @@ class AsyncClient:
         await found.start()
         return found.http
 
-    async def _run(self, operation: Operation[T]) -> T:
-        steps: Steps[T] = exchange(operation, self._settings.retry, self._settings.timeout)
+    async def _run(self, operation: Operation[T], /, *, patience: float | None = None) -> T:
+        steps = self._settings.exchange(operation, patience)
         outcome: Outcome = None
         while True:
             http = await self._http()

@@ -10,13 +10,13 @@ import logging
 import random
 import time
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from itertools import count
 from typing import Any, Generic, TypeAlias, TypeVar
 
-from .errors import InvalidResponse, NoResponse, ScrollbackError, class_for
+from .errors import Conflict, InvalidResponse, NoResponse, ScrollbackError, class_for
 
 T = TypeVar("T")
 
@@ -47,6 +47,10 @@ class Retry:
     base: float = 0.1
     cap: float = 5.0
     deadline: float = 60.0
+
+    def once(self, seconds: float) -> Retry:
+        """One attempt, which takes so many seconds at most."""
+        return replace(self, attempts=1, deadline=min(seconds, self.deadline))
 
     def wait(self, failures: int) -> float:
         """A random wait after so many failures, in seconds."""
@@ -149,7 +153,7 @@ def problem(answer: Answer, maybe_done: bool) -> ScrollbackError:
         return value if isinstance(value, str) else None
 
     code = text("code")
-    return class_for(answer.status, code)(
+    error = class_for(answer.status, code)(
         text("detail") or text("message") or "the server answered without saying why",
         status=answer.status,
         code=code,
@@ -157,6 +161,10 @@ def problem(answer: Answer, maybe_done: bool) -> ScrollbackError:
         request_id=text("request_id") or answer.headers.get("apigw-requestid"),
         maybe_done=maybe_done,
     )
+    length = members.get("length")
+    if isinstance(error, Conflict) and isinstance(length, int):
+        error.length = length
+    return error
 
 
 def retry_after(answer: Answer) -> float:

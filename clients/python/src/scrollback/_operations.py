@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from dataclasses import fields as dataclass_fields
 from enum import Enum
 from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
 from urllib.parse import quote, urlencode
@@ -27,6 +28,7 @@ from .models import (
     Rewound,
     Role,
     SearchHit,
+    Status,
     ToolCalls,
     decode,
 )
@@ -66,6 +68,10 @@ def _segment(name: str, value: Id) -> str:
 
 def _conversation(conversation_id: Id, rest: str = "") -> str:
     return f"/conversations/{_segment('conversation_id', conversation_id)}{rest}"
+
+
+def _message(conversation_id: Id, message_id: Id) -> str:
+    return _conversation(conversation_id, f"/messages/{_segment('message_id', message_id)}")
 
 
 def _user(user_id: str, rest: str = "") -> str:
@@ -174,6 +180,7 @@ def get_or_create_conversation(
     id: Id | None = None,  # noqa: A002
     title: str | None = None,
     metadata: Mapping[str, Any] | None = None,
+    expires_in: int | None = None,
 ) -> Operation[Conversation]:
     """The user's most recently updated conversation, or a new one if there is none.
 
@@ -183,6 +190,7 @@ def get_or_create_conversation(
         id: exactly this conversation, found or created. Another user's is a `Conflict`.
         title: for a conversation that is created. A found one keeps its own.
         metadata: for a conversation that is created. A found one keeps its own.
+        expires_in: for a conversation that is created: after how many seconds it counts as deleted, at least 60.
 
     >>> first = client.get_or_create_conversation("grace")
     >>> client.get_or_create_conversation("grace").id == first.id
@@ -196,7 +204,9 @@ def get_or_create_conversation(
         name="get-or-create-conversation",
         method="POST",
         target="/conversations",
-        body=_body(_given(user_id=user_id, new=new or None, id=id, title=title, metadata=metadata)),
+        body=_body(
+            _given(user_id=user_id, new=new or None, id=id, title=title, metadata=metadata, expires_in=expires_in)
+        ),
         read=_one(Conversation),
     )
 
@@ -223,27 +233,35 @@ def update_conversation(
     *,
     title: str | Unset | None = UNSET,
     metadata: Mapping[str, Any] | Unset | None = UNSET,
+    archived: bool | Unset = UNSET,
+    pinned: bool | Unset = UNSET,
+    expires_in: int | Unset | None = UNSET,
     if_match: str | None = None,
 ) -> Operation[Conversation]:
-    """Changes a conversation's title and metadata.
+    """Changes a conversation: its title and metadata, whether it is archived or pinned, and when it expires.
 
     Args:
         conversation_id: the conversation.
         title: the new title. None clears it.
         metadata: merged into the conversation's metadata, member by member (RFC 7396). A member that is None is deleted.
+        archived: whether it is archived. An archived conversation is not the one that `get_or_create_conversation` finds.
+        pinned: whether it is pinned.
+        expires_in: after how many seconds it counts as deleted, at least 60. None: it never expires.
         if_match: change it only if it still has this version. Otherwise `PreconditionFailed` is raised.
 
     >>> client.update_conversation(conversation.id, metadata={"model": "gpt-5"}).metadata
     {'model': 'gpt-5'}
     >>> client.update_conversation(conversation.id, title="Umbrellas", metadata={"model": None}).metadata
     {}
+    >>> client.update_conversation(conversation.id, archived=True).archived_at is None
+    False
     """
     return Operation(
         name="update-conversation",
         method="PATCH",
         target=_conversation(conversation_id),
         headers=_if(match=if_match),
-        body=_body(_changed(title=title, metadata=metadata)),
+        body=_body(_changed(title=title, metadata=metadata, archived=archived, pinned=pinned, expires_in=expires_in)),
         read=_one(Conversation),
     )
 
@@ -310,6 +328,8 @@ def add_message(
     name: str | None = None,
     metadata: Mapping[str, Any] | None = None,
     token_count: int | None = None,
+    status: Status | None = None,
+    from_: int | None = None,
     if_match: str | None = None,
 ) -> Operation[Message]:
     """Stores a message at the end of a conversation, exactly once.
@@ -324,6 +344,9 @@ def add_message(
         name: the speaker's or the tool's name.
         metadata: your own data about the message.
         token_count: how many tokens it has, as you counted them. `get_context` counts with it instead of an estimate.
+        status: `in_progress` for the beginning of a reply that is still being written. See `stream_reply`.
+        from_: replace the message at this position and all after it, in one transaction. A retry deletes nothing, because the message is
+            stored already.
         if_match: store it only if the conversation still has this version. Otherwise `PreconditionFailed` is raised.
 
     >>> message = client.add_message(conversation.id, "user", "Is it raining in Oslo?")
@@ -342,6 +365,8 @@ def add_message(
         name=name,
         metadata=metadata,
         token_count=token_count,
+        status=status,
+        **{"from": from_},
     )
     return _append(conversation_id, fields, if_match, _one(Message))
 
@@ -350,12 +375,15 @@ def add_messages(
     conversation_id: Id,
     messages: Iterable[NewMessage | Mapping[str, Any]],
     *,
+    from_: int | None = None,
     if_match: str | None = None,
 ) -> Operation[Page[Message]]:
     """Stores 1 to 500 messages at the end of a conversation: all or none, in this order, at adjacent positions.
 
     A message is a `NewMessage`, or a mapping with the same fields, such as a Chat Completions message. One without an id gets one.
     Messages that are stored already with the same content are not stored again.
+
+    With `from_`, they replace the message at that position and all after it, in one transaction.
 
     >>> call = {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
     >>> stored = client.add_messages(
@@ -371,13 +399,13 @@ def add_messages(
 
     def fields(message: NewMessage | Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(message, NewMessage):
-            names = ("role", "content", "tool_calls", "id", "tool_call_id", "name", "metadata", "token_count")
-            return _given(**{name: getattr(message, name) for name in names})
+            return _given(**{each.name: getattr(message, each.name) for each in dataclass_fields(message)})
         given = dict(message)
         given["id"] = given.get("id") or new_id()
         return given
 
-    return _append(conversation_id, {"messages": [fields(message) for message in messages]}, if_match, _page(Message))
+    body = {"messages": [fields(message) for message in messages], **_given(**{"from": from_})}
+    return _append(conversation_id, body, if_match, _page(Message))
 
 
 def _append(
@@ -462,6 +490,52 @@ def rewind_conversation(
     )
 
 
+def get_message(
+    conversation_id: Id, message_id: Id, *, from_: int | None = None, if_none_match: str | None = None
+) -> Operation[Message]:
+    """A message. A reader of a reply that is still being written calls this again and again.
+
+    Args:
+        conversation_id: the conversation.
+        message_id: the message.
+        from_: how many characters of the content you have already. The answer has only what comes behind them.
+        if_none_match: raise `NotModified` if the conversation still has this version.
+
+    >>> message = client.add_message(conversation.id, "assistant", "It is rain", status="in_progress")
+    >>> piece = client.update_message(conversation.id, message.id, append="ing.", at=10, status="complete")
+    >>> rest = client.get_message(conversation.id, message.id, from_=10)
+    >>> rest.content, rest.status
+    ('ing.', 'complete')
+    """
+    return Operation(
+        name="get-message",
+        method="GET",
+        target=_query(_message(conversation_id, message_id), {"from": from_}),
+        headers=_if(none_match=if_none_match),
+        read=_one(Message),
+    )
+
+
+def delete_message(conversation_id: Id, message_id: Id, *, if_match: str | None = None) -> Operation[None]:
+    """Deletes a message. The others keep their positions.
+
+    With `if_match`, the message is deleted only if the conversation still has this version. Otherwise `PreconditionFailed` is raised.
+
+    >>> message = client.add_message(conversation.id, "user", "Hello")
+    >>> client.delete_message(conversation.id, message.id)
+    >>> client.get_conversation(conversation.id).message_count
+    0
+    """
+    return Operation(
+        name="delete-message",
+        method="DELETE",
+        target=_message(conversation_id, message_id),
+        headers=_if(match=if_match),
+        read=lambda answer: None,
+        gone_is_done=True,
+    )
+
+
 def update_message(
     conversation_id: Id,
     message_id: Id,
@@ -470,12 +544,26 @@ def update_message(
     tool_calls: ToolCalls | Unset | None = UNSET,
     metadata: Mapping[str, Any] | Unset | None = UNSET,
     token_count: int | Unset | None = UNSET,
+    append: str | None = None,
+    at: int | None = None,
+    status: Status | None = None,
     if_match: str | None = None,
 ) -> Operation[Message]:
     """Edits a message, which keeps its position.
 
-    A field that is left out stays as it is. None clears a field. `metadata` is replaced as a whole. New
-    content without a new `token_count` clears the count.
+    A field that is left out stays as it is. None clears a field. New content without a new `token_count` clears the count.
+
+    Args:
+        conversation_id: the conversation.
+        message_id: the message.
+        content: the new text or content parts.
+        tool_calls: the new calls.
+        metadata: merged into the message's metadata, member by member (RFC 7396). A member that is None is deleted.
+        token_count: how many tokens it has, as you counted them.
+        append: the next piece of a reply that is being written, with `at`. A piece that is there already is not appended again.
+        at: how many characters the content has before the piece. If it has another number, `Conflict` is raised, with `length`.
+        status: `complete` ends a reply that was being written.
+        if_match: edit it only if the conversation still has this version. Otherwise `PreconditionFailed` is raised.
 
     >>> message = client.add_message(conversation.id, "user", "Is it raining in Olso?")
     >>> client.update_message(conversation.id, message.id, content="Is it raining in Oslo?").content
@@ -484,9 +572,14 @@ def update_message(
     return Operation(
         name="update-message",
         method="PATCH",
-        target=_conversation(conversation_id, f"/messages/{_segment('message_id', message_id)}"),
+        target=_message(conversation_id, message_id),
         headers=_if(match=if_match),
-        body=_body(_changed(content=content, tool_calls=tool_calls, metadata=metadata, token_count=token_count)),
+        body=_body(
+            {
+                **_changed(content=content, tool_calls=tool_calls, metadata=metadata, token_count=token_count),
+                **_given(append=append, at=at, status=status),
+            }
+        ),
         read=_one(Message),
     )
 

@@ -108,7 +108,7 @@ class Unauthenticated(ScrollbackError):
 
 
 class Forbidden(ScrollbackError):
-    """403: the token may not act for this user."""
+    """403: the token may not act for this user, or may not write this role. `param` names the field with the role."""
 
 
 class NotFound(ScrollbackError):
@@ -116,7 +116,13 @@ class NotFound(ScrollbackError):
 
 
 class Conflict(ScrollbackError):
-    """409: the id exists with other content, or belongs to another user."""
+    """409: the id exists with other content, or belongs to another user. Or a piece of a reply belongs at another place.
+
+    Attributes:
+        length: how many characters the content has that a piece did not fit. None if the conflict is about an id.
+    """
+
+    length: int | None = None
 
 
 class PreconditionFailed(ScrollbackError):

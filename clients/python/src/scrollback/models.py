@@ -20,12 +20,14 @@ __all__ = [
     "Context",
     "Conversation",
     "Erased",
+    "ForkedFrom",
     "Message",
     "NewMessage",
     "Page",
     "Rewound",
     "Role",
     "SearchHit",
+    "Status",
     "Summary",
     "ToolCalls",
 ]
@@ -35,6 +37,9 @@ T_co = TypeVar("T_co", covariant=True)
 
 Role: TypeAlias = Literal["user", "assistant", "tool", "system", "developer"]
 """Who speaks."""
+
+Status: TypeAlias = Literal["complete", "in_progress"]
+"""Whether a message is whole, or the beginning of a reply that is still being written."""
 
 Content: TypeAlias = str | Sequence[Mapping[str, Any]]
 """Text, or content parts: objects with a `type`."""
@@ -57,6 +62,11 @@ def _time(text: str) -> datetime:
     return datetime.fromisoformat(text.replace("Z", "+00:00"))
 
 
+def _maybe(read: Callable[[Any], Any]) -> Any:
+    """A field that may be null. A server that does not know the field leaves it out."""
+    return field(default=None, metadata={"read": lambda data: None if data is None else read(data)})
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Summary:
     """That there is a text which stands for the messages up to the position `through`."""
@@ -67,8 +77,24 @@ class Summary:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ForkedFrom:
+    """The conversation that another one is a copy of, and the position of the last message that was copied."""
+
+    conversation_id: UUID = _read(UUID)
+    position: int
+    extra: Mapping[str, Any] = _private(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Conversation:
     """A conversation, without its messages.
+
+    Attributes:
+        last_message_at: when the newest message was appended. Only new messages move it.
+        archived_at: since when the conversation is archived, or None.
+        pinned_at: since when it is pinned, or None.
+        expires_at: from this moment on, the conversation counts as deleted. None if it never expires.
+        forked_from: what the conversation is a copy of, or None.
 
     `version` is the conversation's ETag, for `if_match` and `if_none_match`. It is None in lists, which have no version for each item.
     """
@@ -78,9 +104,14 @@ class Conversation:
     title: str | None = _private()
     metadata: Mapping[str, Any] = _private()
     message_count: int
-    summary: Summary | None = field(default=None, metadata={"read": lambda data: data and decode(Summary, data)})
+    summary: Summary | None = _maybe(lambda data: decode(Summary, data))
     created_at: datetime = _read(_time)
     updated_at: datetime = _read(_time)
+    last_message_at: datetime | None = _maybe(_time)
+    archived_at: datetime | None = _maybe(_time)
+    pinned_at: datetime | None = _maybe(_time)
+    expires_at: datetime | None = _maybe(_time)
+    forked_from: ForkedFrom | None = _maybe(lambda data: decode(ForkedFrom, data))
     version: str | None = field(default=None, compare=False)
     extra: Mapping[str, Any] = _private(default_factory=dict)
 
@@ -88,6 +119,9 @@ class Conversation:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Message:
     """A stored message.
+
+    `status` is `complete`, or `in_progress` for a reply that is still being written. It is `incomplete` if nobody has touched such a reply
+    for 60 seconds. A context has complete messages only.
 
     `position` orders the messages of a conversation. `version` is the ETag that the conversation had after the write which answered this
     message. It is None for a message that was read from a list: there, the page has the version.
@@ -103,6 +137,7 @@ class Message:
     name: str | None = _private()
     metadata: Mapping[str, Any] = _private()
     token_count: int | None = None
+    status: str = "complete"
     created_at: datetime = _read(_time)
     updated_at: datetime = _read(_time)
     version: str | None = field(default=None, compare=False)
@@ -124,6 +159,7 @@ class NewMessage:
     name: str | None = _private(default=None, kw_only=True)
     metadata: Mapping[str, Any] | None = _private(default=None, kw_only=True)
     token_count: int | None = field(default=None, kw_only=True)
+    status: Status | None = field(default=None, kw_only=True)
     id: UUID | str = field(default_factory=new_id, kw_only=True)
 
 
@@ -160,10 +196,14 @@ class Context(Generic[T_co]):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SearchHit:
-    """A message that a search has found. `snippet` is text around the first hit, with `**` before and after each hit."""
+    """A message that a search has found, and the title of its conversation.
+
+    `snippet` is text around the first hit, with `**` before and after each hit.
+    """
 
     message: Message = field(metadata={"read": lambda data: decode(Message, data)})
     snippet: str = _private()
+    title: str | None = _private(default=None)
     extra: Mapping[str, Any] = _private(default_factory=dict)
 
 

@@ -254,7 +254,7 @@ impl Entry {
         if self.results.is_empty() {
             piece.begins_turn = self.message.role == Role::User;
             piece.sent = size;
-            piece.messages.push(self.message);
+            piece.messages = vec![self.message];
         } else {
             piece.repaired.push(self.message.position);
             self.without_results(|_| true).into_iter().for_each(|message| piece.send(message));

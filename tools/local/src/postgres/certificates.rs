@@ -22,7 +22,7 @@ use super::user::ServerUser;
 
 pub(crate) const SERVER_CERTIFICATE: &str = "server.pem";
 pub(crate) const SERVER_KEY: &str = "server.key";
-const AUTHORITY_CERTIFICATE: &str = "authority.pem";
+pub(crate) const AUTHORITY_CERTIFICATE: &str = "authority.pem";
 
 /// A certificate and the key to it.
 struct Identity {

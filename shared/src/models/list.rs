@@ -1,0 +1,169 @@
+//! Which of a user's conversations a list has, and in which order.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::{Conversation, Cursor, Message, Text, Title};
+use crate::error::{Fault, Invalid, Result};
+
+/// What a list of conversations is ordered by, the newest first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ListOrder {
+    /// By `updated_at`.
+    #[default]
+    Updated,
+    /// By `last_message_at`, or `created_at` where there is no message.
+    Activity,
+}
+
+impl ListOrder {
+    /// # Errors
+    /// The text is none of the two.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        match text {
+            "updated" => Ok(Self::Updated),
+            "activity" => Ok(Self::Activity),
+            _ => Err(Invalid::new(Fault::Parameter, "must be updated or activity")),
+        }
+    }
+
+    /// The name that [`ListOrder::parse`] reads.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Updated => "updated",
+            Self::Activity => "activity",
+        }
+    }
+
+    pub(crate) fn is_by_activity(self) -> bool {
+        self == Self::Activity
+    }
+
+    /// A cursor of the other order names another time, so a cursor says which order it is of. The mark stands where a message's cursor has
+    /// its position.
+    fn mark(self) -> i64 {
+        match self {
+            Self::Updated => 0,
+            Self::Activity => -1,
+        }
+    }
+
+    pub(crate) fn cursor(self, time: DateTime<Utc>, id: Uuid) -> Cursor {
+        Cursor { time, id, position: self.mark() }
+    }
+
+    /// Reads a cursor of a list in this order.
+    ///
+    /// # Errors
+    /// It is no cursor, or one of the other order.
+    pub fn parse_cursor(self, text: &str) -> Result<Cursor, Invalid> {
+        let cursor = Cursor::parse(text)?;
+        if cursor.position != self.mark() {
+            return Err(Invalid::new(
+                Fault::Parameter,
+                "this cursor is of another list; send it with the order of the list that it comes from",
+            ));
+        }
+        Ok(cursor)
+    }
+}
+
+/// Which conversations a list has. They have to pass all filters that are set.
+#[derive(Debug, Clone, Default)]
+pub struct ConversationFilter {
+    /// The order of the list.
+    pub order: ListOrder,
+    /// A part of the title, where upper and lower case are alike.
+    pub title: Option<Title>,
+    /// Members of the metadata, with their values as text.
+    pub members: Vec<(Text, Text)>,
+    /// Whether they are archived.
+    pub archived: Option<bool>,
+    /// Whether they are pinned.
+    pub pinned: Option<bool>,
+    /// Only these.
+    pub ids: Option<Vec<Uuid>>,
+    /// Whether each comes with its newest message.
+    pub with_last_message: bool,
+}
+
+impl ConversationFilter {
+    const MAX_IDS: usize = 100;
+    const MAX_MEMBERS: usize = 16;
+    /// All of them together. They have to fit in the URL of the next page.
+    const MAX_MEMBER_BYTES: usize = 2048;
+
+    /// The ids in a text: up to 100, with commas between them. `parse` reads one.
+    ///
+    /// # Errors
+    /// There are too many, or `parse` refuses one.
+    pub fn parse_ids(text: &str, parse: impl Fn(&str) -> Result<Uuid, Invalid>) -> Result<Vec<Uuid>, Invalid> {
+        if text.split(',').count() > Self::MAX_IDS {
+            return Err(Invalid::new(Fault::Parameter, "must be 100 ids at most, with commas between them"));
+        }
+        text.split(',').map(parse).collect()
+    }
+
+    /// The members that a request names.
+    ///
+    /// # Errors
+    /// There are too many, or they are too long.
+    pub fn check_members(members: Vec<(Text, Text)>) -> Result<Vec<(Text, Text)>, Invalid> {
+        let bytes: usize = members.iter().map(|(key, value)| key.as_str().len() + value.as_str().len()).sum();
+        if members.len() > Self::MAX_MEMBERS || bytes > Self::MAX_MEMBER_BYTES {
+            return Err(Invalid::new(Fault::Parameter, "a list is filtered by 16 members at most, which have 2048 bytes at most"));
+        }
+        Ok(members)
+    }
+
+    /// Whether conversations of the user have to be read that the list does not have.
+    pub(crate) fn is_selective(&self) -> bool {
+        self.ids.is_none() && (self.title.is_some() || !self.members.is_empty() || self.archived.is_some() || self.pinned.is_some())
+    }
+
+    /// The members' keys, and their values.
+    pub(crate) fn columns(&self) -> (Option<Vec<&str>>, Option<Vec<&str>>) {
+        let columns = (!self.members.is_empty())
+            .then(|| self.members.iter().map(|(key, value)| (key.as_str(), value.as_str())).unzip::<_, _, Vec<_>, Vec<_>>());
+        columns.unzip()
+    }
+
+    /// Where a list goes on behind a conversation.
+    #[must_use]
+    pub fn cursor(&self, conversation: &Conversation) -> Cursor {
+        let time = match self.order {
+            ListOrder::Updated => conversation.updated_at,
+            ListOrder::Activity => conversation.last_message_at.unwrap_or(conversation.created_at),
+        };
+        self.order.cursor(time, conversation.id)
+    }
+}
+
+/// A conversation in a list.
+#[derive(Debug, Serialize)]
+pub struct ListedConversation {
+    /// The conversation.
+    #[serde(flatten)]
+    pub conversation: Conversation,
+    /// Its newest message, if it has one. The outer `None`: nobody has asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_message: Option<Option<Message>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_of_the_other_order_is_refused() {
+        for (order, other) in [(ListOrder::Updated, ListOrder::Activity), (ListOrder::Activity, ListOrder::Updated)] {
+            let cursor = order.cursor(DateTime::from_timestamp_micros(1_790_000_000_123_456).unwrap(), Uuid::now_v7());
+            assert_eq!(order.parse_cursor(&cursor.encode()), Ok(cursor));
+            assert!(other.parse_cursor(&cursor.encode()).is_err());
+            // Nor is one of a search taken for either.
+            assert!(order.parse_cursor(&Cursor { position: 7, ..cursor }.encode()).is_err());
+        }
+    }
+}

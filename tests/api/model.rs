@@ -1,0 +1,330 @@
+//! A model of the whole API: random sequences of all operations, by two users and a back end, against a description of the contract in
+//! memory. Requests are repeated as by a client that has lost the answer. Each answer, and the state after each step, has to be the model's.
+
+mod state;
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use self::state::{Answer, By, Condition, NewMessage, Operation, Place, State, Step};
+use crate::support::{App, Call};
+
+/// Sequences in `cargo test`; `SEQUENCES=10000 cargo test -p tests model -- --nocapture` runs more.
+const SEQUENCES: u32 = 40;
+const STEPS: usize = 25;
+/// Conversations and messages are chosen among so few that they meet.
+const CONVERSATIONS: usize = 4;
+const MESSAGES: usize = 7;
+
+fn any_message() -> impl Strategy<Value = NewMessage> {
+    (0..MESSAGES, prop::sample::select(vec!["user", "assistant", "system"]), any_text(), prop::bool::weighted(0.2), any_tokens())
+        .prop_map(|(id, role, content, in_progress, token_count)| NewMessage {
+            id,
+            role,
+            content: content.to_owned(),
+            in_progress,
+            token_count,
+        })
+}
+
+fn any_text() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec!["rain", "snow", "rain and snow", "é wind", ""])
+}
+
+fn any_tokens() -> impl Strategy<Value = Option<i32>> {
+    prop::option::weighted(0.3, 0..9)
+}
+
+/// A field that is left out, cleared or set.
+fn any_change<T: std::fmt::Debug + Clone>(value: impl Strategy<Value = T>) -> impl Strategy<Value = Option<Option<T>>> {
+    prop::option::of(prop::option::weighted(0.7, value))
+}
+
+fn any_operation() -> impl Strategy<Value = Operation> {
+    let (conversation, message) = (0..CONVERSATIONS, 0..MESSAGES);
+    let title = || prop::sample::select(vec!["Oslo", "Bergen"]).prop_map(str::to_owned);
+    prop_oneof![
+        4 => (conversation.clone(), prop::option::of(title())).prop_map(|(conversation, title)| Operation::Create { conversation, title }),
+        2 => Just(Operation::GetOrCreate),
+        2 => (conversation.clone(), any_change(title()), any_change(0..3_i32), prop::option::of(any::<bool>()), prop::option::of(any::<bool>()))
+            .prop_map(|(conversation, title, tag, archived, pinned)| Operation::Update { conversation, title, tag, archived, pinned }),
+        1 => conversation.clone().prop_map(|conversation| Operation::Delete { conversation }),
+        12 => (conversation.clone(), prop::collection::vec(any_message(), 1..4), prop::option::weighted(0.25, 1..9_i64))
+            .prop_map(|(conversation, messages, from)| Operation::append(conversation, messages, from)),
+        4 => (conversation.clone(), message.clone(), prop::option::of(any_text()), any_change(0..3_i32), prop::option::of(any_tokens()))
+            .prop_map(|(conversation, message, content, tag, token_count)| {
+                Operation::Edit { conversation, message, content: content.map(str::to_owned), tag, token_count }
+            }),
+        6 => (
+            conversation.clone(),
+            message.clone(),
+            prop::option::weighted(0.8, (prop::sample::select(vec![" rain", "ing", "é", ""]), prop_oneof![4 => Just(Place::End), 1 => (0..6_usize).prop_map(Place::At)])),
+            prop::option::of(any::<bool>()),
+        )
+            .prop_map(|(conversation, message, piece, complete)| Operation::Grow {
+                conversation,
+                message,
+                piece: piece.map(|(text, place)| (text.to_owned(), place)),
+                complete,
+            }),
+        2 => (conversation.clone(), message).prop_map(|(conversation, message)| Operation::DeleteMessage { conversation, message }),
+        2 => (conversation.clone(), 1..9_i64).prop_map(|(conversation, from)| Operation::Rewind { conversation, from }),
+        3 => (conversation.clone(), 1..9_i64, 0..3_i32).prop_map(|(conversation, through, text)| Operation::Summarize { conversation, through, text }),
+        1 => Just(Operation::Erase),
+        1 => conversation.prop_map(|conversation| Operation::Expire { conversation }),
+    ]
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    let by = prop_oneof![6 => Just(By::User(0)), 3 => Just(By::User(1)), 1 => (0..2_usize).prop_map(By::Service)];
+    let condition = prop_oneof![8 => Just(Condition::None), 1 => Just(Condition::Current), 1 => Just(Condition::Stale)];
+    (by, any_operation(), condition, 1..3_usize).prop_map(|(by, operation, condition, sent)| Step {
+        by,
+        operation,
+        condition,
+        sent,
+    })
+}
+
+/// What one sequence calls its users, conversations and messages.
+struct Names {
+    users: [String; 2],
+    conversations: Vec<Uuid>,
+    messages: Vec<Uuid>,
+}
+
+impl Names {
+    fn new() -> Self {
+        let ids = |count| (0..count).map(|_| Uuid::now_v7()).collect();
+        let user = |name: &str| format!("{name} {}", Uuid::now_v7());
+        Self { users: [user("ada"), user("bob")], conversations: ids(CONVERSATIONS), messages: ids(MESSAGES) }
+    }
+
+    fn conversation(&self, number: usize) -> String {
+        format!("/conversations/{}", self.conversations[number])
+    }
+
+    fn message(&self, conversation: usize, message: usize) -> String {
+        format!("{}/messages/{}", self.conversation(conversation), self.messages[message])
+    }
+
+    fn user(&self, number: usize) -> String {
+        format!("/users/{}", self.users[number].replace(' ', "%20"))
+    }
+
+    /// The number of an id that an answer has.
+    fn number(ids: &[Uuid], id: &Value) -> Option<usize> {
+        let id: Uuid = id.as_str()?.parse().ok()?;
+        ids.iter().position(|known| *known == id)
+    }
+}
+
+fn message_body(names: &Names, message: &NewMessage) -> Value {
+    let mut body = json!({"id": names.messages[message.id], "role": message.role, "content": message.content});
+    if message.in_progress {
+        body["status"] = json!("in_progress");
+    }
+    if let Some(count) = message.token_count {
+        body["token_count"] = json!(count);
+    }
+    body
+}
+
+/// The request of a step. `None`: what happens by itself.
+fn request<'a>(app: &'a App, names: &Names, state: &State, step: &Step) -> Option<Call<'a>> {
+    let user = names.users[step.by.user()].as_str();
+    let call = match &step.operation {
+        Operation::Create { conversation, title } => {
+            let id = names.conversations[*conversation];
+            app.post("/conversations").json(&json!({"user_id": user, "id": id, "title": title}))
+        }
+        Operation::GetOrCreate => app.post("/conversations").json(&json!({"user_id": user})),
+        Operation::Update { conversation, title, tag, archived, pinned } => {
+            let mut body = json!({});
+            if let Some(title) = title {
+                body["title"] = json!(title);
+            }
+            if let Some(tag) = tag {
+                body["metadata"] = json!({"tag": tag});
+            }
+            if let Some(archived) = archived {
+                body["archived"] = json!(archived);
+            }
+            if let Some(pinned) = pinned {
+                body["pinned"] = json!(pinned);
+            }
+            app.patch(&names.conversation(*conversation)).json(&body)
+        }
+        Operation::Delete { conversation } => app.delete(&names.conversation(*conversation)),
+        Operation::Append { conversation, messages, from } => {
+            let messages: Vec<Value> = messages.iter().map(|message| message_body(names, message)).collect();
+            app.post(&format!("{}/messages", names.conversation(*conversation))).json(&json!({"messages": messages, "from": from}))
+        }
+        Operation::Edit { conversation, message, content, tag, token_count } => {
+            let mut body = json!({});
+            if let Some(content) = content {
+                body["content"] = json!(content);
+            }
+            if let Some(tag) = tag {
+                body["metadata"] = json!({"tag": tag});
+            }
+            if let Some(token_count) = token_count {
+                body["token_count"] = json!(token_count);
+            }
+            app.patch(&names.message(*conversation, *message)).json(&body)
+        }
+        Operation::Grow { conversation, message, piece, complete } => {
+            let mut body = json!({});
+            if let Some((text, place)) = piece {
+                (body["append"], body["at"]) = (json!(text), json!(state.place(*conversation, *message, *place)));
+            }
+            if let Some(complete) = complete {
+                body["status"] = json!(if *complete { "complete" } else { "in_progress" });
+            }
+            app.patch(&names.message(*conversation, *message)).json(&body)
+        }
+        Operation::DeleteMessage { conversation, message } => app.delete(&names.message(*conversation, *message)),
+        Operation::Rewind { conversation, from } => {
+            app.delete(&format!("{}/messages?from={from}", names.conversation(*conversation)))
+        }
+        Operation::Summarize { conversation, through, text } => {
+            let body = json!({"through": through, "content": format!("summary {text}")});
+            app.put(&format!("{}/summary", names.conversation(*conversation))).json(&body)
+        }
+        Operation::Erase => app.delete(&names.user(step.by.user())),
+        Operation::Expire { .. } => return None,
+    };
+    let call = match step.by {
+        By::User(_) => call.by(user),
+        By::Service(_) => call.by_service(),
+    };
+    let version = state.condition(step);
+    Some(if let Some(version) = version { call.header("if-match", format!("\"{version}\"")) } else { call })
+}
+
+/// A message or conversation of an answer as the model has it: with numbers for ids, without times.
+fn shown(names: &Names, value: &Value) -> Value {
+    let Some(object) = value.as_object() else {
+        return value.as_array().map_or_else(|| value.clone(), |values| values.iter().map(|value| shown(names, value)).collect());
+    };
+    if object.contains_key("position") {
+        return json!({
+            "id": Names::number(&names.messages, &value["id"]),
+            "position": value["position"],
+            "role": value["role"],
+            "content": value["content"],
+            "tag": value["metadata"]["tag"],
+            "token_count": value["token_count"],
+            "status": value["status"],
+        });
+    }
+    if object.contains_key("message_count") {
+        return json!({
+            "id": Names::number(&names.conversations, &value["id"]),
+            "user": names.users.iter().position(|user| value["user_id"] == json!(user)),
+            "title": value["title"],
+            "tag": value["metadata"]["tag"],
+            "message_count": value["message_count"],
+            "archived": !value["archived_at"].is_null(),
+            "pinned": !value["pinned_at"].is_null(),
+            "has_had_messages": !value["last_message_at"].is_null(),
+            "summary": value["summary"]["through"],
+        });
+    }
+    if object.contains_key("code") {
+        return json!({"code": value["code"], "param": value["param"], "length": value["length"]});
+    }
+    value.clone()
+}
+
+async fn check_sequence(app: &App, superuser: &tokio_postgres::Client, steps: &[Step]) -> Result<(), TestCaseError> {
+    let (mut names, mut state) = (Names::new(), State::default());
+    for step in steps {
+        for _ in 0..step.sent {
+            let call = request(app, &names, &state, step);
+            let Some(call) = call else {
+                let Operation::Expire { conversation } = step.operation else { unreachable!("only this happens by itself") };
+                let expire = "update conversations set expires_at = now() - interval '1 second' where id = $1";
+                let id = names.conversations[conversation];
+                superuser.query_typed(expire, &[(&id, tokio_postgres::types::Type::UUID)]).await.unwrap();
+                state.apply(step);
+                continue;
+            };
+            let expected = state.apply(step);
+            let answer = call.send().await;
+            if step.operation == Operation::GetOrCreate && answer.status == 201 {
+                // The server has chosen the id.
+                names.conversations.push(answer.json()["id"].as_str().unwrap().parse().unwrap());
+            }
+            let body = if answer.body.is_empty() { Value::Null } else { shown(&names, &answer.json()) };
+            let version = answer.headers.get("etag").map(|etag| etag.trim_matches('"').parse::<i64>().unwrap());
+            let given =
+                Answer { status: answer.status, body, version, replayed: answer.headers.contains_key("idempotent-replayed") };
+            prop_assert_eq!(&given, &expected, "the answer to {:?}", step);
+        }
+        // What the step was about. The rest is read at the end.
+        if let Some(conversation) = step.operation.conversation() {
+            check_conversation(app, &names, &state, conversation).await?;
+        }
+        check_user(app, &names, &state, step.by.user()).await?;
+    }
+    for conversation in 0..names.conversations.len() {
+        check_conversation(app, &names, &state, conversation).await?;
+    }
+    for user in 0..names.users.len() {
+        check_user(app, &names, &state, user).await?;
+    }
+    Ok(())
+}
+
+/// Reads a conversation, its messages and its context.
+async fn check_conversation(app: &App, names: &Names, state: &State, number: usize) -> Result<(), TestCaseError> {
+    let get = async |path: &str| app.get(path).by_service().send().await;
+    let path = names.conversation(number);
+    let read = get(&path).await;
+    let Some((conversation, messages, context)) = state.shown(number) else {
+        prop_assert_eq!(read.status, 404);
+        prop_assert_eq!(get(&format!("{path}/messages")).await.status, 404);
+        return Ok(());
+    };
+    prop_assert_eq!(shown(names, &read.json()), conversation);
+    prop_assert_eq!(shown(names, &get(&format!("{path}/messages")).await.json()), messages);
+    let answer = get(&format!("{path}/context")).await.json();
+    let sent: Vec<&Value> = answer["messages"].as_array().unwrap().iter().map(|message| &message["position"]).collect();
+    prop_assert_eq!(json!({"positions": sent, "omitted": answer["omitted"]}), context);
+    Ok(())
+}
+
+/// Reads a user's list, and searches it.
+async fn check_user(app: &App, names: &Names, state: &State, user: usize) -> Result<(), TestCaseError> {
+    let get = async |path: String| app.get(&path).by_service().expect(200).await.array();
+    let list = get(format!("{}/conversations", names.user(user))).await;
+    let listed: Vec<Option<usize>> = list.iter().map(|one| Names::number(&names.conversations, &one["id"])).collect();
+    prop_assert_eq!(listed, state.listed(user));
+    let hits = get(format!("{}/search?q=rain", names.user(user))).await;
+    let hit = |hit: &Value| {
+        let conversation = Names::number(&names.conversations, &hit["message"]["conversation_id"]);
+        json!([conversation, hit["message"]["position"], hit["title"]])
+    };
+    prop_assert_eq!(hits.iter().map(hit).collect::<Vec<_>>(), state.found(user));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_api_does_what_a_model_of_the_contract_does() {
+    let app = App::start().await;
+    let superuser = app.superuser().await;
+    let cases = std::env::var("SEQUENCES").map_or(SEQUENCES, |count| count.parse().unwrap());
+    let config = Config { cases, failure_persistence: None, max_shrink_iters: 200, ..Config::default() };
+    let mut runner = TestRunner::new(config);
+    let runtime = tokio::runtime::Handle::current();
+    let result = tokio::task::block_in_place(|| {
+        runner.run(&prop::collection::vec(any_step(), 1..STEPS), |steps| runtime.block_on(check_sequence(&app, &superuser, &steps)))
+    });
+    if let Err(error) = result {
+        panic!("{error}");
+    }
+    println!("{cases} sequences without a difference");
+}

@@ -292,7 +292,20 @@ async fn a_line_that_is_stored_with_other_content_refuses_the_whole_request() {
     app.superuser().await.batch_execute(&erased).await.unwrap();
     import(&app, "ada", &body(&[stored.clone(), new.clone()].concat())).refused(409, "conflict", "line 4").await;
     app.superuser().await.batch_execute("delete from erased_conversations").await.unwrap();
-    // One that has expired counts as deleted.
+    // One that has expired counts as deleted, also while a purge deletes it.
+    let purged = small(Uuid::now_v7());
+    let half_purged = format!(
+        "insert into erased_conversations values ({0}, 'ada', 1, null);
+        insert into messages (conversation_id, position, id, role, content, created_at, updated_at)
+        values ({0}, 1, gen_random_uuid(), 'user', 'x', now(), now())",
+        purged[0]["conversation"]["id"].to_string().replace('"', "'")
+    );
+    app.superuser().await.batch_execute(&half_purged).await.unwrap();
+    assert_eq!(
+        import(&app, "eve", &body(&purged)).expect(200).await.json(),
+        json!({"conversations": 1, "messages": 2, "skipped": 0})
+    );
+    assert_eq!(app.delete("/users/eve").by("eve").expect(200).await.json(), json!({"conversations": 1, "messages": 2}));
     let expired = format!(
         "insert into conversations (id, user_id, expires_at, next_position) values ('{id}', 'bob', now(), 2);
         insert into messages (conversation_id, position, id, role, content, created_at, updated_at)

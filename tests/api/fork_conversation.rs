@@ -155,6 +155,15 @@ async fn an_id_is_free_when_its_conversation_has_expired_and_taken_while_it_is_e
     let erased = Uuid::now_v7();
     superuser.batch_execute(&format!("insert into erased_conversations values ('{erased}', 'ada', 0)")).await.unwrap();
     fork(&app, &path, &json!({"id": erased})).refused(409, "conflict", "id").await;
+    let purged = Uuid::now_v7();
+    let half_purged = format!(
+        "insert into erased_conversations values ('{purged}', 'ada', 1, null);
+        insert into messages (conversation_id, position, id, role, content, created_at, updated_at)
+        values ('{purged}', 1, gen_random_uuid(), 'user', 'x', now(), now())"
+    );
+    superuser.batch_execute(&half_purged).await.unwrap();
+    fork(&app, &path, &json!({"id": purged})).expect(201).await;
+    assert_eq!(app.rows().await["messages"], 6, "what the purge had left is gone");
 }
 
 #[tokio::test]

@@ -229,7 +229,7 @@ fn small(id: Uuid) -> Vec<Value> {
 }
 
 fn body(lines: &[Value]) -> String {
-    lines.iter().map(|line| format!("{line}\n")).collect()
+    lines.iter().map(|line| line.to_string() + "\n").collect()
 }
 
 /// These lines, with another value at one place of one line.
@@ -292,7 +292,20 @@ async fn a_line_that_is_stored_with_other_content_refuses_the_whole_request() {
     app.superuser().await.batch_execute(&erased).await.unwrap();
     import(&app, "ada", &body(&[stored.clone(), new.clone()].concat())).refused(409, "conflict", "line 4").await;
     app.superuser().await.batch_execute("delete from erased_conversations").await.unwrap();
-    // One that has expired counts as deleted.
+    // One that has expired counts as deleted, also while a purge deletes it.
+    let purged = small(Uuid::now_v7());
+    let half_purged = format!(
+        "insert into erased_conversations values ({0}, 'ada', 1, null);
+        insert into messages (conversation_id, position, id, role, content, created_at, updated_at)
+        values ({0}, 1, gen_random_uuid(), 'user', 'x', now(), now())",
+        purged[0]["conversation"]["id"].to_string().replace('"', "'")
+    );
+    app.superuser().await.batch_execute(&half_purged).await.unwrap();
+    assert_eq!(
+        import(&app, "eve", &body(&purged)).expect(200).await.json(),
+        json!({"conversations": 1, "messages": 2, "skipped": 0})
+    );
+    assert_eq!(app.delete("/users/eve").by("eve").expect(200).await.json(), json!({"conversations": 1, "messages": 2}));
     let expired = format!(
         "insert into conversations (id, user_id, expires_at, next_position) values ('{id}', 'bob', now(), 2);
         insert into messages (conversation_id, position, id, role, content, created_at, updated_at)
@@ -395,6 +408,7 @@ async fn what_is_appended_between_two_pages_is_kept() {
     let id = Uuid::now_v7();
     let all = small(id);
     // The second message came when the line of the conversation had been written.
+    let all = with(&all, 1, "/conversation/updated_at", json!("2026-11-22T10:00:05.123456Z"));
     let early =
         with(&with(&all, 1, "/next_position", json!(2)), 1, "/conversation/last_message_at", json!("2026-11-22T10:00:01.123456Z"));
     import(&app, "ada", &body(&early[..2])).expect(200).await;
@@ -417,8 +431,9 @@ async fn of_an_import_and_an_erasure_at_once_one_waits() {
     let app = App::with_instances(2).await;
     let lines = body(&small(Uuid::now_v7()));
     import(&app, "ada", &lines).expect(200).await;
-    let [imported, erased] = one_behind_the_other(&app, import(&app, "ada", &lines), app.delete("/users/ada")).await;
-    assert_eq!((imported.json()["skipped"].as_u64(), erased.json()), (Some(3), json!({"conversations": 1, "messages": 2})));
+    let more = lines.clone() + &body(&small(Uuid::now_v7()));
+    let [imported, erased] = one_behind_the_other(&app, import(&app, "ada", &more), app.delete("/users/ada")).await;
+    assert_eq!((imported.json()["skipped"].as_u64(), erased.json()), (Some(3), json!({"conversations": 2, "messages": 4})));
     import(&app, "ada", &lines).expect(200).await;
     let [erased, imported] = one_behind_the_other(&app, app.delete("/users/ada"), import(&app, "ada", &lines)).await;
     assert_eq!((imported.json()["messages"].as_u64(), erased.json()), (Some(2), json!({"conversations": 1, "messages": 2})));

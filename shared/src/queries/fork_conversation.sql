@@ -96,6 +96,11 @@ begin
 
         -- What has expired counts as deleted, so its id is free.
         delete from public.conversations c where c.id = new_id and not is_kept(c.expires_at, c.updated_at, retention);
+        -- A purge may have begun to delete it.
+        delete from public.erased_conversations e where e.id = new_id and e.erased_at is null;
+        if found then
+            delete from public.messages m where m.conversation_id = new_id;
+        end if;
         insert into public.conversations (
             id, user_id, title, metadata, message_count, next_position, characters_appended, tokens_appended, last_message_at,
             summary_through, summary_created_at, expires_at, forked_from, forked_position

@@ -38,6 +38,11 @@ begin
     using unnest(conversation_ids, made) as i (id, created_at)
     where c.id = i.id and not is_kept(c.expires_at, c.updated_at, retention)
         and (c.user_id <> of_user or c.created_at <> i.created_at);
+    -- A purge may have begun to delete it.
+    with free as (
+        delete from public.erased_conversations e where e.id = any (conversation_ids) and e.erased_at is null returning e.id
+    )
+    delete from public.messages m using free f where m.conversation_id = f.id;
     -- Writers to these conversations wait from here on.
     select array_agg(own.id) into stored
     from (

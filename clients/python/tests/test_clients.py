@@ -8,13 +8,14 @@ import logging
 import subprocess
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import scrollback
 from conftest import PROJECT, Connect, cargo_dev
-from scrollback import AsyncClient, Client, Conversation, NewMessage, Retry, Session, errors
+from scrollback import AsyncClient, Client, Conversation, Imported, NewMessage, Retry, Session, errors, new_id
 from tests.proxy import LOSE_ANSWER, Fault, Proxy
 
 SECRET = "umbrella-4711"  # noqa: S105
@@ -107,6 +108,33 @@ def test_a_cancelled_call_ends_and_the_client_goes_on(proxy: Proxy, conversation
     asyncio.run(main())
 
 
+def test_an_asynchronous_export_is_imported_while_it_is_read(server_url: str, tmp_path: Path) -> None:
+    user = f"piped {new_id()}"
+
+    async def main() -> None:
+        async with AsyncClient(server_url) as source, AsyncClient(server_url) as target:
+            chat = await source.get_or_create_conversation(user)
+            await source.add_message(chat.id, "user", "Hello")
+            skipped = Imported(conversations=0, messages=0, skipped=2)
+            assert await target.import_user(user, source.export_user(user)) == skipped
+            with pytest.raises(TypeError, match="iterable of lines"):
+                await target.import_user(user, "{}")
+            with pytest.raises(errors.InvalidBody):
+                await target.import_user(user, iter(["x"]))
+
+    asyncio.run(main())
+    # Files of bytes and of text hold the same lines.
+    path = tmp_path / "export.ndjson"
+    with Client(server_url) as client:
+        with path.open("wb") as file:
+            file.writelines(client.export_user(user))
+        client.erase_user(user)
+        with path.open("rb") as lines:
+            assert client.import_user(user, lines) == Imported(conversations=1, messages=1, skipped=0)
+        with path.open(encoding="utf-8") as texts:
+            assert client.import_user(user, texts).skipped == 2
+
+
 def test_one_client_serves_several_threads(client: Client, conversation: Conversation) -> None:
     threads = [
         threading.Thread(target=client.add_message, args=(conversation.id, "user", f"message {n}")) for n in range(8)
@@ -135,17 +163,21 @@ def test_neither_a_repr_nor_a_log_nor_an_error_shows_what_was_said(
     shown += [client.get_chat_history(chat.id), client.get_chat_history(chat.id, page_size=1).first_page()]
     hits = client.search_messages(user, SECRET, page_size=1)
     shown += [hits, hits.first_page(), *hits]
+    lines = client.export_user(user)
+    shown += [lines, lines.first_page(), *client.get_user_conversations(user, include="last_message")]
     shown += [client.get_context(chat.id), client.get_context(chat.id, format="openai")]
     with pytest.raises(errors.Conflict) as conflict:
         client.add_message(chat.id, "user", f"{SECRET} again", id=new.id)
+    with pytest.raises(errors.Conflict) as imported:
+        client.import_user(f"{user} again", lines.all())
     proxy.faults = [Fault(503)] * 2
     with pytest.raises(errors.ServerError) as failed:
         client.search_messages(user, SECRET).all()
     proxy.faults = [LOSE_ANSWER] * 2
     with pytest.raises(errors.NoResponse) as lost:
         client.add_message(chat.id, "user", SECRET)
-    shown += [error.value for error in (conflict, failed, lost)]
-    shown += [str(error.value) for error in (conflict, failed, lost)]
+    shown += [error.value for error in (conflict, imported, failed, lost)]
+    shown += [str(error.value) for error in (conflict, imported, failed, lost)]
     shown += [str(lost.value.__cause__), AsyncClient("http://a", SECRET), Client("http://a", SECRET)]
     shown[-1].close()
     for each in shown:
@@ -207,6 +239,16 @@ def test_a_token_says_who_calls(connect: Connect, guarded_url: str) -> None:
         bob.get_or_create_conversation(id=chat.id)
     service = connect(guarded_url, lambda: token_of("back-end", "--service"))
     assert service.get_user_conversations("ada", limit=1).all()[0].id == chat.id
+    lines = client.export_user("ada").all()
+    with pytest.raises(errors.Forbidden):
+        client.import_user("ada", lines)
+    assert service.import_user("ada", lines).skipped == len(lines)
+    guest = service.get_or_create_conversation("guest", new=True)
+    with pytest.raises(errors.Forbidden):
+        client.transfer_user("guest", "ada")
+    assert service.transfer_user("guest", "ada").conversations == 1
+    assert client.get_conversation(guest.id).user_id == "ada"
+    assert client.fork_conversation(guest.id).forked_from.conversation_id == guest.id
 
     async def ask() -> Conversation:
         async with AsyncClient(guarded_url, fetch) as client:

@@ -15,14 +15,28 @@ from typing_extensions import assert_type
 
 import scrollback
 from conftest import PROJECT, Connect
-from scrollback import Client, Context, Conversation, Message, NewMessage, Page, Pages, errors, new_id
-from tests.proxy import Fault, Proxy
+from scrollback import (
+    Client,
+    Context,
+    Conversation,
+    Imported,
+    Message,
+    NewMessage,
+    Page,
+    Pages,
+    Retry,
+    Transferred,
+    errors,
+    new_id,
+)
+from scrollback._operations import Import
+from tests.proxy import LOSE_ANSWER, Fault, Proxy
 
 # Operations that openapi.yaml describes and the clients lack. An entry needs a reason.
 KNOWN_MISSING: set[str] = set()
 
 # What a method calls a field, where Python has another use for its name. A cursor is followed by iterating.
-RENAMED = {"from": "from_", "If-Match": "if_match", "If-None-Match": "if_none_match"}
+RENAMED = {"from": "from_", "If-Match": "if_match", "If-None-Match": "if_none_match", "metadata.KEY": "metadata"}
 LEFT_OUT = {"cursor", "messages"}
 
 OPENAPI: dict[str, Any] = YAML(typ="safe", pure=True).load(PROJECT / "openapi.yaml")
@@ -260,6 +274,167 @@ def test_history_and_lists_are_read_page_by_page(connect: Connect, proxy: Proxy,
     assert client.search_messages(user, "umbrella", limit=1).all()[0].title == "Rain"
 
 
+def test_a_list_for_a_sidebar_is_filtered_and_has_the_newest_messages(either: Any) -> None:
+    user = f"sidebar {new_id()}"
+    rain = either.get_or_create_conversation(user, new=True, title="Räin & snow", metadata={"a b": "x&y", "done": True})
+    snow = either.get_or_create_conversation(user, new=True, title="Snow", metadata={"a b": "x", "n": 7})
+    said = either.add_message(rain.id, "user", "Hello")
+    either.update_conversation(snow.id, archived=True, pinned=True)
+
+    def found(**filters: Any) -> list[uuid.UUID]:
+        return [each.id for each in either.get_user_conversations(user, **filters)]
+
+    assert found() == found(order="updated") == [snow.id, rain.id]
+    assert found(order="activity") == [rain.id, snow.id]
+    assert found(title="RÄIN &") == found(metadata={"a b": "x&y"}) == found(metadata={"done": True}) == [rain.id]
+    assert found(metadata={"n": 7, "a b": "x"}) == found(archived=True) == found(pinned=True) == [snow.id]
+    assert found(archived=False) == found(pinned=False) == found(ids=[str(rain.id)]) == [rain.id]
+    assert found(ids=(rain.id, snow.id), page_size=1) == [snow.id, rain.id]
+    assert found(order="activity", title="snow", include="last_message", page_size=1) == [rain.id, snow.id]
+    with pytest.raises(errors.BadRequest):
+        found(ids=[])
+
+    plain, listed = (either.get_user_conversations(user, include=each).all() for each in (None, "last_message"))
+    assert [each.last_message for each in plain] == [None, None]
+    assert [each.last_message for each in listed] == [None, said]
+    assert plain == listed
+
+
+def test_a_conversation_is_copied_up_to_a_message(connect: Connect, proxy: Proxy, conversation: Conversation) -> None:
+    client = connect(proxy.url, retry=Retry(base=0.01))
+    client.update_conversation(conversation.id, title="Rain", metadata={"a": 1})
+    client.add_messages(conversation.id, [NewMessage("user", "One"), NewMessage("user", "Two", token_count=3)])
+    proxy.seen.clear()
+    proxy.faults = [LOSE_ANSWER]
+    copy = client.fork_conversation(conversation.id)
+    assert len({seen.body for seen in proxy.seen}) == 1 < len(proxy.seen)
+    assert copy.id.version == 7
+    assert (copy.title, copy.metadata, copy.message_count, copy.version) == ("Rain", {"a": 1}, 2, '"1"')
+    assert (copy.forked_from.conversation_id, copy.forked_from.position) == (conversation.id, 2)
+    assert [each.token_count for each in client.get_chat_history(copy.id)] == [None, 3]
+
+    mine = new_id()
+    short = client.fork_conversation(conversation.id, at=1, id=mine, title="Snow", metadata={})
+    assert (short.id, short.title, short.metadata, short.message_count) == (mine, "Snow", {}, 1)
+    client.delete_conversation(conversation.id)
+    assert client.fork_conversation(conversation.id, at=1, id=str(mine), title="Snow", metadata={}) == short
+    with pytest.raises(errors.NotFound):
+        client.fork_conversation(conversation.id)
+
+
+# JSON that a parser would not write as it read it.
+RAW = rb'[{"n": 1.50, "n":1e400},  "\ud800\u00e4", null]'
+
+
+def test_what_is_exported_can_be_imported_byte_for_byte(either: Any) -> None:
+    user, message_id = f"exported {new_id()}", str(new_id())
+    chat = either.get_or_create_conversation(user, new=True, title="Räin ☂", metadata={"a": [None]}, expires_in=3600)
+    either.add_messages(chat.id, [NewMessage("user", "One\n"), NewMessage("user", "gone"), NewMessage("user", "Two")])
+    either.rewind_conversation(chat.id, from_=3)
+    either.summarize_conversation(chat.id, 1, "Short", token_count=1)
+    either.add_message(chat.id, "assistant", tool_calls=["raw"], id=message_id)
+    either.update_conversation(chat.id, archived=True, pinned=True)
+    other = either.get_or_create_conversation(user, new=True)
+    lines = [line.replace(b'["raw"]', RAW) for line in either.export_user(user)]
+    assert [next(iter(json.loads(line))) for line in lines] == ["conversation", *["message"] * 3, "conversation"]
+    assert all(line.endswith(b"}\n") for line in lines)
+
+    before = either.get_conversation(chat.id)
+    either.erase_user(user)
+    assert either.export_user(user).all() == []
+    assert either.import_user(user, lines) == Imported(conversations=2, messages=3, skipped=0)
+    assert either.export_user(user).all() == lines
+    assert RAW in b"".join(lines)
+    assert either.get_conversation(chat.id) == before
+    assert either.get_message(chat.id, message_id).position == 4
+
+    # The same lines as text, without line breaks, and with empty lines.
+    texts = ["", *(line.decode().rstrip("\n") for line in lines), " \n"]
+    assert either.import_user(user, iter(texts)) == Imported(conversations=0, messages=0, skipped=5)
+    assert either.import_user(user, []) == Imported(conversations=0, messages=0, skipped=0)
+    with pytest.raises(errors.Conflict) as caught:
+        either.import_user(f"{user}!", texts)
+    assert caught.value.param == "line 2"
+    assert either.get_conversation(other.id).user_id == user
+
+
+def test_a_large_import_takes_several_requests_and_may_lose_answers(connect: Connect, proxy: Proxy) -> None:
+    client = connect(proxy.url, retry=Retry(base=0.01))
+    user = f"large {new_id()}"
+    chat = client.get_or_create_conversation(user)
+    for letter in "abcde":
+        client.add_message(chat.id, "user", letter * (1 << 20))
+    pages = client.export_user(user)
+    assert [len(page) for page in pages.pages()] == [4, 2]
+    lines = pages.all()
+    client.erase_user(user)
+
+    proxy.seen.clear()
+    proxy.faults = [LOSE_ANSWER, "forward", Fault(503)]
+    imported = client.import_user(user, lines)
+    assert imported == Imported(conversations=0, messages=2, skipped=4)
+    sent = [seen.body for seen in proxy.seen]
+    assert sent == [b"".join(lines[:4])] * 2 + [b"".join(lines[4:])] * 2
+    assert {seen.headers["content-type"] for seen in proxy.seen} == {"application/x-ndjson"}
+    assert pages.all() == lines
+
+    # The number of a line is that in the import, and not that in its request.
+    wrong = lines[5].replace(b'"role":"user"', b'"role":"robot"')
+    with pytest.raises(errors.InvalidParameter) as caught:
+        client.import_user(user, ["\n", *lines[:5], "", wrong])
+    assert caught.value.param == "line 8: message.role"
+    assert "line 8: message.role" in str(caught.value)
+    client.erase_user(user)
+
+
+def test_an_imports_requests_are_as_large_as_the_api_allows(either: Any) -> None:
+    waiting = Import("ada")
+    half = "x" * ((2 << 20) - 1)
+    assert [waiting.add(line) for line in (half, half)] == [None, None]
+    full = waiting.add("y")
+    assert full is not None
+    assert full.body is not None
+    assert len(full.body) == 4 << 20
+    # The API answers what is wrong with a line that is too large.
+    assert waiting.add("z" * (5 << 20)) is not None
+    with pytest.raises(errors.PayloadTooLarge):
+        either.import_user("ada", ["z" * (5 << 20)])
+    # The largest body is not too large.
+    with pytest.raises(errors.InvalidBody) as caught:
+        either.import_user("ada", [half, half])
+    assert caught.value.param == "line 1"
+
+    waiting = Import("ada")
+    requests = [request for _ in range(12_000) if (request := waiting.add("{}")) is not None]
+    assert [(request.body or b"").count(b"\n") for request in requests] == [5000, 5000]
+
+
+@pytest.mark.parametrize("lines", ["{}\n{}", b"{}", [{}], [1], None], ids=repr)
+def test_what_is_no_line_is_refused(either: Any, lines: Any) -> None:
+    with pytest.raises(TypeError):
+        either.import_user("ada", lines)
+    with pytest.raises(ValueError, match="line 2 has a line break"):
+        either.import_user("ada", ["", "{}\n{}"])
+
+
+def test_a_user_who_is_too_large_for_one_request_takes_several(connect: Connect, proxy: Proxy) -> None:
+    client = connect(proxy.url, retry=Retry(base=0.01))
+    guest, user = f"guest {new_id()}", f"user {new_id()}"
+    ids = {client.get_or_create_conversation(guest, new=True).id for _ in range(2)}
+    proxy.faults = [Fault(202, body=b'{"conversations": 40}'), Fault(503), Fault(202, body=b'{"conversations": 8}')]
+    assert client.transfer_user(guest, user) == Transferred(conversations=50)
+    assert {each.id for each in client.get_user_conversations(user)} == ids
+    assert client.transfer_user(guest, user).conversations == 0
+    with pytest.raises(errors.InvalidParameter) as caught:
+        client.transfer_user(user, user)
+    assert caught.value.param == "to"
+
+    proxy.seen.clear()
+    proxy.faults = [Fault(202, body=b'{"conversations": 3, "messages": 9, "later": 1}')]
+    assert client.erase_user(user) == scrollback.Erased(conversations=5, messages=9)
+    assert len(proxy.seen) == 2
+
+
 def test_a_context_has_messages_in_the_form_that_is_asked_for(either: Any, conversation: Conversation) -> None:
     either.add_messages(
         conversation.id, [NewMessage("system", "Be brief."), NewMessage("user", "One"), NewMessage("user", "Two")]
@@ -284,6 +459,7 @@ def test_any_user_id_works(either: Any, user: str) -> None:
     assert created.user_id == user
     assert [each.id for each in either.get_user_conversations(user)] == [created.id]
     assert either.search_messages(user, "a b+c&d=%").all() == []
+    assert len(either.export_user(user).all()) == 1
     assert either.erase_user(user).conversations == 1
 
 
@@ -291,6 +467,10 @@ def test_an_empty_id_is_refused_before_it_names_something_else(either: Any, conv
     calls: list[Callable[[], Any]] = [
         lambda: either.delete_conversation(""),
         lambda: either.erase_user(""),
+        lambda: either.fork_conversation(""),
+        lambda: either.export_user("").all(),
+        lambda: either.import_user("", []),
+        lambda: either.transfer_user("", "ada"),
         lambda: either.update_message(conversation.id, ""),
         lambda: either.get_message(conversation.id, ""),
         lambda: either.delete_message(conversation.id, ""),
@@ -371,6 +551,10 @@ def test_what_is_no_response_of_scrollbacks_is_an_exception_without_its_text(
         lambda: client.get_conversation(new_id()),
         lambda: client.get_chat_history(new_id()).all(),
         lambda: client.get_context(new_id()),
+        lambda: client.export_user("ada").all(),
+        lambda: client.erase_user("ada"),
+        lambda: client.transfer_user("ada", "bob"),
+        lambda: client.import_user("ada", ["{}"]),
     ]
     for call in calls:
         proxy.faults = [Fault(200, body=body)]
@@ -412,6 +596,10 @@ def test_the_types_are_those_that_a_type_checker_sees(client: Client, conversati
     history = assert_type(client.get_chat_history(conversation.id), Pages[Message])
     assert_type(history.all(), list[Message])
     assert_type(client.get_context(conversation.id), Context[Message])
+    assert_type(client.fork_conversation(conversation.id), Conversation)
+    lines = assert_type(client.export_user("nobody"), Pages[bytes])
+    assert_type(client.import_user("nobody", lines), Imported)
+    assert_type(client.transfer_user("nobody", "ada"), Transferred)
     assert_type(client.get_context(conversation.id, format="openai"), Context[dict[str, Any]])
     assert isinstance(message, Message)
     assert {message, conversation} == {message, conversation}

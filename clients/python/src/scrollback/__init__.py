@@ -23,6 +23,7 @@ from .models import (
     Conversation,
     Erased,
     ForkedFrom,
+    Imported,
     Message,
     NewMessage,
     Page,
@@ -31,6 +32,7 @@ from .models import (
     SearchHit,
     Summary,
     ToolCalls,
+    Transferred,
 )
 
 __all__ = [
@@ -44,6 +46,7 @@ __all__ = [
     "Conversation",
     "Erased",
     "ForkedFrom",
+    "Imported",
     "Message",
     "NewMessage",
     "Page",
@@ -56,6 +59,7 @@ __all__ = [
     "Session",
     "Summary",
     "ToolCalls",
+    "Transferred",
     "add_message",
     "get_chat_history",
     "get_or_create_conversation",

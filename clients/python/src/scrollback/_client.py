@@ -8,17 +8,26 @@ import inspect
 import ssl
 import threading
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterable,
+    Iterator,
+)
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, TypeAlias, TypeVar, overload
 
 import httpx
 
 from . import _operations, _reply
 from ._exchange import Answer, Lost, Operation, Outcome, Retry, Send, Sleep, Steps, exchange
-from ._operations import Id, Listing
+from ._operations import Id, Listing, Series
 from ._reply import AsyncReply, Reply, Stream
 from .errors import InvalidResponse
-from .models import Context, Message, Page
+from .models import Context, Imported, Message, Page
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -196,6 +205,15 @@ class AsyncPages(Generic[T]):
         return [item async for item in self]
 
 
+async def _each_line(lines: Iterable[bytes | str] | AsyncIterable[bytes | str]) -> AsyncIterator[bytes | str]:
+    if isinstance(lines, AsyncIterable):
+        async for line in lines:
+            yield line
+    else:
+        for line in _operations.each_line(lines):
+            yield line
+
+
 class _Walk(Generic[T]):
     """Goes through a listing's pages, up to its limit."""
 
@@ -253,6 +271,40 @@ def _async_list_method(operation: Callable[P, Listing[T]]) -> Callable[Concatena
     return method
 
 
+def _series_method(operation: Callable[P, Series[T]]) -> Callable[Concatenate[Client, P], T]:
+    def method(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        series = operation(*args, **kwargs)
+        answer: Any = None
+        while True:
+            try:
+                request = series.send(answer)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            answer = self._run(request)
+
+    _describe(method, operation, _result(operation))
+    return method
+
+
+def _async_series_method(
+    operation: Callable[P, Series[T]],
+) -> Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]]:
+    async def method(self: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        series = operation(*args, **kwargs)
+        answer: Any = None
+        while True:
+            try:
+                request = series.send(answer)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            answer = await self._run(request)
+
+    _describe(method, operation, _result(operation))
+    return method
+
+
 def _reply_method(operation: Callable[P, Stream]) -> Callable[Concatenate[Client, P], Reply]:
     def method(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> Reply:
         return Reply(self._run, operation(*args, **kwargs))
@@ -302,6 +354,7 @@ class Client:
     get_or_create_conversation = _method(_operations.get_or_create_conversation)
     get_conversation = _method(_operations.get_conversation)
     update_conversation = _method(_operations.update_conversation)
+    fork_conversation = _method(_operations.fork_conversation)
     summarize_conversation = _method(_operations.summarize_conversation)
     delete_conversation = _method(_operations.delete_conversation)
     add_message = _method(_operations.add_message)
@@ -314,7 +367,10 @@ class Client:
     stream_reply = _reply_method(_reply.stream_reply)
     get_user_conversations = _list_method(_operations.get_user_conversations)
     search_messages = _list_method(_operations.search_messages)
-    erase_user = _method(_operations.erase_user)
+    erase_user = _series_method(_operations.erase_user)
+    transfer_user = _series_method(_operations.transfer_user)
+    export_user = _list_method(_operations.export_user)
+    import_user = _series_method(_operations.import_user)
 
     # The kind of messages depends on the format, which takes overloads.
     @overload
@@ -425,6 +481,7 @@ class AsyncClient:
     get_or_create_conversation = _async_method(_operations.get_or_create_conversation)
     get_conversation = _async_method(_operations.get_conversation)
     update_conversation = _async_method(_operations.update_conversation)
+    fork_conversation = _async_method(_operations.fork_conversation)
     summarize_conversation = _async_method(_operations.summarize_conversation)
     delete_conversation = _async_method(_operations.delete_conversation)
     add_message = _async_method(_operations.add_message)
@@ -437,7 +494,21 @@ class AsyncClient:
     stream_reply = _async_reply_method(_reply.stream_reply)
     get_user_conversations = _async_list_method(_operations.get_user_conversations)
     search_messages = _async_list_method(_operations.search_messages)
-    erase_user = _async_method(_operations.erase_user)
+    erase_user = _async_series_method(_operations.erase_user)
+    transfer_user = _async_series_method(_operations.transfer_user)
+    export_user = _async_list_method(_operations.export_user)
+
+    # Lines may come from an asynchronous iterable, which no generator of requests can wait for.
+    async def import_user(self, user_id: str, lines: Iterable[bytes | str] | AsyncIterable[bytes | str]) -> Imported:
+        waiting = _operations.Import(user_id)
+        async for line in _each_line(lines):
+            if (request := waiting.add(line)) is not None:
+                waiting.stored(await self._run(request))
+        if (request := waiting.rest()) is not None:
+            waiting.stored(await self._run(request))
+        return waiting.total
+
+    import_user.__doc__ = _operations.import_user.__doc__
 
     @overload
     async def get_context(

@@ -5,9 +5,10 @@ The docstrings are the methods' docstrings. Their examples run against a real se
 
 from __future__ import annotations
 
+import io
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from dataclasses import fields as dataclass_fields
 from enum import Enum
@@ -17,11 +18,13 @@ from uuid import UUID
 
 from ._exchange import Answer, Operation
 from ._ids import new_id
+from .errors import ScrollbackError
 from .models import (
     Content,
     Context,
     Conversation,
     Erased,
+    Imported,
     Message,
     NewMessage,
     Page,
@@ -30,10 +33,12 @@ from .models import (
     SearchHit,
     Status,
     ToolCalls,
+    Transferred,
     decode,
 )
 
 T = TypeVar("T")
+Counts = TypeVar("Counts", Erased, Imported, Transferred)
 
 Id: TypeAlias = UUID | str
 
@@ -55,6 +60,13 @@ _NEXT = re.compile(r'<([^<>]*)>\s*;\s*rel="?next"?')
 
 # The API refuses a larger `limit`.
 _LARGEST_PAGE = 1000
+
+# The API refuses a larger body. A request with very many short lines would take long, and a retry would begin it again.
+_LARGEST_IMPORT = 4 << 20
+_MOST_LINES = 5000
+
+_LINES = "application/x-ndjson"
+_LINE_NUMBER = re.compile(r"line (\d+)")
 
 
 def _segment(name: str, value: Id) -> str:
@@ -78,8 +90,13 @@ def _user(user_id: str, rest: str = "") -> str:
     return f"/users/{_segment('user_id', user_id)}{rest}"
 
 
+def _text(value: object) -> str:
+    """A value as the query string has it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def _query(target: str, fields: Mapping[str, object]) -> str:
-    given = {name: value for name, value in fields.items() if value is not None}
+    given = {name: _text(value) for name, value in fields.items() if value is not None}
     # `+` for a space is right in forms only, so spaces are sent as %20.
     return f"{target}?{urlencode(given, quote_via=quote)}" if given else target
 
@@ -120,19 +137,25 @@ def _one(model: type[T]) -> Callable[[Answer], T]:
     return lambda answer: decode(model, answer.json(), version=answer.version)
 
 
+def _next_link(answer: Answer) -> str | None:
+    link = _NEXT.search(answer.headers.get("link", ""))
+    return link.group(1) if link else None
+
+
 def _page(model: type[T]) -> Callable[[Answer], Page[T]]:
     def read(answer: Answer) -> Page[T]:
         items = answer.json()
         if not isinstance(items, list):
             raise TypeError("the response has no JSON array where one is expected")
-        link = _NEXT.search(answer.headers.get("link", ""))
-        return Page(
-            [decode(model, item) for item in items],
-            version=answer.version,
-            next_link=link.group(1) if link else None,
-        )
+        return Page([decode(model, item) for item in items], version=answer.version, next_link=_next_link(answer))
 
     return read
+
+
+def _page_of_lines(answer: Answer) -> Page[bytes]:
+    if not answer.headers.get("content-type", "").startswith(_LINES) or not (b"\n" + answer.body).endswith(b"\n"):
+        raise TypeError("the response has no lines where some are expected")
+    return Page(io.BytesIO(answer.body).readlines(), next_link=_next_link(answer))
 
 
 @dataclass(frozen=True)
@@ -149,7 +172,9 @@ class Listing(Generic[T]):
             return None
         if not link.startswith("/") or link.startswith("//"):
             raise ValueError("the next link is not a path")
-        return replace(self.first, target=link, headers={})
+        # A condition is about the first page only.
+        headers = {name: value for name, value in self.first.headers.items() if name != "if-none-match"}
+        return replace(self.first, target=link, headers=headers)
 
 
 def _listing(
@@ -171,6 +196,29 @@ def _listing(
         read=_page(model),
     )
     return Listing(first, limit)
+
+
+Series: TypeAlias = Generator[Operation[Any], Any, T]
+"""Requests, one after the other. Each one's result is sent back, and the generator returns the result of the call."""
+
+
+def _plus(one: Counts, other: Counts) -> Counts:
+    """The counts of two responses, added up."""
+    names = [each.name for each in dataclass_fields(one) if each.name != "extra"]
+    return replace(other, **{name: getattr(one, name) + getattr(other, name) for name in names})
+
+
+def _until_complete(operation: Operation[tuple[Counts, bool]]) -> Series[Counts]:
+    """Sends a request again until its answer says that nothing is left."""
+    total, complete = yield operation
+    while not complete:
+        counts, complete = yield operation
+        total = _plus(total, counts)
+    return total  # type: ignore[no-any-return]
+
+
+def _so_far(model: type[T]) -> Callable[[Answer], tuple[T, bool]]:
+    return lambda answer: (decode(model, answer.json()), answer.status != 202)
 
 
 def get_or_create_conversation(
@@ -262,6 +310,42 @@ def update_conversation(
         target=_conversation(conversation_id),
         headers=_if(match=if_match),
         body=_body(_changed(title=title, metadata=metadata, archived=archived, pinned=pinned, expires_in=expires_in)),
+        read=_one(Conversation),
+    )
+
+
+def fork_conversation(
+    conversation_id: Id,
+    *,
+    at: int | None = None,
+    id: Id | None = None,  # noqa: A002
+    title: str | None = None,
+    metadata: Mapping[str, Any] | None = None,
+) -> Operation[Conversation]:
+    """Copies a conversation up to a message, for example to try another answer. The source is not changed.
+
+    The copied messages keep their positions, times and token counts. They get new ids.
+
+    Args:
+        conversation_id: the conversation to copy.
+        at: the position of the last message to copy. Without it, all messages are copied.
+        id: the id of the copy. Without it, the client makes one. Pass your own if your program may repeat the call itself.
+        title: the copy's title. Without it, the source's.
+        metadata: the copy's metadata. Without it, the source's.
+
+    >>> question = client.add_message(conversation.id, "user", "Is it raining?")
+    >>> reply = client.add_message(conversation.id, "assistant", "No.")
+    >>> copy = client.fork_conversation(conversation.id, at=question.position, title="Another answer")
+    >>> copy.message_count, copy.forked_from.position
+    (1, 1)
+    >>> copy.forked_from.conversation_id == conversation.id
+    True
+    """
+    return Operation(
+        name="fork-conversation",
+        method="POST",
+        target=_conversation(conversation_id, "/fork"),
+        body=_body(_given(id=id or new_id(), at=at, title=title, metadata=metadata)),
         read=_one(Conversation),
     )
 
@@ -646,23 +730,58 @@ def get_context(
 
 
 def get_user_conversations(
-    user_id: str, *, limit: int | None = None, page_size: int | None = None
+    user_id: str,
+    *,
+    order: Literal["updated", "activity"] | None = None,
+    title: str | None = None,
+    metadata: Mapping[str, str | int] | None = None,
+    archived: bool | None = None,
+    pinned: bool | None = None,
+    ids: Iterable[Id] | None = None,
+    include: Literal["last_message"] | None = None,
+    limit: int | None = None,
+    page_size: int | None = None,
 ) -> Listing[Conversation]:
     """A user's conversations, the most recently updated first. They are requested page by page, while you iterate.
 
+    A conversation is listed if it passes all filters. A page of a filtered list may have few conversations or none, and others may follow.
+
     Args:
         user_id: the user. One who is not known has no conversations.
+        order: `activity` orders by `last_message_at`, which only new messages move. The default is `updated`.
+        title: a part of the title, in upper or lower case.
+        metadata: members of the conversation's metadata that have these values. The API compares them as text.
+        archived: whether they are archived. Both, if it is left out.
+        pinned: whether they are pinned. Both, if it is left out.
+        ids: only these conversations, up to 100.
+        include: `last_message` fills in the `last_message` of each conversation.
         limit: how many conversations at most, in all.
         page_size: how many a request asks for, 1 to 1000. Without it, as many as fit in a response.
 
     >>> [found.id == conversation.id for found in client.get_user_conversations("ada", limit=1)]
     [True]
+    >>> message = client.add_message(conversation.id, "user", "Hello")
+    >>> changed = client.update_conversation(conversation.id, metadata={"project": "rain"}, pinned=True)
+    >>> sidebar = client.get_user_conversations(
+    ...     "ada", order="activity", metadata={"project": "rain"}, pinned=True, include="last_message", limit=1
+    ... )
+    >>> [found.last_message.content for found in sidebar]
+    ['Hello']
     """
+    members = {f"metadata.{name}": _text(value) for name, value in (metadata or {}).items()}
     return _listing(
         "get-user-conversations",
         Conversation,
         _user(user_id, "/conversations"),
-        {},
+        {
+            "order": order,
+            "title": title,
+            **members,
+            "archived": archived,
+            "pinned": pinned,
+            "ids": None if ids is None else ",".join(map(str, ids)),
+            "include": include,
+        },
         limit=limit,
         page_size=page_size,
     )
@@ -693,21 +812,188 @@ def search_messages(
     )
 
 
-def erase_user(user_id: str) -> Operation[Erased]:
+def erase_user(user_id: str) -> Series[Erased]:
     """Deletes everything that is stored about a user. For a user who is not known, the answer is zeros.
 
-    A very large user takes several requests: call this until the answer is `complete`. Nothing of the user can be read from the first
-    one on.
-    If the first attempt's answer was lost, the counts are those of the attempt that was answered.
+    A very large user takes several requests. The client sends them, and adds up their counts. Nothing of the user can be read from the
+    first one on. If the call is interrupted, the same call goes on.
+    If an attempt's answer was lost, its counts are missing.
 
     >>> client.get_or_create_conversation("mallory").message_count
     0
     >>> client.erase_user("mallory")
-    Erased(conversations=1, messages=0, complete=True)
+    Erased(conversations=1, messages=0)
     """
-    return Operation(
-        name="erase-user",
-        method="DELETE",
-        target=_user(user_id),
-        read=lambda answer: decode(Erased, answer.json(), complete=answer.status == 200),
+    return _until_complete(
+        Operation(name="erase-user", method="DELETE", target=_user(user_id), read=_so_far(Erased)),
     )
+
+
+def transfer_user(user_id: str, to: str) -> Series[Transferred]:
+    """Makes a user's conversations another user's, as when a guest signs in. It takes a token with the service scope.
+
+    A very large user takes several requests. The client sends them, and adds up their counts. If the call is interrupted, the same call
+    goes on.
+    If an attempt's answer was lost, its counts are missing.
+
+    Args:
+        user_id: the user who has the conversations. One who is not known is a zero.
+        to: the user who gets them.
+
+    >>> guest = client.get_or_create_conversation("guest-4711", new=True)
+    >>> client.transfer_user("guest-4711", "ada")
+    Transferred(conversations=1)
+    >>> client.get_conversation(guest.id).user_id
+    'ada'
+    """
+    return _until_complete(
+        Operation(
+            name="transfer-user",
+            method="POST",
+            target=_user(user_id, "/transfer"),
+            body=_body({"to": to}),
+            read=_so_far(Transferred),
+        )
+    )
+
+
+def export_user(user_id: str) -> Listing[bytes]:
+    """Everything that is stored for a user, as lines of JSON. They are requested page by page, while you iterate.
+
+    A line is the bytes of a JSON object, with the line break at its end. It has a `conversation` with its `summaries`, or a `message`. The
+    messages of a conversation follow its line. `import_user` stores the same lines again, byte for byte.
+
+    `file.writelines(client.export_user(user_id))` writes a file that is opened with the mode `wb`.
+
+    Args:
+        user_id: the user. One who is not known has no lines.
+
+    >>> import json
+    >>> chat = client.get_or_create_conversation("lin", new=True)
+    >>> message = client.add_message(chat.id, "user", "Hello")
+    >>> lines = client.export_user("lin").all()
+    >>> [list(json.loads(line)) for line in lines]
+    [['conversation', 'summaries', 'next_position'], ['message']]
+    >>> client.erase_user("lin")
+    Erased(conversations=1, messages=1)
+    >>> client.import_user("lin", lines)
+    Imported(conversations=1, messages=1, skipped=0)
+    >>> client.export_user("lin").all() == lines
+    True
+    >>> client.erase_user("lin")
+    Erased(conversations=1, messages=1)
+    """
+    first = Operation(
+        name="export-user",
+        method="GET",
+        target=_user(user_id, "/export"),
+        headers={"accept": f"{_LINES}, application/problem+json"},
+        read=_page_of_lines,
+    )
+    return Listing(first, limit=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _ImportRequest(Operation[Imported]):
+    """Some of an import's lines. An error has the number of a line in the import, and not that in the request."""
+
+    numbers: Sequence[int]
+
+    def result(self, answer: Answer, maybe_done: bool) -> Imported:
+        try:
+            return super().result(answer, maybe_done)
+        except ScrollbackError as error:
+            found = _LINE_NUMBER.match(error.param or "")
+            if error.param and found and 0 < int(found[1]) <= len(self.numbers):
+                error.param = f"line {self.numbers[int(found[1]) - 1]}{error.param[found.end() :]}"
+            raise
+
+
+class Import:
+    """An import on its way: the lines that wait for their request, and what the requests before it have stored.
+
+    A request has whole lines, so a conversation may be spread over several, as over the pages of an export.
+    """
+
+    def __init__(self, user_id: str) -> None:
+        self._target = _user(user_id, "/import")
+        self._lines: list[bytes] = []
+        self._numbers: list[int] = []
+        self._size = 0
+        self._read = 0
+        self.total = Imported(conversations=0, messages=0, skipped=0)
+
+    def add(self, line: bytes | str) -> Operation[Imported] | None:
+        """Takes the next line. If it does not fit in the waiting request, that one is returned, to be sent first."""
+        self._read += 1
+        if not isinstance(line, (bytes, str)):
+            raise TypeError(f"a line must be bytes or str, as export_user returns it, and not {type(line).__name__}")
+        data = (line.encode() if isinstance(line, str) else line).removesuffix(b"\n")
+        if b"\n" in data:
+            raise ValueError(f"line {self._read} has a line break in it")
+        if not data.strip():
+            return None
+        size = len(data) + 1
+        full = len(self._lines) == _MOST_LINES or self._size + size > _LARGEST_IMPORT
+        request = self.rest() if full else None
+        self._lines.append(data)
+        self._numbers.append(self._read)
+        self._size += size
+        return request
+
+    def rest(self) -> Operation[Imported] | None:
+        """The request for the lines that wait, if there are any."""
+        if not self._lines:
+            return None
+        request = _ImportRequest(
+            name="import-user",
+            method="POST",
+            target=self._target,
+            headers={"content-type": _LINES},
+            body=b"\n".join([*self._lines, b""]),
+            read=lambda answer: decode(Imported, answer.json()),
+            numbers=self._numbers,
+        )
+        self._lines, self._numbers, self._size = [], [], 0
+        return request
+
+    def stored(self, imported: Imported) -> None:
+        """Adds up what a request has stored."""
+        self.total = _plus(self.total, imported)
+
+
+def import_user(user_id: str, lines: Iterable[bytes | str]) -> Series[Imported]:
+    """Stores the lines of an export for a user. It takes a token with the service scope.
+
+    Ids, positions, times and all else are kept. Lines that are stored already are skipped, so the call can be repeated.
+
+    The lines are sent while they are read, in requests of 4 MiB and 5000 lines at most. All lines of a request are stored, or none. If a
+    line is refused, `param` of the exception has its number, and the requests before it are stored.
+    If an attempt's answer was lost, what it stored is counted as skipped.
+
+    Args:
+        user_id: the user who gets the conversations.
+        lines: the lines in the order of the export: a file that is opened with the mode `rb`, or another client's `export_user(...)`.
+            `AsyncClient` takes an asynchronous iterable, too. Empty lines are left out.
+
+    >>> chat = client.get_or_create_conversation("katherine", new=True)
+    >>> with Client(server_url) as another:
+    ...     client.import_user("katherine", another.export_user("katherine"))
+    Imported(conversations=0, messages=0, skipped=1)
+    >>> client.erase_user("katherine")
+    Erased(conversations=1, messages=0)
+    """
+    waiting = Import(user_id)
+    for line in each_line(lines):
+        if (request := waiting.add(line)) is not None:
+            waiting.stored((yield request))
+    if (request := waiting.rest()) is not None:
+        waiting.stored((yield request))
+    return waiting.total
+
+
+def each_line(lines: T) -> T:
+    """The lines, if they are no single text, whose items would be its characters."""
+    if isinstance(lines, (bytes, str)):
+        raise TypeError("lines must be an iterable of lines, such as a file that is opened with the mode rb")
+    return lines

@@ -21,6 +21,7 @@ __all__ = [
     "Conversation",
     "Erased",
     "ForkedFrom",
+    "Imported",
     "Message",
     "NewMessage",
     "Page",
@@ -30,6 +31,7 @@ __all__ = [
     "Status",
     "Summary",
     "ToolCalls",
+    "Transferred",
 ]
 
 T = TypeVar("T")
@@ -95,6 +97,7 @@ class Conversation:
         pinned_at: since when it is pinned, or None.
         expires_at: from this moment on, the conversation counts as deleted. None if it never expires.
         forked_from: what the conversation is a copy of, or None.
+        last_message: the newest message, from a list that was asked for it. Otherwise None.
 
     `version` is the conversation's ETag, for `if_match` and `if_none_match`. It is None in lists, which have no version for each item.
     """
@@ -112,6 +115,13 @@ class Conversation:
     pinned_at: datetime | None = _maybe(_time)
     expires_at: datetime | None = _maybe(_time)
     forked_from: ForkedFrom | None = _maybe(lambda data: decode(ForkedFrom, data))
+    # A list without it has the same conversations, so it has no part in a comparison.
+    last_message: Message | None = field(
+        default=None,
+        repr=False,
+        compare=False,
+        metadata={"read": lambda data: None if data is None else decode(Message, data)},
+    )
     version: str | None = field(default=None, compare=False)
     extra: Mapping[str, Any] = _private(default_factory=dict)
 
@@ -218,11 +228,28 @@ class Rewound:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Erased:
-    """How much an erasure has deleted. If it is not `complete`, the same call goes on."""
+    """How much an erasure has deleted."""
 
     conversations: int
     messages: int
-    complete: bool = True
+    extra: Mapping[str, Any] = _private(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Transferred:
+    """How many conversations have become another user's."""
+
+    conversations: int
+    extra: Mapping[str, Any] = _private(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Imported:
+    """What an import has stored, and how many lines were stored before."""
+
+    conversations: int
+    messages: int
+    skipped: int
     extra: Mapping[str, Any] = _private(default_factory=dict)
 
 

@@ -1,0 +1,375 @@
+"""A session of the OpenAI Agents SDK in Scrollback. Needs the extra `agents`: `pip install 'scrollback-client[agents]'`.
+
+Items come back as they went in. Other programs and `get_context` can read what is stored: messages keep their role and content, calls and
+their outputs are paired by `tool_call_id`. What no field of Scrollback has is in `metadata["openai"]`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+from uuid import UUID
+
+from agents.memory import SessionSettings
+from agents.memory.session import SessionABC
+from agents.memory.session_settings import coerce_session_settings, resolve_session_limit
+
+from ._adapters import conversation_of, escaped, unescaped
+from ._client import AsyncClient
+from .errors import NotFound, PreconditionFailed
+from .models import Message, NewMessage, Page
+
+if TYPE_CHECKING:
+    from agents.items import TResponseInputItem
+    from agents.memory.session import _CompactionSnapshot
+
+__all__ = ["ScrollbackSession", "from_item", "to_items"]
+
+T = TypeVar("T")
+
+_ROLES = frozenset({"user", "assistant", "system", "developer"})
+
+# Calls whose arguments are not one text, and their outputs. They are stored whole, and paired by `tool_call_id`.
+_CALLS = frozenset({"computer_call", "shell_call", "local_shell_call", "apply_patch_call", "custom_tool_call"})
+_OUTPUTS = frozenset(f"{call}_output" for call in _CALLS)
+
+_OPAQUE = "opaque"
+
+# The API stores so many messages with one request, and reads so many of the newest ones.
+_BATCH = 500
+_LAST = 1000
+
+
+def from_item(item: TResponseInputItem) -> NewMessage:
+    """An item of the Agents SDK, to be stored with `add_messages`.
+
+    >>> from_item({"role": "user", "content": "Hello"}).content
+    'Hello'
+    """
+    # As the sessions of the SDK store it. What is not JSON is a TypeError before anything is sent.
+    plain = json.loads(json.dumps(item))
+    if isinstance(plain, dict):
+        readable = _readable(plain)
+        if readable is not None:
+            stored = escaped(readable)
+            if _same(to_items(stored), [plain]):
+                return stored
+    content = [{"type": _OPAQUE, "item": plain}]
+    return escaped(NewMessage("assistant", content, metadata={"openai": {"whole": True}}))
+
+
+def _same(one: object, other: object) -> bool:
+    # As JSON, because True is 1 and 1 is 1.0 for Python.
+    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+
+
+def _readable(item: dict[str, Any]) -> NewMessage | None:
+    kind, role, content, call_id = item.get("type"), item.get("role"), item.get("content"), item.get("call_id")
+
+    def rest(*taken: str) -> dict[str, Any]:
+        return {"openai": {"item": {name: value for name, value in item.items() if name not in taken}}}
+
+    if kind in (None, "message") and role in _ROLES and _is_content(content):
+        return NewMessage(cast("str", role), content, metadata=rest("role", "content"))
+    if kind == "function_call" and isinstance(call_id, str):
+        function = {"name": item.get("name"), "arguments": item.get("arguments")}
+        call = {"id": call_id, "type": "function", "function": function}
+        return NewMessage("assistant", tool_calls=[call], metadata=rest("call_id", "name", "arguments"))
+    if kind == "function_call_output" and isinstance(call_id, str) and _is_content(item.get("output")):
+        return NewMessage("tool", item["output"], tool_call_id=call_id, metadata=rest("call_id", "output"))
+    whole = {"openai": {"whole": True}}
+    if kind in _CALLS and isinstance(call_id, str):
+        return NewMessage("assistant", [item], tool_calls=[{"id": call_id, "type": kind}], metadata=whole)
+    if kind in _OUTPUTS and isinstance(call_id, str):
+        return NewMessage("tool", [item], tool_call_id=call_id, metadata=whole)
+    if isinstance(kind, str) and kind and kind != _OPAQUE and role is None:
+        return NewMessage("assistant", [item], metadata=whole)
+    return None
+
+
+def _is_content(content: object) -> bool:
+    if isinstance(content, str):
+        return True
+    return isinstance(content, list) and all(isinstance(part, dict) and part.get("type") for part in content)
+
+
+def to_items(message: Message | NewMessage) -> list[TResponseInputItem]:
+    """The items of a stored message. A message that another program has stored can have several: its text and its calls.
+
+    >>> to_items(client.add_message(conversation.id, "user", "Hello"))
+    [{'role': 'user', 'content': 'Hello'}]
+    """
+    fields = unescaped(message)
+    content, theirs = fields["content"], fields["metadata"].get("openai")
+    calls = fields["tool_calls"] if isinstance(fields["tool_calls"], list) else []
+    items: list[dict[str, Any]]
+    if theirs is None:
+        items = _foreign(message.role, content, calls, fields["tool_call_id"])
+    elif theirs.get("whole"):
+        (part,) = content
+        items = [part["item"] if part.get("type") == _OPAQUE else part]
+    else:
+        item = dict(theirs["item"])
+        if item.get("type") == "function_call":
+            item |= {"call_id": calls[0]["id"], **_given(calls[0]["function"])}
+        elif item.get("type") == "function_call_output":
+            item |= {"call_id": fields["tool_call_id"], "output": content}
+        else:
+            item |= {"role": message.role, "content": content}
+        items = [item]
+    return cast("list[TResponseInputItem]", items)
+
+
+def _given(function: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in function.items() if value is not None}
+
+
+def _foreign(role: str, content: Any, calls: list[Any], tool_call_id: str | None) -> list[dict[str, Any]]:
+    if role == "tool":
+        output = content if isinstance(content, str) else json.dumps(content)
+        return [{"type": "function_call_output", "call_id": tool_call_id or "", "output": output}]
+    items: list[dict[str, Any]] = []
+    if content:
+        items.append({"role": role, "content": content})
+    for call in calls:
+        function = call.get("function") if isinstance(call, dict) else None
+        if isinstance(function, dict):
+            known = {"name": function.get("name") or "", "arguments": function.get("arguments") or "{}"}
+            items.append({"type": "function_call", "call_id": call.get("id") or "", **known})
+    return items
+
+
+class ScrollbackSession(SessionABC):
+    """A session of the OpenAI Agents SDK, which is a conversation of Scrollback.
+
+    Args:
+        session_id: the session's name. A `UUID` is the id of a conversation.
+        client: the client. It may serve several event loops, as `Runner.run_sync` needs it. `close` does not close it.
+        user_id: whose session. The same name of another user is another session.
+        session_settings: `SessionSettings(limit=...)`: how many items `get_items` returns without a limit.
+
+    The conversation is created with the first item. Replies that are still being written are left out.
+
+    A started write ends before a cancellation goes on, as in the sessions of the SDK.
+
+    >>> async def main():
+    ...     session = ScrollbackSession("rain", AsyncClient(server_url), user_id="ada")
+    ...     await session.add_items([{"role": "user", "content": "Is it raining?"}])
+    ...     return await session.pop_item(), await session.get_items()
+    >>> asyncio.run(main())
+    ({'role': 'user', 'content': 'Is it raining?'}, [])
+    """
+
+    session_settings: SessionSettings | None = None
+
+    def __init__(
+        self,
+        session_id: str | UUID,
+        client: AsyncClient,
+        *,
+        user_id: str,
+        session_settings: SessionSettings | dict[str, Any] | None = None,
+    ) -> None:
+        self.session_id = str(session_id)
+        self.session_settings = (
+            SessionSettings() if session_settings is None else coerce_session_settings(session_settings)
+        )
+        self.conversation_id = session_id if isinstance(session_id, UUID) else conversation_of(user_id, session_id)
+        self._client = client
+        self._user_id = user_id
+        self._closed = False
+
+    async def get_items(self, limit: int | None = None) -> list[TResponseInputItem]:
+        """The items, the newest `limit` of them. Without a limit, that of `session_settings` counts."""
+        self._check_open()
+        limit = resolve_session_limit(limit, self.session_settings)
+        if limit is not None and limit <= 0:
+            return []
+        items = [item for _, item in await self._read(limit)]
+        return items if limit is None else items[-limit:]
+
+    async def add_items(self, items: list[TResponseInputItem]) -> None:
+        """Stores items: 500 at a time, each time all or none."""
+        self._check_open()
+        new = [from_item(item) for item in items]
+        if new:
+            await _settled(self._append(new))
+
+    async def pop_item(self) -> TResponseInputItem | None:
+        """Removes the newest item and returns it. Two callers never get the same one."""
+        self._check_open()
+        return await _settled(self._pop())
+
+    async def clear_session(self) -> None:
+        """Deletes all items."""
+        self._check_open()
+        await _settled(self._clear())
+
+    async def close(self) -> None:
+        """Ends the use of this object. The client stays open."""
+        self._closed = True
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise RuntimeError(f"{type(self).__name__} is closed")
+
+    async def _read(self, limit: int | None) -> list[tuple[Message, TResponseInputItem]]:
+        """The newest messages, each with its items. At least `limit` items, if there are so many."""
+        client, conversation = self._client, self.conversation_id
+        messages: list[Message] = []
+        try:
+            if limit is None:
+                messages = await client.get_chat_history(conversation).all()
+            else:
+                # A message without items does not count, and an unfinished reply neither. So this may take more than one page.
+                found = 0
+                history = client.get_chat_history(conversation, order="desc", page_size=min(limit, _LAST))
+                async for message in history:
+                    messages.append(message)
+                    found += len(_finished(message))
+                    if found >= limit:
+                        break
+                messages.reverse()
+        except NotFound:
+            return []
+        return [(message, item) for message in messages for item in _finished(message)]
+
+    async def _append(self, new: list[NewMessage], **condition: Any) -> None:
+        for start in range(0, len(new), _BATCH):
+            batch = new[start : start + _BATCH]
+            try:
+                await self._client.add_messages(self.conversation_id, batch, **condition)
+            except NotFound:
+                await self._client.get_or_create_conversation(self._user_id, id=self.conversation_id)
+                await self._client.add_messages(self.conversation_id, batch, **condition)
+            condition = {}
+
+    async def _newest(self) -> tuple[Message, Page[Message]] | None:
+        """The newest message with an item, and the page that it was on."""
+        pages = self._client.get_chat_history(self.conversation_id, order="desc", page_size=1).pages()
+        with suppress(NotFound):
+            async for page in pages:
+                for message in page:
+                    if _finished(message):
+                        return message, page
+        return None
+
+    async def _pop(self) -> TResponseInputItem | None:
+        while (found := await self._newest()) is not None:
+            message, page = found
+            *rest, item = to_items(message)
+            try:
+                if rest:
+                    # Another program's message with several items. The others are stored again, one message each.
+                    kept = [from_item(each) for each in rest]
+                    await self._append(kept, from_=message.position, if_match=page.version)
+                else:
+                    await self._client.delete_message(self.conversation_id, message.id, if_match=page.version)
+            except (PreconditionFailed, NotFound) as error:
+                # If an answer was lost, the first attempt may have deleted the message, which moved the version.
+                if error.maybe_done and await self._is_gone(message):
+                    return item
+            else:
+                return item
+        return None
+
+    async def _is_gone(self, message: Message) -> bool:
+        try:
+            await self._client.get_message(self.conversation_id, message.id)
+        except NotFound:
+            return True
+        return False
+
+    async def _clear(self) -> None:
+        with suppress(NotFound):
+            await self._client.rewind_conversation(self.conversation_id)
+
+    async def _get_compaction_snapshot(
+        self, limit: int, *, prune_prefix: Callable[[TResponseInputItem], bool] | None = None
+    ) -> _CompactionSnapshot | None:
+        """For the SDK's compaction: the newest items, and a function that replaces the end of them in one transaction."""
+        # A subclass may change what is stored or read. It then has to write this, too.
+        kind = type(self)
+        if kind.add_items is not ScrollbackSession.add_items or kind.get_items is not ScrollbackSession.get_items:
+            return None
+        from agents.memory.session import _CompactionSnapshot
+
+        self._check_open()
+        rows = (await self._read(limit + 1)) if limit > 0 else []
+        complete = len(rows) <= limit
+        rows = rows[-limit:] if limit > 0 else []
+
+        async def replace_suffix(start: int, output: list[TResponseInputItem]) -> bool:
+            expected = rows[start:]
+            # A message is replaced as a whole.
+            if not expected or (start > 0 and rows[start - 1][0].id == expected[0][0].id):
+                return False
+            new = [from_item(item) for item in output]
+            return await _settled(self._replace(expected, new, prune_prefix))
+
+        return _CompactionSnapshot([item for _, item in rows], complete, replace_suffix)
+
+    async def _replace(
+        self,
+        expected: list[tuple[Message, TResponseInputItem]],
+        new: list[NewMessage],
+        prune_prefix: Callable[[TResponseInputItem], bool] | None,
+    ) -> bool:
+        first = expected[0][0]
+        ids = list(dict.fromkeys(message.id for message, _ in expected))
+        while True:
+            history = self._client.get_chat_history(self.conversation_id, after=first.position - 1)
+            try:
+                pages = [page async for page in history.pages()]
+            except NotFound:
+                return False
+            current = [message for page in pages for message in page]
+            if [message.id for message in current] != ids or current[0].updated_at != first.updated_at:
+                return False
+            # The version of the first page: what has changed while the pages were read is a conflict, too.
+            condition = {"from_": first.position, "if_match": pages[0].version}
+            try:
+                if new:
+                    await self._append(new, **condition)
+                else:
+                    await self._client.rewind_conversation(self.conversation_id, **condition)  # type: ignore[arg-type]
+            except PreconditionFailed as error:
+                # An append finds its own messages again, so only a rewind can have been done here.
+                if error.maybe_done and not new:
+                    return True
+            else:
+                break
+        if prune_prefix is not None:
+            await self._prune(first.position, prune_prefix)
+        return True
+
+    async def _prune(self, before: int, is_old: Callable[[TResponseInputItem], bool]) -> None:
+        async for message in self._client.get_chat_history(self.conversation_id, before=before):
+            items = _finished(message)
+            if not items or not all(is_old(item) for item in items):
+                return
+            with suppress(NotFound):
+                await self._client.delete_message(self.conversation_id, message.id)
+
+
+def _finished(message: Message) -> list[TResponseInputItem]:
+    return to_items(message) if message.status == "complete" else []
+
+
+async def _settled(work: Coroutine[Any, Any, T]) -> T:
+    """Waits for a write, also if the caller is cancelled meanwhile. The cancellation goes on afterwards."""
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as error:  # noqa: PERF203
+            cancelled = cancelled or error
+    if cancelled is not None:
+        # The write's own exception is looked at, or the event loop reports it.
+        task.exception()
+        raise cancelled from None
+    return task.result()

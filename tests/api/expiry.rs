@@ -47,8 +47,11 @@ async fn on_every_route_what_has_expired_looks_as_if_it_had_been_deleted() {
                     let send = async |user: &str, conversation: &str, message: &str| {
                         let ids = [("user_id", user), ("conversation_id", conversation), ("message_id", message)];
                         let call = call(&app, method, route, function, &ids);
-                        let call =
-                            if ["import-user", "transfer-user"].contains(function) { call.by_service() } else { call.by(user) };
+                        let call = if ["import-user", "transfer-user"].contains(&function.as_str()) {
+                            call.by_service()
+                        } else {
+                            call.by(user)
+                        };
                         match header {
                             Some((name, value)) => call.header(name, value).send().await,
                             None => call.send().await,

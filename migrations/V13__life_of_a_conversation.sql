@@ -11,14 +11,13 @@ alter table conversations add column forked_from uuid, add column forked_positio
 -- A reply that is still being written. Null: a complete message, as almost all are.
 alter table messages add column in_progress boolean;
 
--- A merge must not make metadata larger than a request could. `not valid` and then `validate`: the check of what is there blocks nobody.
+-- A merge must not make metadata larger than a request could. `not valid`: the next migration but one checks what is there, in a transaction
+-- of its own, in which nobody is blocked.
 alter table messages add constraint messages_metadata_size check (octet_length(metadata::text) <= 262144) not valid;
-alter table messages validate constraint messages_metadata_size;
 -- A message fits in a response, whatever has to be escaped in it. Edits could make one that does not, piece by piece.
 alter table messages add constraint messages_response_size check (
     size <= 700000 or coalesce(octet_length(to_json(content)::text) - octet_length(content), 0) + size <= 4480000
 ) not valid;
-alter table messages validate constraint messages_response_size;
 
 update conversations c
 set last_message_at = (select m.created_at from messages m where m.conversation_id = c.id order by m.position desc limit 1)

@@ -30,7 +30,7 @@ RESULTS: list[str] = []
 collect_ignore_glob = ["tests/acceptance/*"]
 collect_ignore = [
     f"src/scrollback/{adapter}.py"
-    for adapter, framework in (("langchain", "langchain_core"), ("agents", "agents"))
+    for adapter, framework in (("langchain", "langchain_core"), ("agents", "agents"), ("pydantic_ai", "pydantic_ai"))
     if importlib.util.find_spec(framework) is None
 ]
 

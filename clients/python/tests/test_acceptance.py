@@ -49,6 +49,10 @@ PACKAGES = {
         langchain-core==1.8.4 langchain-protocol==0.0.20 langsmith==0.15.1 orjson==3.13.0 PyYAML==6.0.4 requests-toolbelt==1.0.0
         syrupy==7.0.2 tenacity==9.2.1 truststore==0.10.5 uuid_utils==0.19.0 websockets==17.4 xxhash==4.1.0 zstandard==0.25.0
     """,
+    "pydantic_ai": """
+        genai-prices==0.2.3 griffelib==2.4.1 httpcore2==2.16.2 httpx2==2.16.2 logfire-api==5.6.0 opentelemetry-api==1.45.2
+        pydantic-ai-slim==2.68.0 pydantic-graph==2.68.0 truststore==0.10.5
+    """,
 }
 
 

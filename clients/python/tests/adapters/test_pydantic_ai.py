@@ -1,0 +1,163 @@
+"""Pydantic AI's messages, stored and read back."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import warnings
+from typing import Any
+
+import pytest
+
+pytest.importorskip("pydantic_ai")
+
+from pydantic_ai import Agent
+from pydantic_ai.messages import (
+    BinaryContent,
+    ImageUrl,
+    ModelMessage,
+    ModelMessagesTypeAdapter,
+    ModelRequest,
+    ModelResponse,
+    RetryPromptPart,
+    SystemPromptPart,
+    TextPart,
+    ThinkingPart,
+    ToolCallPart,
+    ToolReturnPart,
+    UserPromptPart,
+)
+from pydantic_ai.models.test import TestModel
+from pydantic_ai.usage import RequestUsage
+
+from scrollback import AsyncClient, Client, Conversation
+from scrollback.pydantic_ai import (
+    from_pydantic_ai,
+    load_messages,
+    load_messages_async,
+    save_messages,
+    save_messages_async,
+    to_pydantic_ai,
+)
+
+# Histories have this part, although Pydantic AI has deprecated it.
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    RETRY_OF_A_TOOL = RetryPromptPart("no such city", tool_name="weather", tool_call_id="call_3")
+    RETRY = RetryPromptPart("answer in JSON")
+
+MESSAGES: dict[str, ModelMessage] = {
+    "a question": ModelRequest.user_text_prompt("Hello"),
+    "instructions": ModelRequest([UserPromptPart("Hello")], instructions="Be brief.", metadata={"a": 1}),
+    "a system prompt": ModelRequest([SystemPromptPart("Be brief.", dynamic_ref="x"), UserPromptPart("Hello")]),
+    "an image": ModelRequest([UserPromptPart(["Look", ImageUrl("https://example.com/umbrella.png"), "and say"])]),
+    "bytes": ModelRequest([UserPromptPart(["Look", BinaryContent(b"\x00\xff", media_type="image/png")])]),
+    "no parts": ModelRequest([]),
+    "an empty list": ModelRequest([UserPromptPart([])]),
+    "results": ModelRequest(
+        [
+            ToolReturnPart("weather", "rain", "call_1"),
+            ToolReturnPart("now", {"hour": 7, "ä": [None, 1.5]}, "call_2"),
+            RETRY_OF_A_TOOL,
+            UserPromptPart("And now?"),
+        ]
+    ),
+    "a retry": ModelRequest([RETRY]),
+    "an answer": ModelResponse([TextPart("Hi")], model_name="m", usage=RequestUsage(input_tokens=3, output_tokens=1)),
+    "calls": ModelResponse(
+        [
+            ThinkingPart("hm", signature="s"),
+            TextPart("Wait."),
+            ToolCallPart("weather", {"city": "Oslo"}, "call_1"),
+            ToolCallPart("now", '{"a": 1}', "call_2"),
+            ToolCallPart("stop", None, "call_3"),
+        ]
+    ),
+    "two texts": ModelResponse([TextPart("a"), TextPart("b")]),
+    "nothing": ModelResponse([]),
+    "thoughts": ModelResponse([ThinkingPart("hm")]),
+    "what the API refuses": ModelRequest([UserPromptPart("\0 \\u0000 \\")]),
+}
+
+
+def dumped(messages: list[ModelMessage]) -> Any:
+    # Twice, because Pydantic AI reads a deprecated part as what replaces it.
+    again = ModelMessagesTypeAdapter.validate_json(ModelMessagesTypeAdapter.dump_json(messages))
+    return json.loads(ModelMessagesTypeAdapter.dump_json(again))
+
+
+@pytest.mark.parametrize("message", MESSAGES.values(), ids=MESSAGES.keys())
+def test_a_message_comes_back_as_it_went_in(client: Client, conversation: Conversation, message: ModelMessage) -> None:
+    save_messages(client, conversation.id, [message])
+    assert dumped(load_messages(client, conversation.id)) == dumped([message])
+
+
+def test_many_messages_come_back_in_order(client: Client, conversation: Conversation) -> None:
+    messages = list(MESSAGES.values()) * 30
+    save_messages(client, conversation.id, messages)
+    assert dumped(load_messages(client, conversation.id)) == dumped(messages)
+
+
+def test_the_asynchronous_functions_do_the_same(server_url: str, conversation: Conversation) -> None:
+    async def store() -> list[ModelMessage]:
+        async with AsyncClient(server_url) as client:
+            await save_messages_async(client, conversation.id, list(MESSAGES.values()))
+            return await load_messages_async(client, conversation.id)
+
+    assert dumped(asyncio.run(store())) == dumped(list(MESSAGES.values()))
+
+
+def test_an_agent_goes_on_where_it_was_and_a_context_pairs_its_calls(
+    client: Client, conversation: Conversation
+) -> None:
+    agent = Agent(TestModel(custom_output_text="It rains."), system_prompt="Be brief.")
+
+    @agent.tool_plain
+    def weather(city: str) -> str:
+        return f"rain in {city}"
+
+    for question in ("Is it raining?", "And now?"):
+        history = load_messages(client, conversation.id)
+        result = asyncio.run(agent.run(question, message_history=history))
+        save_messages(client, conversation.id, result.new_messages())
+    assert dumped(load_messages(client, conversation.id)) == dumped(result.all_messages())
+
+    context = client.get_context(conversation.id, format="openai")
+    roles = [message["role"] for message in context.messages]
+    assert roles == ["system", "user", "assistant", "tool", "assistant", "user", "assistant"]
+    assert (context.omitted, context.repaired) == (0, [])
+    assert context.messages[2]["tool_calls"][0]["id"] == context.messages[3]["tool_call_id"]
+
+
+def test_what_other_programs_have_stored_is_read(client: Client, conversation: Conversation) -> None:
+    client.add_message(conversation.id, "developer", "Be brief.")
+    client.add_message(
+        conversation.id, "user", [{"type": "text", "text": "Is it"}, {"type": "text", "text": "raining?"}]
+    )
+    call = {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
+    client.add_message(conversation.id, "assistant", None, tool_calls=[call])
+    client.add_message(conversation.id, "tool", "rain", tool_call_id="call_1", name="weather")
+    client.add_message(conversation.id, "assistant", "Yes.")
+    kinds = [part.part_kind for message in load_messages(client, conversation.id) for part in message.parts]
+    assert kinds == ["system-prompt", "user-prompt", "tool-call", "tool-return", "text"]
+
+
+def test_a_request_whose_beginning_was_deleted_is_still_a_request(client: Client, conversation: Conversation) -> None:
+    request = ModelRequest([UserPromptPart("a"), UserPromptPart("b")])
+    first, second = from_pydantic_ai([request])
+    assert [part.content for part in to_pydantic_ai([second])[0].parts] == ["b"]
+    assert len(to_pydantic_ai([first, second])) == 1
+
+
+def test_calls_are_stored_in_the_form_of_chat_completions() -> None:
+    (stored,) = from_pydantic_ai([MESSAGES["calls"]])
+    assert stored.content == "Wait."
+    assert isinstance(stored.tool_calls, list)
+    arguments = [(call["id"], call["function"]["name"], call["function"]["arguments"]) for call in stored.tool_calls]
+    assert arguments == [
+        ("call_1", "weather", '{"city": "Oslo"}'),
+        ("call_2", "now", '{"a": 1}'),
+        ("call_3", "stop", "{}"),
+    ]
+    results = from_pydantic_ai([MESSAGES["results"]])
+    assert [message.role for message in results] == ["tool", "tool", "tool", "user"]

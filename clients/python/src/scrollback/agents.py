@@ -199,7 +199,10 @@ class ScrollbackSession(SessionABC):
             await _settled(self._append(new))
 
     async def pop_item(self) -> TResponseInputItem | None:
-        """Removes the newest item and returns it. Two callers never get the same one."""
+        """Removes the newest item and returns it.
+
+        Two callers get the same item only if the answer to the first one's request was lost.
+        """
         self._check_open()
         return await _settled(self._pop())
 

@@ -392,7 +392,7 @@ mod tests {
         assert!(migrate::migrations::apply(&url, Some(server.ca_file())).await.unwrap().0.is_empty());
         server.create_database("copy", Some("template")).await.unwrap();
         let client = database::connect(&server.functions_url("copy"), Some(server.ca_file())).await.unwrap();
-        let call = format!("select * from {}.erase_user($1, 9, 9)", shared::queries::release::SCHEMA);
+        let call = format!("select * from {}.erase_user($1, 9, 9, null)", shared::queries::release::SCHEMA);
         assert_eq!(client.query_typed(&call, &[(&"ada", Type::TEXT)]).await.unwrap()[0].get::<_, i64>(0), 0);
         for statement in ["select id from conversations", "create table mine (id int)"] {
             let refused = client.batch_execute(statement).await.unwrap_err();

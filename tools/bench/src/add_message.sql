@@ -3,9 +3,9 @@
 with input as (
     select *
     from unnest($4::uuid[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[],
-            $13::integer[], $14::bigint[], $15::bigint[])
+            $13::integer[], $14::boolean[], $15::bigint[], $16::bigint[])
         with ordinality as input (id, role, content, content_parts, parts_text, tool_calls, tool_call_id, name, metadata, token_count,
-            characters, tokens, ordinal)
+            in_progress, characters, tokens, ordinal)
 ), conversation as (
     select id, version, public.owner_key(user_id) as owner_key
     from public.conversations where id = $1 and ($2::text is null or user_id = $2)
@@ -28,7 +28,8 @@ with input as (
         characters_appended = coalesce(c.characters_appended, 0) + n.characters,
         tokens_appended = coalesce(c.tokens_appended, 0) + n.tokens,
         version = c.version + 1,
-        updated_at = greatest(clock_timestamp(), c.updated_at + interval '1 microsecond')
+        updated_at = greatest(clock_timestamp(), c.updated_at + interval '1 microsecond'),
+        last_message_at = greatest(clock_timestamp(), c.updated_at + interval '1 microsecond')
     from (select count(*) as messages, sum(characters) as characters, sum(tokens) as tokens from fresh) n
     where c.id = (select id from conversation)
         and n.messages > 0
@@ -39,9 +40,9 @@ with input as (
 ), added as (
     insert into public.messages
         (conversation_id, position, id, role, content, content_parts, parts_text, tool_calls, tool_call_id, name, metadata, token_count,
-            characters_before, tokens_before, created_at, updated_at, size, characters, owner_key)
+            in_progress, characters_before, tokens_before, created_at, updated_at, size, characters, owner_key)
     select $1, t.base + f.nth, f.id, f.role, f.content, f.content_parts::json, f.parts_text, f.tool_calls::json, f.tool_call_id,
-        f.name, f.metadata::json, f.token_count, t.characters_base + f.characters_before, t.tokens_base + f.tokens_before, t.now, t.now,
+        f.name, f.metadata::json, f.token_count, f.in_progress, t.characters_base + f.characters_before, t.tokens_base + f.tokens_before, t.now, t.now,
         coalesce(octet_length(f.content), 0) + coalesce(octet_length(f.content_parts), 0) + coalesce(octet_length(f.tool_calls), 0)
             + coalesce(octet_length(f.tool_call_id), 0) + coalesce(octet_length(f.name), 0) + octet_length(f.metadata),
         f.characters, (select owner_key from conversation)

@@ -19,7 +19,8 @@ const LENGTHS: [usize; 3] = [1_000, 10_000, 100_000];
 pub(super) async fn measure(bench: &mut Bench, database: &str) -> Result<()> {
     let _step = progress::step("a reply that is being written");
     let superuser = bench.connect(database).await?;
-    let environment = bench.subjects.environment(&bench.server.functions_url(database));
+    let mut environment = bench.subjects.environment(&bench.server.functions_url(database));
+    environment.push(("USER_ROLES".to_owned(), "user,assistant".to_owned()));
     let function = Function::start(&bench.subjects.binary("update-message"), &environment)?;
     for length in LENGTHS {
         let (mut times, mut bytes) = (Vec::new(), Vec::new());

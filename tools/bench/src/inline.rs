@@ -18,10 +18,13 @@ const ADD_MESSAGE: &str = include_str!("add_message.sql");
 const GET_CONTEXT: &str = include_str!("../../../shared/src/queries/get_context.sql");
 
 /// The endpoints of which the inline statement is known, with it.
-fn statements() -> Result<[(Endpoint, &'static str); 2]> {
+fn statements() -> Result<[(Endpoint, String); 2]> {
     // The function is one query, in which the parameters are written by their numbers. So its text can be sent as it is.
     let body = GET_CONTEXT.split_once("return query\n").and_then(|(_, rest)| rest.split_once(";\nend\n")).map(|(body, _)| body);
-    Ok([(Endpoint::Append, ADD_MESSAGE), (Endpoint::Context, body.context("get_context.sql is one query")?)])
+    let body = body.context("get_context.sql is one query")?;
+    // Outside of its schema, the query finds its helper only by the whole name.
+    let body = body.replace("is_kept(", &format!("{}.is_kept(", shared::queries::release::SCHEMA));
+    Ok([(Endpoint::Append, ADD_MESSAGE.to_owned()), (Endpoint::Context, body)])
 }
 
 /// Adds, of each endpoint, the whole request, the server's CPU, and the first call of a session.
@@ -33,7 +36,7 @@ pub(super) async fn measure(bench: &mut Bench, database: &str) -> Result<()> {
     for (endpoint, sql) in statements()? {
         let event = endpoint.event(conversation, &user)?;
         let stored = bench.statement(endpoint, &event, database).await?;
-        let inline = Statement { sql: sql.to_owned(), ..stored.clone() };
+        let inline = Statement { sql, ..stored.clone() };
         let [mut echoes, mut requests, mut stored_times, mut inline_times] = <[Vec<f64>; 4]>::default();
         let [mut stored_cpu, mut inline_cpu, mut stored_firsts, mut inline_firsts] = <[Vec<f64>; 4]>::default();
         for _ in 0..bench.scale.processes {

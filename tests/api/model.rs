@@ -91,6 +91,22 @@ fn any_step() -> impl Strategy<Value = Step> {
     })
 }
 
+/// How each sequence begins: two conversations of the first user and one of the second, with messages. Otherwise most steps would find
+/// nothing.
+fn beginning() -> Vec<Step> {
+    let step = |user, operation| Step { by: By::User(user), operation, condition: Condition::None, sent: 1 };
+    let message =
+        |id, role, content: &str| NewMessage { id, role, content: content.to_owned(), in_progress: id == 3, token_count: None };
+    let mut steps = Vec::new();
+    for (conversation, user) in [(0, 0), (1, 0), (2, 1)] {
+        steps.push(step(user, Operation::Create { conversation, title: None }));
+        let messages =
+            [message(0, "system", "snow"), message(1, "user", "rain"), message(2, "user", "wind"), message(3, "assistant", "")];
+        steps.push(step(user, Operation::append(conversation, messages.to_vec(), None)));
+    }
+    steps
+}
+
 /// What one sequence calls its users, conversations and messages.
 struct Names {
     users: [String; 2],
@@ -336,7 +352,8 @@ async fn the_api_does_what_a_model_of_the_contract_does() {
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]));
     let runtime = tokio::runtime::Handle::current();
     let result = tokio::task::block_in_place(|| {
-        runner.run(&prop::collection::vec(any_step(), 1..STEPS), |steps| runtime.block_on(check_sequence(&app, &superuser, &steps)))
+        let sequences = prop::collection::vec(any_step(), 1..STEPS).prop_map(|steps| [beginning(), steps].concat());
+        runner.run(&sequences, |steps| runtime.block_on(check_sequence(&app, &superuser, &steps)))
     });
     if let Err(error) = result {
         panic!("{error}");

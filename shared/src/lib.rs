@@ -1,8 +1,7 @@
 //! What every endpoint of Scrollback shares.
 //!
-//! A request travels one way through this crate: [`run`] takes the event, [`Caller`] says who is calling, [`models`] parse
-//! what was sent, one function of [`queries`] calls one stored function on the [`Database`], and an [`http::Reply`] or an [`Error`]
-//! goes back. A function's binary is a handler that names these steps:
+//! A request travels one way through this crate. [`run`] takes the event, [`Caller`] says who is calling, and [`models`] parse what was
+//! sent. One function of [`queries`] calls one stored function on the [`Database`]. An [`http::Reply`] or an [`Error`] goes back. A function's binary is a handler that names these steps:
 //!
 //! ```no_run
 //! use shared::http::{Reply, Request};

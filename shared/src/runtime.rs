@@ -44,14 +44,7 @@ where
 /// There is no request, no caller and no reply. The job gets the database and the time until which it may begin something. Each run is one
 /// log line. A job that fails is a failed call to Lambda, which counts these.
 pub async fn run_schedule(job: impl AsyncFn(&Database, std::time::Instant) -> Result<Purged>) -> ExitCode {
-    log::start();
-    let config = match Config::from_env() {
-        Ok(config) => config,
-        Err(error) => {
-            error!(cause = %error, "the function can't start");
-            return ExitCode::FAILURE;
-        }
-    };
+    let Some(config) = start() else { return ExitCode::FAILURE };
     let database = Database::with_retention(config.database, config.retention_days);
     let cold = AtomicBool::new(true);
     let function = std::env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default();
@@ -93,26 +86,13 @@ pub async fn run_schedule(job: impl AsyncFn(&Database, std::time::Instant) -> Re
             }
         }
     }));
-    match served.await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            error!(cause = chain(&*error), "the Lambda runtime failed");
-            ExitCode::FAILURE
-        }
-    }
+    ended(served.await)
 }
 
 type Handler<'a> = dyn Fn(Request, Database) -> LocalBoxFuture<'a, Result<Reply>> + 'a;
 
 async fn serve(handler: &Handler<'_>) -> ExitCode {
-    log::start();
-    let config = match Config::from_env() {
-        Ok(config) => config,
-        Err(error) => {
-            error!(cause = %error, "the function can't start");
-            return ExitCode::FAILURE;
-        }
-    };
+    let Some(config) = start() else { return ExitCode::FAILURE };
     let database = Database::with_retention(config.database.clone(), config.retention_days);
     database.connect_ahead();
     let cold = AtomicBool::new(true);
@@ -173,7 +153,18 @@ async fn serve(handler: &Handler<'_>) -> ExitCode {
         };
         Ok::<_, lambda_runtime::Error>(reply.into_response())
     }));
-    match served.await {
+    ended(served.await)
+}
+
+/// Starts the log and reads the environment. `None`: it can't work, and the log says why.
+fn start() -> Option<Config> {
+    log::start();
+    Config::from_env().inspect_err(|error| error!(cause = %error, "the function can't start")).ok()
+}
+
+/// What the process ends with.
+fn ended(served: Result<(), lambda_runtime::Error>) -> ExitCode {
+    match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             error!(cause = chain(&*error), "the Lambda runtime failed");

@@ -1,6 +1,7 @@
-//! What can happen to a database and to the way there: the caller gets an answer in time, and the next request works at once.
-//! (Sessions that are ended, answers that are lost and a database that is silent are in `database.rs`. Packets that are lost are in
-//! `network.rs`, and poolers in `pooler.rs`.)
+//! Faults of the database and of the way there. The caller gets an answer in time, and the next request works at once.
+//!
+//! Sessions that are ended, answers that are lost and a database that is silent are in `database.rs`. Packets that are lost are in
+//! `network.rs`, and poolers in `pooler.rs`.
 
 use std::time::{Duration, Instant};
 

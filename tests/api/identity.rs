@@ -1,4 +1,4 @@
-//! Nobody reads another user's data: every route is called as the wrong user. And nobody writes a role that is not theirs to write.
+//! Every route is called as the wrong user, who must not see another user's data. And nobody writes a role that is not theirs to write.
 
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -50,17 +50,6 @@ pub fn visible(answer: &Answer) -> Value {
     json!({"status": answer.status, "headers": answer.headers, "body": problem})
 }
 
-/// What everything that is stored looks like.
-async fn everything(app: &App) -> Vec<String> {
-    let superuser = app.superuser().await;
-    let mut rows = Vec::new();
-    for table in app.rows().await.into_keys() {
-        let all = format!("select t::text from {table} t order by 1");
-        rows.extend(superuser.query_typed(&all, &[]).await.unwrap().iter().map(|row| row.get::<_, String>(0)));
-    }
-    rows
-}
-
 /// The contract has one exception: a new conversation with the id of another user's conversation is a 409. Ids are UUIDs, which nobody
 /// guesses.
 #[tokio::test]
@@ -70,7 +59,7 @@ async fn no_route_tells_another_users_things_from_missing_ones_or_touches_them()
     let message = app.post(&format!("/conversations/{conversation}/messages?role=user&content=secret")).expect(201).await.json();
     let message = message["id"].as_str().unwrap().to_owned();
     let nobody = [Uuid::now_v7().to_string(), Uuid::now_v7().to_string()];
-    let before = everything(&app).await;
+    let before = app.everything().await;
     for (route, methods) in ROUTES.iter() {
         for (method, function) in methods {
             let as_bob = async |user_id: &str, conversation: &str, message: &str, header: Option<(&str, &str)>| {
@@ -101,30 +90,30 @@ async fn no_route_tells_another_users_things_from_missing_ones_or_touches_them()
             assert!(statements.collect::<Vec<_>>().windows(2).all(|pair| pair[0] == pair[1]), "{method} {route}: {log}");
         }
     }
-    assert_eq!(everything(&app).await, before, "nothing was touched");
+    assert_eq!(app.everything().await, before, "nothing was touched");
 
     // For another user, who has one or who has none.
     let [others, missing] = ["ada", "eve"].map(|user| app.post("/conversations").json(&json!({"user_id": user})).by("bob"));
     let (others, missing) = (others.expect(403).await, missing.expect(403).await);
     assert_eq!(visible(&others), visible(&missing));
-    assert_eq!(everything(&app).await, before, "nothing was touched");
+    assert_eq!(app.everything().await, before, "nothing was touched");
 
     // Another's message, under a conversation of one's own.
     let own = app.post("/conversations").by("bob").expect(201).await.json()["id"].as_str().unwrap().to_owned();
-    let before = everything(&app).await;
+    let before = app.everything().await;
     let edit = async |message: &str| {
         let path = format!("/conversations/{own}/messages/{message}");
         app.patch(&path).json(&json!({"content": "mine?"})).by("bob").expect(404).await
     };
     assert_eq!(visible(&edit(&message).await), visible(&edit(&nobody[0]).await));
-    assert_eq!(everything(&app).await, before, "nothing was touched");
+    assert_eq!(app.everything().await, before, "nothing was touched");
 }
 
 #[tokio::test]
 async fn no_route_answers_without_an_identity() {
     let app = App::start().await;
     let conversation = app.conversation().await.to_string();
-    let before = everything(&app).await;
+    let before = app.everything().await;
     for (route, methods) in ROUTES.iter() {
         for (method, function) in methods {
             let id = Uuid::now_v7().to_string();
@@ -132,7 +121,7 @@ async fn no_route_answers_without_an_identity() {
             call(&app, method, route, function, &ids).by_nobody().refused(401, "unauthenticated", None).await;
         }
     }
-    assert_eq!(everything(&app).await, before, "nothing was touched");
+    assert_eq!(app.everything().await, before, "nothing was touched");
 }
 
 #[tokio::test]
@@ -199,7 +188,7 @@ async fn a_users_own_token_writes_only_the_roles_of_the_stack() {
                 app.post(&path).json(&message).expect(201).await;
                 app.post(&path).json(&batch).expect(201).await;
             } else {
-                let before = everything(&app).await;
+                let before = app.everything().await;
                 let refused = app.post(&path).json(&message).refused(403, "forbidden", "role").await.json();
                 let detail = refused["detail"].as_str().unwrap();
                 assert!(may_write.iter().all(|role| detail.contains(role)) && !detail.contains("developer"), "{detail}");
@@ -209,7 +198,7 @@ async fn a_users_own_token_writes_only_the_roles_of_the_stack() {
                     let batch = json!({"messages": [{"role": "user", "content": "mine"}, message]});
                     app.post(&path).json(&batch).refused(403, "forbidden", "messages[1].role").await;
                 }
-                assert_eq!(everything(&app).await, before, "nothing was stored");
+                assert_eq!(app.everything().await, before, "nothing was stored");
             }
             app.post(&path).json(&batch).by_service().expect(201).await;
         }
@@ -220,7 +209,7 @@ async fn a_users_own_token_writes_only_the_roles_of_the_stack() {
 async fn a_result_of_a_tool_counts_as_the_role_tool_in_every_message() {
     let (app, conversation, stored) = stack("user,assistant").await;
     let path = format!("{conversation}/messages");
-    let before = everything(&app).await;
+    let before = app.everything().await;
     for kind in [r#""tool_result""#, r#""function_call_output""#, r#""tool-result""#, r#""tool\u005fresult""#] {
         let content =
             format!(r#"[{{"type": "text", "text": "hello"}}, {{"type": {kind}, "tool_use_id": "a", "content": "it rains"}}]"#);
@@ -232,7 +221,7 @@ async fn a_result_of_a_tool_counts_as_the_role_tool_in_every_message() {
         let edit = app.patch(&format!("{path}/{}", stored[0]["id"].as_str().unwrap()));
         edit.body(format!(r#"{{"content": {content}}}"#)).refused(403, "forbidden", "content").await;
     }
-    assert_eq!(everything(&app).await, before, "nothing was touched");
+    assert_eq!(app.everything().await, before, "nothing was touched");
     let content = json!([{"type": "tool_result", "tool_use_id": "a", "content": "it rains"}]);
     app.post(&path).json(&json!({"role": "user", "content": content})).by_service().expect(201).await;
     let (app, conversation, _) = stack("user,tool").await;
@@ -256,13 +245,13 @@ async fn a_users_own_token_changes_only_the_metadata_of_other_roles_messages() {
                 app.patch(&path).json(&change).expect(200).await;
                 continue;
             }
-            let before = (everything(&app).await, version().await);
+            let before = (app.everything().await, version().await);
             let refused = app.patch(&path).json(&change).refused(403, "forbidden", param).await;
             assert!(!refused.headers.contains_key("etag"), "{refused:?}");
             app.patch(&path).json(&change).header("if-match", "\"99\"").refused(403, "forbidden", param).await;
             // Others still learn nothing.
             app.patch(&path).json(&change).by("bob").refused(404, "not_found", None).await;
-            assert_eq!((everything(&app).await, version().await), before, "nothing was touched");
+            assert_eq!((app.everything().await, version().await), before, "nothing was touched");
         }
         let rated = app.patch(&path).json(&json!({"metadata": {"rating": 5}})).expect(200).await.json();
         assert_eq!(rated["metadata"]["rating"], 5);
@@ -284,9 +273,9 @@ async fn a_summary_needs_the_role_system_because_contexts_have_it_as_such_a_mess
         if may {
             app.put(&path).json(&summary).expect(200).await;
         } else {
-            let before = everything(&app).await;
+            let before = app.everything().await;
             app.put(&path).json(&summary).refused(403, "forbidden", "content").await;
-            assert_eq!(everything(&app).await, before, "nothing was touched");
+            assert_eq!(app.everything().await, before, "nothing was touched");
             app.put(&path).json(&summary).by_service().expect(200).await;
         }
     }

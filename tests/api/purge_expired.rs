@@ -36,17 +36,6 @@ async fn fill(app: &App, user: &str, conversations: u32, messages: u32, change: 
     sql(app, &fill).await;
 }
 
-/// Everything that is stored.
-async fn everything(app: &App) -> Vec<String> {
-    let superuser = app.superuser().await;
-    let mut rows = Vec::new();
-    for table in app.rows().await.into_keys() {
-        let all = format!("select t::text from {table} t order by 1");
-        rows.extend(superuser.query_typed(&all, &[]).await.unwrap().iter().map(|row| row.get::<_, String>(0)));
-    }
-    rows
-}
-
 const EXPIRED: &str = "expires_at = now()";
 const OLD: &str = "updated_at = now() - interval '30 days'";
 
@@ -61,9 +50,9 @@ async fn what_has_expired_is_deleted_and_nothing_that_is_kept_is_touched() {
     ] {
         fill(&app, user, 3, 4, change).await;
     }
-    let kept = everything(&app).await;
+    let kept = app.everything().await;
     assert_eq!(purge(&app).await, json!({"conversations": 0, "messages": 0, "done": true}));
-    assert_eq!(everything(&app).await, kept);
+    assert_eq!(app.everything().await, kept);
 
     fill(&app, "sam", 3, 4, EXPIRED).await;
     fill(&app, "tim", 2, 4, OLD).await;
@@ -82,7 +71,7 @@ async fn what_has_expired_is_deleted_and_nothing_that_is_kept_is_touched() {
     assert!(line["duration"]["ms"].is_number() && line["db"]["statements"].is_number(), "{line}");
     // Messages of the two whose ids were changed by hand are nobody's.
     sql(&app, "delete from messages m where not exists (select from conversations c where c.id = m.conversation_id)").await;
-    assert_eq!(everything(&app).await, kept);
+    assert_eq!(app.everything().await, kept);
     assert_eq!(purge(&app).await, json!({"conversations": 0, "messages": 0, "done": true}));
 }
 

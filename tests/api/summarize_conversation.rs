@@ -244,7 +244,7 @@ async fn a_call_and_its_results_are_not_divided_however_they_are_spelled() {
         let (path, _) = conversation_of(&app, &[say("user", "1"), call.clone(), call, result]).await;
         assert_nearest(&put(&app, &path, 4, "s").refused(400, "invalid_parameter", Some("through")).await, Some(1));
     }
-    // Nobody waits for these.
+    // These are no calls, so no result is missing.
     let empty = [say("user", "1"), json!({"role": "assistant", "content": "2", "tool_calls": [{ }]})];
     let (path, _) = conversation_of(&app, &empty).await;
     put(&app, &path, 2, "s").expect(200).await;

@@ -1,7 +1,7 @@
 //! The event of an API Gateway HTTP API (payload format 2.0), as far as it is read.
 //!
-//! `lambda_http` has this type too, with a conversion to `http::Request`. A client can make that conversion panic, with a body that is not
-//! base64 although the event says so, or with a header value or a path that is not ASCII. It also replaces bytes of a query that are not
+//! `lambda_http` has this type too, with a conversion to `http::Request`. A client can make that conversion panic. A header value or path
+//! that is not ASCII will do, or a body that is not base64 although the event says so. It also replaces bytes of a query that are not
 //! UTF-8 with U+FFFD. Here, each of these is an error or plain text.
 
 use std::borrow::Cow;

@@ -33,7 +33,7 @@ pub struct Erased {
 /// Erases everything that is stored about a user. A user who is not known, or not any more, is zeros. What has expired counts as deleted
 /// already, so it is erased, too, but not counted.
 ///
-/// It works in steps, of which one is enough for most users. When this returns, nothing of the user can be read any more, even if the
+/// It works in steps. One is enough for most users. When this returns, nothing of the user can be read any more, even if the
 /// erasure is not complete.
 ///
 /// # Errors

@@ -39,8 +39,7 @@ begin
     ) step
     where step.rows_so_far <= most;
     if counted is not null or expired is not null then
-        -- Whoever deletes messages of these conversations holds their rows here. A purge, which may do so at this moment, never waits for
-        -- such a row.
+        -- An erasure or a purge that deletes messages of these conversations holds their rows here. A purge never waits for such a row.
         perform from public.erased_conversations e where e.id = any (counted || expired) order by e.id for update;
         delete from public.messages m where m.conversation_id = any (counted);
         get diagnostics messages = row_count;
@@ -57,16 +56,7 @@ begin
         where e.user_id = of_user and e.messages >= most
         limit 1
         for update;
-        delete from public.messages m
-        where m.conversation_id = large
-            and m.position <= (
-                select max(oldest.position)
-                from (
-                    select o.position from public.messages o where o.conversation_id = large order by o.position limit most
-                ) oldest
-            );
-        get diagnostics deleted = row_count;
-        update public.erased_conversations e set messages = e.messages - deleted where e.id = large;
+        deleted := delete_oldest(large, most);
         if not has_expired then
             messages := deleted;
         end if;

@@ -10,8 +10,8 @@ use crate::db::Database;
 use crate::error::{Error, Result};
 use crate::models::{Conditional, Context, ContextOptions, ContextSummary, ETags, Version};
 
-/// Reads what to send to a model: the leading instructions, and the longest newest part of the conversation that is within the limits.
-/// The model's API accepts it ([`Context`] says how it is chosen). If `if_none_match` names the conversation's version, no message is read. A
+/// Reads what to send to a model. It is the leading instructions, and the longest newest part of the conversation that is within the
+/// limits. The model's API accepts it ([`Context`] says how it is chosen). If `if_none_match` names the conversation's version, no message is read. A
 /// long conversation is read no further back than the limits need, plus the last step of tool calls.
 ///
 /// ```no_run

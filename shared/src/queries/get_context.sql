@@ -1,6 +1,6 @@
--- Returns no row where the owner has no such conversation. Each row has the conversation's version and message count, and a message
--- with its kind: 0 pinned, 1 the newest question, 2 the newest.
--- Kind 3 is the newest summary, at the position up to which it stands for messages. A conversation without such messages is one row of nulls.
+-- Returns no row where the owner has no such conversation. Each row has the conversation's version, the number of its complete messages, and
+-- a message with its kind. Kind 0 is pinned, 1 is the newest question, and 2 is one of the newest. Kind 3 is the newest summary, at the
+-- position up to which it stands for messages. A conversation without such messages is one row of nulls.
 create function get_context(
     conversation uuid, owner text, max_messages bigint, max_characters bigint, max_bytes bigint, known bigint[],
     max_tokens bigint, retention integer

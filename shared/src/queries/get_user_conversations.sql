@@ -1,5 +1,5 @@
 -- A conversation of a list, and its newest message where the caller asks for it. A row with the `outcome` unread says how far the request
--- has read: `id` is the last conversation, and `updated_at` is its time in the order of the list.
+-- has read. Its `id` is that of the last conversation, and its `updated_at` is the time in the order of the list.
 create type listed_conversation as (
     outcome text, nearest bigint, id uuid, user_id text, title text, metadata text, message_count bigint, created_at timestamptz,
     updated_at timestamptz, version bigint, summary_through bigint, summary_created_at timestamptz, last_message_at timestamptz,

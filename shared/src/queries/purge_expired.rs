@@ -29,8 +29,8 @@ pub struct Purged {
 /// Deletes the conversations that have expired, their messages, and what is left of erasures that nobody has continued for an hour. No step
 /// begins after `until`.
 ///
-/// Nobody finds an expired conversation, so callers notice nothing of this. Purges may run at the same time: none waits for another or for a
-/// writer, and what is locked is left to the next one.
+/// Callers notice nothing of this, because no request finds an expired conversation. Purges may run at the same time. None waits for another
+/// or for a writer, and what is locked is left to the next one.
 ///
 /// # Errors
 /// [`Error::Database`](crate::Error::Database), [`Error::DatabaseTimeout`](crate::Error::DatabaseTimeout).

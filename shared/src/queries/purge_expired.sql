@@ -76,16 +76,7 @@ begin
         order by e.id
         limit 1
         for update skip locked;
-        delete from public.messages m
-        where m.conversation_id = large
-            and m.position <= (
-                select max(oldest.position)
-                from (
-                    select o.position from public.messages o where o.conversation_id = large order by o.position limit most
-                ) oldest
-            );
-        get diagnostics messages = row_count;
-        update public.erased_conversations e set messages = e.messages - messages where e.id = large;
+        messages := delete_oldest(large, most);
     end if;
     done := hidden = 0 and whole is null and large is null;
     return next;

@@ -1,7 +1,7 @@
 //! The stored functions of this release.
 //!
-//! Each `.sql` file of this folder creates one function, or helpers that several functions call. `cargo xtask migrate` creates all of them in a schema that is named after
-//! their text, and the functions' binaries of the same source call them there. So the functions of two releases can be used side by
+//! Each `.sql` file of this folder creates one function, or helpers that several functions call. `cargo xtask migrate` creates all of them in
+//! a schema that is named after their text. The functions' binaries of the same source call them there. So the functions of two releases can be used side by
 //! side, and a rollback needs no change to the database.
 //!
 //! Rules for the functions, which `tests/api/release.rs` checks:
@@ -22,6 +22,7 @@ pub const SQL: &str = concat!(
     include_str!("conversation_row.sql"),
     include_str!("delete_conversation.sql"),
     include_str!("delete_message.sql"),
+    include_str!("delete_oldest.sql"),
     include_str!("erase_user.sql"),
     include_str!("export_user.sql"),
     include_str!("fork_conversation.sql"),

@@ -12,7 +12,7 @@ returns table (
     updated_at timestamptz
 )
 language plpgsql stable security definer set search_path from current set plan_cache_mode = force_generic_plan
--- Rows come from the index in the order of their times. An incremental sort stops at the limit, where a sort of all would read all first.
+-- Rows come from the index in the order of their times. An incremental sort stops at the limit. A sort of all would read all first.
 -- The planner expects few rows, and would choose between the two by chance.
 set enable_sort = off as $$
 #variable_conflict use_variable

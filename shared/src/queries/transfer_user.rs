@@ -28,7 +28,7 @@ pub struct Transferred {
 
 /// Makes all conversations of a user those of another user, archived ones included.
 ///
-/// It works in steps, of which one is enough for most users. A conversation moves as a whole, with its messages: it always has one owner.
+/// It works in steps. One is enough for most users. A conversation moves as a whole, with its messages: it always has one owner.
 ///
 /// ```no_run
 /// use shared::models::UserId;

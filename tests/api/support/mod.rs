@@ -198,6 +198,17 @@ impl App {
         rows
     }
 
+    /// Everything that is stored, as text.
+    pub async fn everything(&self) -> Vec<String> {
+        let superuser = self.superuser().await;
+        let mut rows = Vec::new();
+        for table in self.rows().await.into_keys() {
+            let all = format!("select t::text from {table} t order by 1");
+            rows.extend(superuser.query_typed(&all, &[]).await.unwrap().iter().map(|row| row.get::<_, String>(0)));
+        }
+        rows
+    }
+
     /// A new conversation of ada's.
     pub async fn conversation(&self) -> Uuid {
         let answer = self.post("/conversations?user_id=ada&new=true").send().await;

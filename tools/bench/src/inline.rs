@@ -17,7 +17,7 @@ const GROUP: &str = "stored function, against the same work inline";
 const ADD_MESSAGE: &str = include_str!("add_message.sql");
 const GET_CONTEXT: &str = include_str!("../../../shared/src/queries/get_context.sql");
 
-/// The endpoints of which the inline statement is known, with it.
+/// The endpoints that have an inline statement, and the statements.
 fn statements() -> Result<[(Endpoint, String); 2]> {
     // The function is one query, in which the parameters are written by their numbers. So its text can be sent as it is.
     let body = GET_CONTEXT.split_once("return query\n").and_then(|(_, rest)| rest.split_once(";\nend\n")).map(|(body, _)| body);

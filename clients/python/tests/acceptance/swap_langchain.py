@@ -69,7 +69,7 @@ def _module(name: str, **members: object) -> None:
 
 
 if os.environ["SCROLLBACK_SUITE"] == "langchain-postgres":
-    # The tests of langchain-postgres import their subject and a database connection, neither of which is installed.
+    # The tests of langchain-postgres import their subject and a database connection. Both are not installed.
     _module("langchain_postgres")
     _module("langchain_postgres.chat_message_histories", PostgresChatMessageHistory=TableHistory)
     _module("tests.utils", syncpg_client=syncpg_client, asyncpg_client=asyncpg_client)

@@ -1,5 +1,5 @@
-//! How calls and results are stored: as `tool_calls` and tool messages of Chat Completions, or as content parts of Anthropic's Messages API,
-//! of the Responses API or of the AI SDK.
+//! How calls and results are stored. Chat Completions has `tool_calls` and tool messages. Anthropic's Messages API, the Responses API and the AI
+//! SDK have content parts.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

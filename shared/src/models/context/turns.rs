@@ -40,7 +40,7 @@ pub(super) enum Element<'a> {
     Said(Said<'a>),
     Call {
         call: Call<'a>,
-        /// Of letters, digits, `_` and `-`, at most 64, and unique in the answer.
+        /// At most 64 letters, digits, `_` and `-`. No other call of the answer has the same.
         unique_id: String,
         number: usize,
     },

@@ -1,7 +1,7 @@
 //! The stored functions of a release: how they are written, and how they come and go while releases run side by side.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use migrate::migrations::{create_functions, prune};
 use serde_json::{Value, json};
@@ -53,8 +53,11 @@ impl OtherRelease {
         let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(Uuid::now_v7().to_string());
         std::fs::create_dir(&directory).unwrap();
         let file = directory.join(name);
-        std::fs::write(&file, program).unwrap();
-        std::fs::set_permissions(&file, PermissionsExt::from_mode(0o755)).unwrap();
+        std::fs::write(directory.join("program"), program).unwrap();
+        // Another process writes the file that will run. A process that another test starts inherits what this one has open for
+        // writing, and a program that is open for writing can't be started.
+        let written = Command::new("install").args(["-m", "755", "program", name]).current_dir(&directory).status().unwrap();
+        assert!(written.success());
         Self { function: start_binary(&file, 1, app.environment()), directory }
     }
 

@@ -3,6 +3,7 @@
 mod event;
 mod fields;
 mod lines;
+mod quoted;
 mod reply;
 mod request;
 

@@ -4,18 +4,16 @@
 //! quotes escaped in the first place. The alternative is to write JSON, and then to write it again as a string, byte by byte. For a page
 //! of messages that would be half as much work again.
 
-use std::io;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use lambda_http::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, LINK, LOCATION};
 use lambda_http::http::{HeaderValue, StatusCode};
 use serde::{Serialize, Serializer};
-use serde_json::ser::{CharEscape, Formatter};
 use serde_json::value::{RawValue, to_raw_value};
 use tracing::error;
 use uuid::Uuid;
 
+use super::quoted;
 use crate::error::{Error, Result};
 use crate::models::{Conditional, Version, json};
 
@@ -123,10 +121,11 @@ impl Reply {
     pub fn list<T: Serialize>(items: &[T], more: bool, next: impl FnOnce(&T, usize) -> String) -> Result<Self> {
         let mut text = opened();
         let mut sent = write_list(&mut text, items, |length| length, |text, item| write_quoted(text, item))?;
-        let as_base64 = if sent < items.len() && base64_size(text.len() - escapes(&text)) < text.len() {
-            let mut json = Vec::new();
+        let as_base64 = if sent < items.len() && base64_size(text.len() - escapes(text.as_bytes())) < text.len() {
+            let mut json = String::new();
             let more = write_list(&mut json, items, base64_size, |json, item| {
-                serde_json::to_writer(json, item).map_err(|error| Error::Internal(error.into()))
+                json.push_str(&serde_json::to_string(item).map_err(|error| Error::Internal(error.into()))?);
+                Ok(())
             })?;
             (more > sent).then(|| {
                 sent = more;
@@ -136,7 +135,7 @@ impl Reply {
             None
         };
         let body = match as_base64 {
-            Some(json) => Body::base64(&json)?,
+            Some(json) => Body::base64(json.as_bytes())?,
             None => Body::text(text)?,
         };
         let mut reply = Self::new(StatusCode::OK, Some(body)).with(CONTENT_TYPE, "application/json");
@@ -257,7 +256,7 @@ impl Reply {
             length: error.length(),
             request_id,
         };
-        let mut text = vec![b'"'];
+        let mut text = "\"".to_owned();
         let body = write_quoted(&mut text, &problem).and_then(|()| Body::text(text));
         Self::new(status, body.ok()).with(CONTENT_TYPE, "application/problem+json")
     }
@@ -286,9 +285,8 @@ impl Reply {
 
 impl Body {
     /// What stands in a JSON string, without the quote at its end.
-    fn text(mut text: Vec<u8>) -> Result<Self> {
-        text.push(b'"');
-        let text = String::from_utf8(text).map_err(|error| Error::Internal(error.into()))?;
+    fn text(mut text: String) -> Result<Self> {
+        text.push('"');
         Ok(Self::Text(json::valid(text).map_err(|error| Error::Internal(error.into()))?))
     }
 
@@ -298,25 +296,25 @@ impl Body {
 }
 
 /// The beginning of a JSON string that may get as long as an ordinary page of messages, without being copied as it grows.
-fn opened() -> Vec<u8> {
-    let mut text = Vec::with_capacity(64 << 10);
-    text.push(b'"');
+fn opened() -> String {
+    let mut text = String::with_capacity(64 << 10);
+    text.push('"');
     text
 }
 
 /// Writes as many items as fit, by the size that what is written will have; how many those were.
 fn write_list<T>(
-    buffer: &mut Vec<u8>,
+    buffer: &mut String,
     items: &[T],
     size: impl Fn(usize) -> usize,
-    write: impl Fn(&mut Vec<u8>, &T) -> Result<()>,
+    write: impl Fn(&mut String, &T) -> Result<()>,
 ) -> Result<usize> {
-    buffer.push(b'[');
+    buffer.push('[');
     let mut sent = 0;
     for item in items {
         let before = buffer.len();
         if sent > 0 {
-            buffer.push(b',');
+            buffer.push(',');
         }
         write(buffer, item)?;
         // The first goes out in any case: with the limits on a message, it fits.
@@ -326,7 +324,7 @@ fn write_list<T>(
         }
         sent += 1;
     }
-    buffer.push(b']');
+    buffer.push(']');
     Ok(sent)
 }
 
@@ -335,51 +333,8 @@ fn to_json(value: &impl Serialize) -> Result<Vec<u8>> {
 }
 
 /// Writes JSON as it stands inside a JSON string.
-fn write_quoted(text: &mut Vec<u8>, value: &impl Serialize) -> Result<()> {
-    value.serialize(&mut serde_json::Serializer::with_formatter(text, Quoted)).map_err(|error| Error::Internal(error.into()))
-}
-
-/// JSON whose quotes and backslashes are escaped once more.
-struct Quoted;
-
-impl Formatter for Quoted {
-    fn begin_string<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        writer.write_all(br#"\""#)
-    }
-
-    fn end_string<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        writer.write_all(br#"\""#)
-    }
-
-    fn write_char_escape<W: ?Sized + io::Write>(&mut self, writer: &mut W, escape: CharEscape) -> io::Result<()> {
-        writer.write_all(match escape {
-            CharEscape::Quote => br#"\\\""#,
-            CharEscape::ReverseSolidus => br"\\\\",
-            CharEscape::Solidus => br"\\/",
-            CharEscape::Backspace => br"\\b",
-            CharEscape::FormFeed => br"\\f",
-            CharEscape::LineFeed => br"\\n",
-            CharEscape::CarriageReturn => br"\\r",
-            CharEscape::Tab => br"\\t",
-            CharEscape::AsciiControl(byte) => return write!(writer, r"\\u{byte:04x}"),
-        })
-    }
-
-    fn write_raw_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, mut json: &str) -> io::Result<()> {
-        while let Some(at) = json.bytes().position(|byte| matches!(byte, b'"' | b'\\' | b'\n' | b'\r' | b'\t')) {
-            writer.write_all(&json.as_bytes()[..at])?;
-            writer.write_all(match json.as_bytes()[at] {
-                b'"' => br#"\""#,
-                b'\\' => br"\\",
-                b'\n' => br"\n",
-                b'\r' => br"\r",
-                // JSON has no other control characters than these.
-                _ => br"\t",
-            })?;
-            json = &json[at + 1..];
-        }
-        writer.write_all(json.as_bytes())
-    }
+fn write_quoted(text: &mut String, value: &impl Serialize) -> Result<()> {
+    quoted::write(text, value).map_err(|error| Error::Internal(error.into()))
 }
 
 /// How many characters of a quoted text are escaped, each by one byte.

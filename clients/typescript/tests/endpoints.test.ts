@@ -189,14 +189,28 @@ describe("lists", () => {
     await expect(history.page("http://example.com/")).rejects.toThrow(TypeError);
   });
 
-  test("a history that has not changed is not sent", async ({ client, conversation }) => {
+  test("a history that has not changed is not sent", async ({ client, conversation, proxy, behind }) => {
     await client.addMessages(conversation.id, { messages: [user("a"), user("b"), user("c")] });
     const current = await client.getChatHistory(conversation.id).page();
     const same = client.getChatHistory(conversation.id, {}, { ifNoneMatch: current.version });
     expect((await failure(same.all())).code).toBe("not_modified");
     // The condition is about the first page: the others are sent.
-    const changed = client.getChatHistory(conversation.id, {}, { ifNoneMatch: '"1"', pageSize: 1 });
+    const changed = behind().getChatHistory(conversation.id, {}, { ifNoneMatch: '"1"', pageSize: 1 });
     expect(await changed.all()).toHaveLength(3);
+    expect(proxy.seen.map(({ headers }) => headers["if-none-match"])).toEqual(['"1"', undefined, undefined]);
+  });
+
+  test("no more is asked for than the limit", async ({ conversation, proxy, behind }) => {
+    for (const [limit, pageSize] of [
+      [5, undefined],
+      [5, 3],
+      [5000, undefined],
+      [undefined, undefined],
+    ]) {
+      await behind().getChatHistory(conversation.id, { limit }, { pageSize }).all();
+    }
+    const asked = proxy.seen.map(({ path }) => /limit=(\d+)$/.exec(path)?.[1]);
+    expect(asked).toEqual(["5", "3", "1000", undefined]);
   });
 
   test("a user's conversations are filtered", async ({ client }) => {

@@ -191,6 +191,9 @@ test("another fetch can be used, and its exception's text stays in it", async ({
   const error = await failure(broken.searchMessages("ada", { q: "secret" }).all());
   expect(error.message).toBe("no response after 2 attempts: TypeError (no_response)");
   expect(error.cause).toBeUndefined();
+  const odd = Object.assign(new Error(), { name: "SecretError: what was said" });
+  const another = new ScrollbackClient(server, { retry: { attempts: 1 }, fetch: () => Promise.reject(odd) });
+  expect((await failure(another.getConversation("x"))).detail).toBe("no response after 1 attempt: no connection");
 });
 
 test("a request that cannot have arrived is repeated and not maybe done", async ({ proxy }) => {

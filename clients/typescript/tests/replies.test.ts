@@ -1,0 +1,191 @@
+/** Replies that are stored while they are written, and their readers. */
+import { expect, vi } from "vitest";
+import { newId } from "../src/index.js";
+import { failure, someone, test } from "./fixtures.js";
+import type { Fault } from "./proxy.js";
+
+test("a reply grows while it is written, and ends complete", async ({ client, conversation }) => {
+  const reply = await client.streamReply(
+    conversation.id,
+    { name: "oslo", metadata: { model: "m" } },
+    { flushMilliseconds: 20 },
+  );
+  expect(reply.message).toMatchObject({ role: "assistant", status: "in_progress", content: "", name: "oslo" });
+  reply.write("It is ");
+  // Nobody writes, and the text is stored all the same.
+  await vi.waitUntil(async () => (await client.getMessage(conversation.id, reply.id)).content === "It is ");
+  reply.write("raining");
+  expect((await reply.flush()).content).toBe("It is raining");
+  reply.write(".");
+  const ended = await reply.end({ token_count: 4, metadata: { finish: "stop" } });
+  expect(ended).toMatchObject({
+    content: "It is raining.",
+    status: "complete",
+    token_count: 4,
+    metadata: { model: "m", finish: "stop" },
+  });
+  expect(reply.text).toBe("It is raining.");
+  expect(() => {
+    reply.write("!");
+  }).toThrow("the reply has ended");
+});
+
+test("much text is stored at once, and little text waits", async ({ conversation, proxy, behind }) => {
+  const options = { flushMilliseconds: 60_000, flushCharacters: 10 };
+  const reply = await behind().streamReply(conversation.id, {}, options);
+  reply.write("123456789");
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  expect(proxy.seen).toHaveLength(1);
+  reply.write("0");
+  await vi.waitUntil(() => reply.message.content === "1234567890");
+  await reply.end();
+  expect(proxy.seen).toHaveLength(3);
+});
+
+test("pieces may divide characters, and the API counts code points", async ({ client, conversation }) => {
+  const reply = await client.streamReply(conversation.id, {}, { flushCharacters: 1 });
+  const text = "🌧".repeat(3);
+  for (const unit of text.split("")) {
+    reply.write(unit);
+    await reply.flush();
+  }
+  reply.write("\uD83C");
+  expect((await reply.end()).content).toBe(`${text}\uFFFD`);
+});
+
+const FAULTS: Fault[] = ["lose the request", "lose the answer", { status: 503 }, { status: 500, afterwards: true }];
+
+test.for(FAULTS.map((fault) => ({ name: JSON.stringify(fault), fault })))(
+  "no text is lost or stored twice: $name",
+  async ({ fault }, { client, conversation, proxy, behind }) => {
+    const reply = await behind().streamReply(conversation.id, {}, { flushMilliseconds: 5, flushCharacters: 20 });
+    let written = "";
+    for (let number = 0; number < 60; number++) {
+      if (number % 3 === 0) proxy.faults.push(fault, undefined);
+      const piece = `🌧 ${String(number)} `;
+      written += piece;
+      reply.write(piece);
+      await new Promise((resolve) => setTimeout(resolve, 4));
+    }
+    proxy.faults = [fault];
+    expect(await reply.end()).toMatchObject({ content: written, status: "complete" });
+    expect((await client.getMessage(conversation.id, reply.id)).content).toBe(written);
+  },
+);
+
+test("a piece is sent again with the next one, and the end makes up for an outage", async ({
+  conversation,
+  proxy,
+  behind,
+}) => {
+  const reply = await behind().streamReply(conversation.id, {}, { flushMilliseconds: 1, flushCharacters: 1 });
+  proxy.faults = Array<Fault>(4).fill({ status: 503 });
+  for (const piece of ["a", "b", "c"]) reply.write(piece);
+  await vi.waitUntil(() => proxy.faults.length === 0);
+  expect((await reply.end()).content).toBe("abc");
+});
+
+test("another writer's text ends the reply", async ({ client, conversation }) => {
+  const reply = await client.streamReply(conversation.id, {}, { flushMilliseconds: 60_000 });
+  reply.write("one");
+  await reply.flush();
+  await client.updateMessage(conversation.id, reply.id, { append: "!", at: 3 });
+  reply.write("two");
+  expect(await failure(reply.flush())).toMatchObject({ code: "conflict", length: 4 });
+  expect((await failure(reply.end())).code).toBe("conflict");
+});
+
+test("what fails in the background is thrown by the end, and nothing more is sent", async ({
+  client,
+  conversation,
+  proxy,
+  behind,
+}) => {
+  const reply = await behind().streamReply(conversation.id, {}, { flushCharacters: 1 });
+  await client.deleteMessage(conversation.id, reply.id);
+  reply.write("one");
+  await vi.waitUntil(() => proxy.seen.length === 2);
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  reply.write("two");
+  expect((await failure(reply.flush())).code).toBe("not_found");
+  expect((await failure(reply.end())).code).toBe("not_found");
+  expect(proxy.seen).toHaveLength(2);
+  await reply.stop();
+});
+
+test("a reply that fails is stored as far as it was written", async ({ client, conversation }) => {
+  const broken = new Error("the model is gone");
+  const pieces = async function* () {
+    yield "It is ";
+    await Promise.resolve();
+    throw broken;
+  };
+  const reply = await client.streamReply(conversation.id);
+  await expect(reply.pipe(pieces())).rejects.toBe(broken);
+  expect(await client.getMessage(conversation.id, reply.id)).toMatchObject({
+    content: "It is ",
+    status: "in_progress",
+  });
+});
+
+test("calls at the same time are done one after the other", async ({ client, conversation }) => {
+  const reply = await client.streamReply(conversation.id, {}, { flushCharacters: 1 });
+  const calls = ["a", "b", "c", "d"].map((piece) => {
+    reply.write(piece);
+    return reply.flush();
+  });
+  await Promise.all(calls);
+  expect((await reply.end()).content).toBe("abcd");
+});
+
+test("a reply is begun once and replaces another", async ({ client, conversation, proxy, behind }) => {
+  await client.addMessage(conversation.id, { role: "user", content: "Rain?" });
+  const old = await client.addMessage(conversation.id, { role: "assistant", content: "No." });
+  proxy.faults = ["lose the answer"];
+  const id = newId();
+  const reply = await behind().streamReply(conversation.id, { id, from: 2 }, { ifMatch: old.version });
+  await reply.pipe(["Y", "es."], { token_count: 2 });
+  const history = await client.getChatHistory(conversation.id).all();
+  expect(history.map((message) => message.content)).toEqual(["Rain?", "Yes."]);
+  expect(history[1]?.id).toBe(id);
+  const late = client.streamReply(conversation.id, {}, { ifMatch: old.version });
+  expect((await failure(late)).code).toBe("precondition_failed");
+});
+
+test("a reader follows a reply from where it is, to its end", async ({ client, conversation }) => {
+  const reply = await client.streamReply(conversation.id, {}, { flushCharacters: 1 });
+  reply.write("🌧 It is ");
+  await reply.flush();
+  const read: string[] = [];
+  const reader = client.followReply(conversation.id, reply.id, { from: 2 }, { interval: 10 });
+  const reading = (async () => {
+    for (;;) {
+      const next = await reader.next();
+      if (next.done === true) return next.value;
+      read.push(next.value);
+    }
+  })();
+  for (const piece of ["rain", "ing"]) {
+    reply.write(piece);
+    await reply.flush();
+    await vi.waitUntil(() => read.join("").endsWith(piece));
+  }
+  await reply.end();
+  expect((await reading).status).toBe("complete");
+  expect(read.join("")).toBe("It is raining");
+});
+
+test("a reader can be stopped, and a reply that is missing is an error", async ({ client, conversation }) => {
+  const reply = await client.streamReply(conversation.id);
+  const reason = new Error("the page was left");
+  const controller = new AbortController();
+  const reader = client.followReply(conversation.id, reply.id, {}, { interval: 60_000, signal: controller.signal });
+  const next = reader.next();
+  setTimeout(() => {
+    controller.abort(reason);
+  }, 50);
+  await expect(next).rejects.toBe(reason);
+  expect((await failure(client.followReply(conversation.id, newId()).next())).code).toBe("not_found");
+  expect(someone()).not.toBe(someone());
+  await reply.end();
+});

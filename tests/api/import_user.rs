@@ -209,6 +209,70 @@ async fn a_page_may_begin_in_the_middle_of_a_conversation() {
     assert!(app.rows().await.values().all(|rows| *rows == 0), "{:?}", app.rows().await);
 }
 
+#[tokio::test]
+async fn lines_that_grow_when_they_are_escaped_come_back() {
+    let app = App::start().await;
+    let path = format!("/conversations/{}", app.conversation().await);
+    app.post(&format!("{path}/messages"))
+        .json(&json!({"messages": vec![json!({"role": "user", "content": "x"}); 8]}))
+        .expect(201)
+        .await;
+    for through in [2, 4, 6, 8] {
+        let summary = json!({"through": through, "content": "\"".repeat(1 << 20)});
+        app.put(&format!("{path}/summary")).json(&summary).expect(200).await;
+    }
+    let control = json!({"role": "user", "content": "\u{1}".repeat(690_000)});
+    let large = app.post(&format!("{path}/messages")).json(&control).expect(201).await.json();
+    let metadata = json!({"metadata": {"x": "x".repeat(200_000)}});
+    app.patch(&format!("{path}/messages/{}", large["id"].as_str().unwrap())).json(&metadata).expect(200).await;
+    there_and_back(&app).await;
+    // Two lines are no more than any other body.
+    let line = export(&app, "ada").await.pop().unwrap().body;
+    assert!(line.len() > 4 << 20 && line.lines().count() == 1);
+    import(&app, "ada", &format!("{line}\n{{}}\n")).refused(413, "payload_too_large", None).await;
+}
+
+#[tokio::test]
+async fn a_line_may_be_there_twice_and_a_summary_may_not() {
+    let app = App::start().await;
+    let lines = small(Uuid::now_v7());
+    let twice = [&lines[..], &lines[..]].concat();
+    assert_eq!(
+        import(&app, "ada", &body(&twice)).expect(200).await.json(),
+        json!({"conversations": 1, "messages": 2, "skipped": 3})
+    );
+    let new = small(Uuid::now_v7());
+    let other = with(&new, 1, "/summaries/0/content", json!("other"));
+    let answer = import(&app, "ada", &body(&[new, other].concat())).refused(400, "ambiguous_parameter", "line 4: summaries").await;
+    assert!(answer.json()["detail"].as_str().unwrap().contains("twice"));
+    assert_eq!(app.rows().await["conversations"], 1);
+}
+
+#[tokio::test]
+async fn messages_that_come_back_end_a_summary_that_was_made_without_them() {
+    let app = App::start().await;
+    let path = format!("/conversations/{}", app.conversation().await);
+    let say = vec![json!({"role": "user", "content": "x".repeat(100)}); 12];
+    app.post(&format!("{path}/messages")).json(&json!({"messages": say})).expect(201).await;
+    let page = export(&app, "ada").await.remove(0).body;
+    let gone = page.lines().nth(5).unwrap();
+    let id = serde_json::from_str::<Value>(gone).unwrap()["message"]["id"].clone();
+    app.delete(&format!("{path}/messages/{}", id.as_str().unwrap())).expect(204).await;
+    let summary = json!({"through": 8, "content": "what was said"});
+    let summarized = app.put(&format!("{path}/summary")).json(&summary).expect(200).await;
+    assert_eq!(summarized.json()["summary"]["through"], 8);
+    let omitted = async || app.get(&format!("{path}/context?max_chars=600")).expect(200).await.json()["omitted"].clone();
+    assert_eq!(omitted().await, 0);
+
+    assert_eq!(import(&app, "ada", gone).expect(200).await.json()["messages"], 1);
+    assert_eq!(app.get(&path).expect(200).await.json()["summary"], Value::Null);
+    assert_eq!(omitted().await, 6);
+    let late = app.put(&format!("{path}/summary")).json(&summary).header("if-match", &summarized.headers["etag"]);
+    late.refused(412, "precondition_failed", "If-Match").await;
+    app.put(&format!("{path}/summary")).json(&summary).expect(200).await;
+    assert_eq!(omitted().await, 0);
+}
+
 /// A conversation and two messages, as lines.
 fn small(id: Uuid) -> Vec<Value> {
     let time = |second: u32| format!("2026-11-22T10:00:0{second}.123456Z");
@@ -328,6 +392,10 @@ async fn a_malformed_line_is_named_with_its_field() {
         (1, "/conversation/metadata", json!([]), 400, "invalid_parameter", "conversation.metadata"),
         (1, "/conversation/metadata", json!({"x": "x".repeat(16 << 10)}), 413, "payload_too_large", "conversation.metadata"),
         (1, "/conversation/created_at", json!("yesterday"), 400, "invalid_parameter", "conversation.created_at"),
+        (1, "/conversation/updated_at", json!("9999-12-31T23:59:59.999999Z"), 400, "invalid_parameter", "conversation.updated_at"),
+        (3, "/message/created_at", json!("2999-01-01T00:00:00Z"), 400, "invalid_parameter", "message.created_at"),
+        (1, "/next_position", json!(i64::MAX), 400, "invalid_parameter", "next_position"),
+        (1, "/summaries/0", json!(1), 400, "invalid_parameter", "summaries[0]"),
         (1, "/conversation/updated_at", json!(null), 400, "missing_parameter", "conversation.updated_at"),
         (1, "/conversation/forked_from", json!(1), 400, "invalid_parameter", "conversation.forked_from"),
         (

@@ -51,6 +51,22 @@ async fn a_piece_is_appended_once_at_its_place() {
 }
 
 #[tokio::test]
+async fn what_comes_with_a_repeated_piece_is_done_once_and_under_its_condition() {
+    let app = App::start().await;
+    let (_, path) = begin(&app).await;
+    let etag = app.patch(&path).json(&json!({"append": "abc", "at": 0})).expect(200).await.headers["etag"].clone();
+    let more = json!({"append": "abc", "at": 0, "status": "complete", "metadata": {"n": 1}, "token_count": 7});
+    app.patch(&path).json(&more).header("if-match", "\"999\"").refused(412, "precondition_failed", "If-Match").await;
+    let done = app.patch(&path).json(&more).header("if-match", &etag).expect(200).await;
+    let message = done.json();
+    assert_eq!((&message["content"], &message["status"]), (&json!("abc"), &json!("complete")));
+    assert_eq!((&message["metadata"], &message["token_count"]), (&json!({"n": 1}), &json!(7)));
+    // The answer was lost.
+    let again = app.patch(&path).json(&more).header("if-match", &etag).expect(200).await;
+    assert_eq!((again.json(), &again.headers["etag"]), (message, &done.headers["etag"]));
+}
+
+#[tokio::test]
 async fn a_status_alone_ends_a_reply_or_opens_it_again() {
     let app = App::start().await;
     let (conversation, path) = begin(&app).await;

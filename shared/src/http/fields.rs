@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::RangeInclusive;
 
-use chrono::{DateTime, Datelike, Utc};
+use chrono::{DateTime, Datelike, TimeDelta, Utc};
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde::de::{MapAccess, Visitor};
@@ -69,7 +69,7 @@ impl<'a> Fields<'a> {
             let what = if error.is_data() { "is a JSON object".to_owned() } else { format!("is not valid JSON: {error}") };
             match self.prefix.strip_suffix('.') {
                 None => Error::from(Invalid::new(Fault::Body, format!("the body {what}"))),
-                Some(element) => Invalid::new(Fault::Parameter, format!("each message {what}")).at(element),
+                Some(element) => Invalid::new(Fault::Parameter, format!("each element {what}")).at(element),
             }
         })?;
         for (name, value) in members {
@@ -327,6 +327,18 @@ impl<'a> Fields<'a> {
                 .filter(|time| (1..=9999).contains(&time.year()))
                 .ok_or_else(|| Invalid::new(Fault::Parameter, "must be a time, such as 2026-11-22T10:00:00.123456Z"))
         })
+    }
+
+    /// A time that has passed. Clocks may differ by a day.
+    ///
+    /// # Errors
+    /// It is no time, or has not passed.
+    pub(super) fn past(&mut self, name: &'static str) -> Result<Option<DateTime<Utc>>> {
+        let time = self.time(name)?;
+        match time.filter(|time| *time > Utc::now() + TimeDelta::days(1)) {
+            None => Ok(time),
+            Some(_) => Err(self.must_be(name, "a time that has passed")),
+        }
     }
 
     /// A field that has to be there.

@@ -9,24 +9,34 @@ use crate::models::{
     Text, Title,
 };
 
-/// Reads the lines of an export.
+/// The largest position: 2^53, up to which every JSON parser reads integers exactly. No conversation gets so far by itself.
+const MAX_POSITION: i64 = 1 << 53;
+
+/// Reads the lines of an export. A line that is there again, letter by letter, counts as stored before.
 ///
 /// # Errors
-/// The first line that is none; the error names the line and the field.
+/// A line is none of an export. The error names the first such line, and its field.
 pub(super) fn read(text: &str) -> Result<Import> {
     let mut import = Import::default();
     let (mut conversations, mut ids, mut positions) = (HashMap::new(), HashSet::new(), HashSet::new());
+    let (mut seen, mut throughs) = (HashSet::new(), HashSet::new());
     for (line, number) in text.lines().zip(1..) {
+        if !seen.insert(line) {
+            import.repeated += 1;
+            continue;
+        }
         let mut fields = Fields::of_line(line, number)?;
         let (conversation, message) = (fields.object("conversation")?, fields.object("message")?);
         match (conversation, message) {
             (Some(conversation), None) => {
                 let conversation = read_conversation(fields, conversation, number)?;
+                let is_new = conversation.summaries.iter().all(|summary| throughs.insert((conversation.id, summary.through)));
                 let at = *conversations.entry(conversation.id).or_insert(import.conversations.len());
                 match import.conversations.get_mut(at) {
+                    Some(known) if !known.goes_on_as(&conversation) => return Err(twice(number, "conversation.id")),
+                    _ if !is_new => return Err(twice(number, "summaries")),
                     None => import.conversations.push(conversation),
-                    Some(known) if known.goes_on_as(&conversation) => known.summaries.extend(conversation.summaries),
-                    Some(_) => return Err(twice(number, "conversation.id")),
+                    Some(known) => known.summaries.extend(conversation.summaries),
                 }
             }
             (None, Some(message)) => {
@@ -50,17 +60,17 @@ pub(super) fn read(text: &str) -> Result<Import> {
 }
 
 fn twice(line: i64, field: &str) -> crate::error::Error {
-    Invalid::new(Fault::Ambiguous, "a line before this one has it, with other content").at(format!("line {line}: {field}"))
+    Invalid::new(Fault::Ambiguous, "it is in the request twice, with different content").at(format!("line {line}: {field}"))
 }
 
 fn read_conversation(mut line: Fields<'_>, mut fields: Fields<'_>, number: i64) -> Result<ImportedConversation> {
     let summaries = line.objects("summaries", 0..=100_000)?.unwrap_or_default();
-    let next_position = line.integer("next_position", 1..=i64::MAX)?;
+    let next_position = line.integer("next_position", 1..=MAX_POSITION)?;
     let next_position = line.required("next_position", next_position)?;
     line.finish()?;
     let id = fields.uuid("id")?;
     let forked_from = fields.object("forked_from")?.map(read_source).transpose()?;
-    let (created_at, updated_at) = (fields.time("created_at")?, fields.time("updated_at")?);
+    let (created_at, updated_at) = (fields.past("created_at")?, fields.past("updated_at")?);
     let conversation = ImportedConversation {
         line: number,
         id: fields.required("id", id)?,
@@ -68,22 +78,22 @@ fn read_conversation(mut line: Fields<'_>, mut fields: Fields<'_>, number: i64) 
         metadata: fields.metadata(Metadata::of_conversation)?.unwrap_or_default(),
         created_at: fields.required("created_at", created_at)?,
         updated_at: fields.required("updated_at", updated_at)?,
-        last_message_at: fields.time("last_message_at")?,
-        archived_at: fields.time("archived_at")?,
-        pinned_at: fields.time("pinned_at")?,
+        last_message_at: fields.past("last_message_at")?,
+        archived_at: fields.past("archived_at")?,
+        pinned_at: fields.past("pinned_at")?,
         expires_at: fields.time("expires_at")?,
         forked_from,
         next_position,
         summaries: summaries.into_iter().map(|summary| read_summary(summary, number)).collect::<Result<_>>()?,
     };
-    // The path says whose it is, and the others follow from what is stored.
+    // The path says whose it is. The other two are counted from what is stored.
     fields.ignore(&["user_id", "message_count", "summary"]);
     fields.finish()?;
     Ok(conversation)
 }
 
 fn read_source(mut fields: Fields<'_>) -> Result<ForkedFrom> {
-    let (id, position) = (fields.uuid("conversation_id")?, fields.integer("position", 0..=i64::MAX)?);
+    let (id, position) = (fields.uuid("conversation_id")?, fields.integer("position", 0..=MAX_POSITION)?);
     let source =
         ForkedFrom { conversation_id: fields.required("conversation_id", id)?, position: fields.required("position", position)? };
     fields.finish()?;
@@ -91,8 +101,8 @@ fn read_source(mut fields: Fields<'_>) -> Result<ForkedFrom> {
 }
 
 fn read_summary(mut fields: Fields<'_>, line: i64) -> Result<ImportedSummary> {
-    let (through, messages) = (fields.integer("through", 1..=i64::MAX)?, fields.integer("messages", 0..=i64::MAX)?);
-    let (content, created_at) = (fields.parse("content", NewSummary::content)?, fields.time("created_at")?);
+    let (through, messages) = (fields.integer("through", 1..=MAX_POSITION)?, fields.integer("messages", 0..=MAX_POSITION)?);
+    let (content, created_at) = (fields.parse("content", NewSummary::content)?, fields.past("created_at")?);
     let summary = ImportedSummary {
         line,
         through: fields.required("through", through)?,
@@ -119,8 +129,8 @@ fn read_message(mut fields: Fields<'_>, line: i64) -> Result<ImportedMessage> {
     // One that has lost its writer is stored as one that is still being written.
     let status = fields.parse("status", |text| if text == "incomplete" { Ok(Status::Incomplete) } else { Status::parse(&text) })?;
     message.is_unfinished = status.is_some_and(|status| status != Status::Complete);
-    let position = fields.integer("position", 1..=i64::MAX - 1)?;
-    let (created_at, updated_at) = (fields.time("created_at")?, fields.time("updated_at")?);
+    let position = fields.integer("position", 1..=MAX_POSITION - 1)?;
+    let (created_at, updated_at) = (fields.past("created_at")?, fields.past("updated_at")?);
     let message = ImportedMessage {
         line,
         conversation_id: fields.required("conversation_id", conversation_id)?,

@@ -13,6 +13,9 @@ use crate::error::{Error, Fault, Invalid, Result};
 use crate::models::{ETags, Import, UserId};
 
 const MAX_BODY_BYTES: usize = 4 << 20;
+/// What a body may have that is one line of an export: as much as the largest of them, whose control characters take six bytes each. As base64,
+/// an event holds it.
+const MAX_LINE_BYTES: usize = 4_500_000;
 /// All but what RFC 3986 calls unreserved.
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
@@ -38,14 +41,17 @@ impl Request {
             None => None,
             Some(body) => {
                 let body = if event.is_base64_encoded { decode_base64(&body)? } else { body };
-                if body.len() > MAX_BODY_BYTES {
+                let media_type = event.header("content-type").unwrap_or_default().split(';').next().unwrap_or_default().trim();
+                let is_lines = media_type.eq_ignore_ascii_case("application/x-ndjson");
+                let is_exported = || ["{\"message\":{", "{\"conversation\":{"].iter().any(|start| body.starts_with(start));
+                let is_one_line = || body.len() <= MAX_LINE_BYTES && !body.trim_end().contains('\n');
+                if body.len() > MAX_BODY_BYTES && !(is_lines && is_exported() && is_one_line()) {
                     return Err(Invalid::new(Fault::TooLarge, "a request body may have 4 MiB; send fewer messages at once").into());
                 }
-                let media_type = event.header("content-type").unwrap_or_default().split(';').next().unwrap_or_default().trim();
-                if media_type.eq_ignore_ascii_case("application/json") {
-                    Some(Body::Json(body))
-                } else if media_type.eq_ignore_ascii_case("application/x-ndjson") {
+                if is_lines {
                     Some(Body::Lines(body))
+                } else if media_type.eq_ignore_ascii_case("application/json") {
+                    Some(Body::Json(body))
                 } else {
                     return Err(Error::UnsupportedMediaType);
                 }

@@ -10,6 +10,8 @@ use super::{ForkedFrom, Metadata, NewMessage, Text, Title};
 pub struct Import {
     pub(crate) conversations: Vec<ImportedConversation>,
     pub(crate) messages: Vec<ImportedMessage>,
+    /// How many lines were there a second time.
+    pub(crate) repeated: i64,
 }
 
 /// A conversation, as it was.

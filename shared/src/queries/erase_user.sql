@@ -1,5 +1,5 @@
--- One step of an erasure. It hides up to `hides` conversations, and deletes about `most` messages and conversations. `hidden` is true when
--- nothing of the user can be read any more, and `done` when nothing is stored any more. What had expired is deleted, too, but not counted.
+-- One step of an erasure: hides up to `hides` conversations, and deletes about `most` messages and conversations. `hidden`: nothing of the
+-- user can be read any more. `done`: nothing is stored any more. What had expired is deleted, too, but not counted.
 create function erase_user(of_user text, hides bigint, most bigint, retention integer)
 returns table (conversations bigint, messages bigint, hidden boolean, done boolean)
 language plpgsql security definer set search_path from current set plan_cache_mode = force_generic_plan

@@ -1,6 +1,7 @@
--- What is stored for a user, by conversation and position: from the conversation `from_id` on. `after` says what was sent of that one. From 0
--- on, it is the position of the last message that was sent. -1 is nothing. Below, -1 - `after` is the position of the last summary that was
--- sent.
+-- What is stored for a user, by conversation and position: from the conversation `from_id` on. `after` says what was sent of that one:
+-- - -1: nothing
+-- - less than -1: its summaries up to the position -1 - `after`
+-- - 0 or more: all its summaries, and its messages up to this position
 --
 -- A conversation is a row with the outcome conversation, and a row with the outcome summary for each of its summaries. These are at most as
 -- many as a line can hold. A message is a row with the outcome message. If there may be more than about `bytes`, the last row has the
@@ -43,15 +44,18 @@ begin
         head.id := conversation;
         if sent < 0 then
             first := -1 - sent;
+            -- The first one in any case, and with it the ones that take half a page, as JSON writes them.
             select max(part.through), coalesce(sum(part.bytes), 0) into last, line_bytes
             from (
-                select s.through, octet_length(s.content) + frame as bytes,
-                    sum(octet_length(s.content)) over in_order - octet_length(s.content) as bytes_before
-                from public.summaries s
-                where s.conversation_id = conversation and s.through > first
-                window in_order as (order by s.through rows unbounded preceding)
+                select one.through, one.bytes, sum(one.bytes) over in_order as bytes_so_far, row_number() over in_order as number
+                from (
+                    select s.through, octet_length(to_json(s.content)::text) + frame as bytes
+                    from public.summaries s
+                    where s.conversation_id = conversation and s.through > first
+                ) one
+                window in_order as (order by one.through rows unbounded preceding)
             ) part
-            where part.bytes_before <= bytes / 2;
+            where part.number = 1 or part.bytes_so_far <= bytes / 2;
             if sent = -1 or last is not null then
                 return query
                 select shown.*, c.next_position, null::bigint, null::uuid, null, null, null, null, null, null, null, null::integer, null,

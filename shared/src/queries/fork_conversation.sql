@@ -50,7 +50,7 @@ begin
         where c.id = source and c.user_id = of_user and is_kept(c.expires_at, c.updated_at, retention)
         for share;
         if not found then
-            -- Unless it has become another user's in between.
+            -- If a transfer has made it another user's, it is looked for again.
             continue when exists (
                 select from public.conversations c
                 where c.id = source and c.user_id <> of_user and (owner is null or c.user_id = owner)

@@ -16,7 +16,7 @@ pub struct Imported {
     pub conversations: i64,
     /// Messages that were stored.
     pub messages: i64,
-    /// Lines that were stored before, with the same content.
+    /// Lines that were stored before, or are in the request a second time, with the same content.
     pub skipped: i64,
 }
 
@@ -91,7 +91,9 @@ pub async fn import_user(database: &Database, user_id: &UserId, import: &Import)
     // The function always returns one row.
     let row = &rows[0];
     match (rows::outcome(row)?, get::<Option<i64>>(row, 1)?) {
-        (None, _) => Ok(Imported { conversations: get(row, 2)?, messages: get(row, 3)?, skipped: get(row, 4)? }),
+        (None, _) => {
+            Ok(Imported { conversations: get(row, 2)?, messages: get(row, 3)?, skipped: get::<i64>(row, 4)? + import.repeated })
+        }
         (Some("conflict"), line) => Err(Error::OtherContent { param: format!("line {}", line.unwrap_or_default()) }),
         (Some(_), line) => {
             let detail = "the message's conversation is in no line before it, and the user has none with this id";

@@ -25,6 +25,7 @@ declare
     stored uuid[];
     grown uuid[];
     added_to uuid[];
+    added_first bigint[];
     added bigint[];
     added_last bigint[];
     added_newest timestamptz[];
@@ -33,7 +34,7 @@ declare
 begin
     -- Imports, erasures, transfers and forks of one user take turns.
     perform pg_advisory_xact_lock(hashtextextended('scrollback erasure ' || of_user, 0));
-    -- What has expired counts as deleted, so its id is free. What this import has stored before stays.
+    -- What has expired counts as deleted, so its id is free. If an earlier page of this import stored it, it stays.
     delete from public.conversations c
     using unnest(conversation_ids, made) as i (id, created_at)
     where c.id = i.id and not is_kept(c.expires_at, c.updated_at, retention)
@@ -159,11 +160,11 @@ begin
     where c.id = g.id;
 
     -- How much each conversation gets.
-    select array_agg(i.conversation_id), array_agg(i.messages), array_agg(i.last), array_agg(i.newest), array_agg(i.characters),
-        array_agg(i.tokens)
-    into added_to, added, added_last, added_newest, added_characters, added_tokens
+    select array_agg(i.conversation_id), array_agg(i.messages), array_agg(i.first), array_agg(i.last), array_agg(i.newest),
+        array_agg(i.characters), array_agg(i.tokens)
+    into added_to, added, added_first, added_last, added_newest, added_characters, added_tokens
     from (
-        select i.conversation_id, count(*) as messages, max(i.position) as last, max(i.created_at) as newest,
+        select i.conversation_id, count(*) as messages, min(i.position) as first, max(i.position) as last, max(i.created_at) as newest,
             sum(i.characters)::bigint as characters, sum(i.tokens)::bigint as tokens
         from unnest(message_conversations, positions, ids, created, characters, tokens)
             as i (conversation_id, position, id, created_at, characters, tokens)
@@ -202,6 +203,17 @@ begin
     from unnest(added_to, added, added_last, added_newest, added_characters, added_tokens)
         as a (id, messages, last, newest, characters, tokens)
     where c.id = a.id;
+    -- A summary that came with these messages counts them. One that was made without them stands for less than there is now.
+    perform change_messages(c.id, a.first, c.version + 1)
+    from unnest(added_to, added_first) as a (id, first)
+        join public.conversations c on c.id = a.id
+    where c.id = any (stored) and not exists (
+        select from public.summaries s
+        where s.conversation_id = c.id and s.through >= a.first and s.messages >= (
+            select count(*) from public.messages m
+            where m.conversation_id = c.id and m.position <= s.through and m.in_progress is null
+        )
+    );
     -- What was there before has changed.
     update public.conversations c set version = c.version + 1 where c.id = any (stored) and c.id = any (grown || added_to);
     skipped := cardinality(conversation_lines) + cardinality(message_lines) - conversations - messages;

@@ -4,8 +4,8 @@ language sql stable parallel safe as $$
     select case when $1 then case when $2 > now() - interval '60 seconds' then 'in_progress' else 'incomplete' end end
 $$;
 
--- Whether a conversation has a reply that has lost its writer. Such a reply changes with time alone, which moves no version. So a caller that
--- has the version of its conversation may not have its status.
+-- Whether a conversation has a reply that has lost its writer. Such a reply changes with time alone, and the
+-- conversation's version stays. So a caller who has the version may still have an old status.
 create function has_incomplete(conversation uuid) returns boolean
 language sql stable as $$
     select exists (

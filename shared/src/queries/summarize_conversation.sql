@@ -153,7 +153,8 @@ begin
         insert into public.summaries as s (conversation_id, through, content, token_count, messages, created_at)
         values (conversation, through, new_content, new_token_count, stored, changed_at)
         on conflict on constraint summaries_pkey do update
-        set content = excluded.content, token_count = excluded.token_count, created_at = excluded.created_at;
+        set content = excluded.content, token_count = excluded.token_count, messages = excluded.messages,
+            created_at = excluded.created_at;
     end if;
     return query
     select shown.* from public.conversations c, conversation_row(c, null) shown where c.id = conversation;

@@ -59,21 +59,21 @@ pub async fn update_message(
     )
     .await
     .map_err(|error| match error {
-        error if violates(&error, "messages_content") => no_content().at("content"),
+        error if violates(&error, "messages_content") => no_content().at(changed(change)),
         error if violates(&error, "messages_metadata_size") => {
             Invalid::new(Fault::TooLarge, "metadata, with this merged into it, has 256 KiB of JSON at most").at("metadata")
         }
         error if violates(&error, "messages_response_size") => {
             let detail =
                 "this edit would make a message that no response can hold, because of the control characters in its content";
-            Invalid::new(Fault::TooLarge, detail).at(if change.append.is_some() { "append" } else { "content" })
+            Invalid::new(Fault::TooLarge, detail).at(changed(change))
         }
         error => error,
     })?;
     let row = rows.first().ok_or(Error::NotFound)?;
     match get::<Option<&str>>(row, 0)? {
         None => Ok((rows::message(row, 3, conversation_id)?, Version(get(row, 2)?))),
-        Some("role") => Err(caller.role_forbidden(forbidden(change))),
+        Some("role") => Err(caller.role_forbidden(changed(change))),
         Some("precondition") => Err(Error::PreconditionFailed),
         Some("elsewhere") => Err(Error::OtherLength { length: get(row, 1)? }),
         Some("large") => Err(Content::too_large().at("append")),
@@ -83,8 +83,8 @@ pub async fn update_message(
     }
 }
 
-/// The first field of a change that may not be written. Metadata always may.
-fn forbidden(change: &MessageChange) -> &'static str {
+/// The first field of a change. Metadata comes last, because every caller may change it.
+fn changed(change: &MessageChange) -> &'static str {
     if !change.content.is_keep() {
         "content"
     } else if !change.tool_calls.is_keep() {
@@ -93,7 +93,9 @@ fn forbidden(change: &MessageChange) -> &'static str {
         "append"
     } else if change.status.is_some() {
         "status"
-    } else {
+    } else if !change.token_count.is_keep() {
         "token_count"
+    } else {
+        "metadata"
     }
 }

@@ -21,6 +21,7 @@ declare
     bytes bigint;
     was_unfinished boolean;
     is_appended boolean;
+    differs boolean;
     writable boolean;
     edited bigint;
     is_new_text boolean;
@@ -38,8 +39,12 @@ begin
     select m.content_parts is null, coalesce(char_length(m.content), 0), coalesce(octet_length(m.content), 0),
         coalesce(m.in_progress, false), roles is null or m.role = any (roles),
         piece <> '' and at + more_characters <= coalesce(char_length(m.content), 0)
-            and substr(m.content, at::integer + 1, more_characters::integer) = piece
-    into is_text, length, bytes, was_unfinished, writable, is_appended
+            and substr(m.content, at::integer + 1, more_characters::integer) = piece,
+        not keep_token_count and m.token_count is distinct from new_token_count
+            or not keep_tool_calls and m.tool_calls::text is distinct from new_tool_calls
+            or not keep_metadata
+                and m.metadata::text <> case when patch is null then '{}' else merge_patch(m.metadata, patch::json)::text end
+    into is_text, length, bytes, was_unfinished, writable, is_appended, differs
     from public.messages m
     where m.conversation_id = conversation and m.id = message;
     if not found then
@@ -50,11 +55,16 @@ begin
     if not writable and not (keep_content and keep_tool_calls and keep_token_count and piece is null and unfinished is null) then
         outcome := 'role';
     elsif is_appended then
-        -- A piece that comes again, or late, changes nothing. Only if it ends the text, it may end a reply that has not ended.
-        piece := null;
-        if unfinished is null or unfinished or not was_unfinished or at + more_characters < length then
+        -- A piece that comes again is not appended again, and opens no reply that has ended. If it still ends the text, the rest of its
+        -- request is done where it was not done before.
+        unfinished := case when was_unfinished and not unfinished then false end;
+        if at + more_characters < length or not (unfinished is false or differs) then
             done := true;
+        elsif not done and not (if_match is null or version = any (if_match)) then
+            outcome := 'precondition';
         end if;
+        piece := null;
+        more_characters := null;
     elsif not done and not (if_match is null or version = any (if_match)) then
         outcome := 'precondition';
     elsif not done and piece is not null then

@@ -73,8 +73,11 @@ async def history(chat: UUID) -> list[dict[str, Any]]:
 async def say(chat: UUID, said: Said) -> StreamingResponse:
     """Stores what the user wrote, and streams the reply."""
     question = await client.add_message(chat, "user", said.text, id=said.id)
-    # The reply comes behind the question. If the browser sends the question again, the reply is written anew.
-    return StreamingResponse(reply(chat, question.position + 1), media_type="text/plain")
+    # If the browser sends the question again, it is stored once, and its reply is written anew.
+    newer = await client.get_chat_history(chat, after=question.position, limit=2).first_page()
+    if any(message.role == "user" for message in newer):
+        raise HTTPException(409, "the chat has gone on")
+    return await streamed(chat, question.position + 1, newer.version)
 
 
 @app.post("/chats/{chat}/regenerate")
@@ -83,8 +86,12 @@ async def regenerate(chat: UUID) -> StreamingResponse:
     page = await client.get_chat_history(chat, last=1).first_page()
     if not page or page[0].role != "assistant":
         raise HTTPException(409, "there is no reply to replace")
-    # The version makes sure that nobody has written since then: a second click gets a 409.
-    pieces = reply(chat, page[0].position, if_match=page.version)
+    return await streamed(chat, page[0].position, page.version)
+
+
+async def streamed(chat: UUID, position: int, version: str | None) -> StreamingResponse:
+    """A response with the reply. If somebody has written since the version, such as a second click, it is a 409."""
+    pieces = reply(chat, position, version)
     try:
         first = await anext(pieces)
     except PreconditionFailed:
@@ -98,9 +105,9 @@ async def regenerate(chat: UUID) -> StreamingResponse:
     return StreamingResponse(all_pieces(), media_type="text/plain")
 
 
-async def reply(chat: UUID, position: int, if_match: str | None = None) -> AsyncIterator[str]:
-    """Streams a reply to the browser, and stores it at the same time. What was at its position before is replaced."""
-    async with client.stream_reply(chat, from_=position, if_match=if_match) as message:
+async def reply(chat: UUID, position: int, version: str | None) -> AsyncIterator[str]:
+    """Streams a reply to the browser, and stores it at the same time. The messages from `position` on are replaced."""
+    async with client.stream_reply(chat, from_=position, if_match=version) as message:
         # The reply is not complete yet, so it is not in the context.
         context = await client.get_context(chat, max_messages=MOST_MESSAGES, format="openai")
         async for piece in generate(context.messages):
@@ -121,10 +128,10 @@ async def summarize_what_is_omitted(chat: UUID, context: Context[dict[str, Any]]
         if message.role != "system"
     ]
     # The summary is a message of the context, behind the instructions.
-    before = [str(message["content"]) for message in context.messages[1:2]] if known else []
+    before = str(context.messages[1]["content"]) if known else "Earlier"
     # If somebody edits what the summary stands for, it is dropped. The next reply brings another one.
     with suppress(PreconditionFailed):
-        await client.summarize_conversation(chat, through, await summarize(before + old), if_match=context.version)
+        await client.summarize_conversation(chat, through, await summarize(before, old), if_match=context.version)
 
 
 @app.exception_handler(ScrollbackError)
@@ -140,6 +147,6 @@ async def generate(messages: tuple[dict[str, Any], ...]) -> AsyncIterator[str]:
         await asyncio.sleep(0.01)
 
 
-async def summarize(texts: list[str]) -> str:
-    """A fake model: its summary is the texts' beginnings."""
-    return "Earlier: " + "; ".join(text.removeprefix("Earlier: ")[:40] for text in texts)
+async def summarize(before: str, texts: list[str]) -> str:
+    """A fake model: it appends the texts' beginnings to the summary before."""
+    return "; ".join([before, *(text[:40] for text in texts)])

@@ -73,7 +73,11 @@ def test_a_question_that_is_sent_again_is_stored_once(chats: httpx.Client) -> No
     question = {"text": "Hello", "id": str(new_id())}
     for _ in range(2):
         chats.post(f"{chat}/messages", json=question).raise_for_status()
-    assert [each[:2] for each in said(chats, chat)] == [(2, "user"), (3, "assistant")]
+    assert [each[1] for each in said(chats, chat)] == ["user", "assistant"]
+    chats.post(f"{chat}/messages", json={"text": "Are you there?"}).raise_for_status()
+    # Nothing of what came since then is replaced.
+    assert chats.post(f"{chat}/messages", json=question).status_code == 409
+    assert [each[1] for each in said(chats, chat)] == ["user", "assistant"] * 2
 
 
 def test_the_chat_replaces_its_last_reply(chats: httpx.Client) -> None:
@@ -94,7 +98,7 @@ def test_the_chat_summarizes_what_the_model_does_not_see(chats: httpx.Client, cl
     summary = context.messages[1].content
     assert isinstance(summary, str)
     # It stands for the first messages, also after it was renewed.
-    assert summary.startswith("Earlier: user: Message 1; ")
+    assert summary.startswith("Earlier; user: Message 1; ")
     assert "Message 2" in summary
     assert context.messages[-1].content == said(chats, chat)[-1][2]
 

@@ -76,6 +76,17 @@ def server_url() -> Iterator[str]:
         yield address
 
 
+@pytest.fixture(scope="session")
+def guarded_url(server_url: str) -> Iterator[str]:
+    with cargo_dev("--jwt") as address:
+        yield address
+
+
+def token_of(user: str, *options: str) -> str:
+    command = ["cargo", "xtask", "token", user, *options]
+    return subprocess.run(command, cwd=PROJECT, check=True, capture_output=True, text=True).stdout.strip()
+
+
 @pytest.fixture
 def client(server_url: str) -> Iterator[scrollback.Client]:
     with scrollback.Client(server_url) as client:

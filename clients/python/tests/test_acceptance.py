@@ -24,7 +24,9 @@ from conftest import PACKAGE, RESULTS
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "scrollback"
 HERE = Path(__file__).parent
 
-pytestmark = pytest.mark.skipif(sys.version_info < (3, 11), reason="langchain-core needs Python 3.11")
+needs_langchain = pytest.mark.skipif(sys.version_info < (3, 11), reason="langchain-core needs Python 3.11")
+
+pytestmark = needs_langchain
 
 COMMON = """
     annotated-types==0.8.0 anyio==4.16.0 ast_serialize==0.13.1 certifi==2026.10.19.post1 charset-normalizer==3.5.3 distro==1.9.0
@@ -46,7 +48,8 @@ PACKAGES = {
     """,
     "langchain": """
         blockbuster==1.5.29 forbiddenfruit==0.1.4 httpcore2==2.16.2 httpx2==2.16.2 jsonpatch==1.48 jsonpointer==3.12
-        langchain-core==1.8.4 langchain-protocol==0.0.20 langsmith==0.15.1 orjson==3.13.0 PyYAML==6.0.4 requests-toolbelt==1.0.0
+        langchain-core==1.8.4 langchain-protocol==0.0.20 langgraph==1.2.24 langgraph-checkpoint==4.3.2 langgraph-prebuilt==1.1.3
+        langgraph-sdk==0.4.14 langsmith==0.15.1 orjson==3.13.0 ormsgpack==1.13.1 PyYAML==6.0.4 requests-toolbelt==1.0.0
         syrupy==7.0.2 tenacity==9.2.1 truststore==0.10.5 uuid_utils==0.19.0 websockets==17.4 xxhash==4.1.0 zstandard==0.25.0
     """,
     "pydantic_ai": """

@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import subprocess
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import scrollback
-from conftest import PROJECT, Connect, cargo_dev
+from conftest import Connect, token_of
 from scrollback import AsyncClient, Client, Conversation, Imported, NewMessage, Retry, Session, errors, new_id
 from tests.proxy import LOSE_ANSWER, Fault, Proxy
 
@@ -201,17 +199,6 @@ def test_a_token_function_is_asked_for_each_attempt(connect: Connect, proxy: Pro
     proxy.faults = [Fault(503), Fault(503)]
     client.get_conversation(conversation.id)
     assert [seen.headers["authorization"] for seen in proxy.seen] == ["Bearer a", "Bearer b", "Bearer c"]
-
-
-@pytest.fixture(scope="module")
-def guarded_url(server_url: str) -> Iterator[str]:
-    with cargo_dev("--jwt") as address:
-        yield address
-
-
-def token_of(user: str, *options: str) -> str:
-    command = ["cargo", "xtask", "token", user, *options]
-    return subprocess.run(command, cwd=PROJECT, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def test_a_token_says_who_calls(connect: Connect, guarded_url: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -75,17 +76,31 @@ def test_the_wheel_and_the_sdist_work_in_a_fresh_environment(tmp_path: Path, ser
     assert {"pyproject.toml", "README.md", "LICENSE-MIT", "src/scrollback/py.typed"} <= inside
     assert not any("test" in name for name in inside)
 
+    # The versions are those that `check` pins.
+    pinned = tmp_path / "pinned"
+    pinned.write_bytes(subprocess.run([sys.executable, "-m", "pip", "freeze"], check=True, capture_output=True).stdout)
+
     program, output = examples(PACKAGE / "README.md")[0]
     for number, python in enumerate(pythons()):
         environment = tmp_path / f"environment-{number}"
         subprocess.run([python, "-m", "venv", str(environment)], check=True)
         pip = [str(environment / "bin" / "python"), "-m", "pip", "--quiet", "--disable-pip-version-check", "install"]
+        pip += ["--constraint", str(pinned)]
         subprocess.run([*pip, str(wheel)], check=True)
         # A user of its own, so that the history has nothing of another run.
         theirs = program.replace(LOCAL, server_url).replace("user-123", f"user-of-{number}")
         assert run(environment / "bin" / "python", theirs) == output
         version = "import importlib.metadata, scrollback; print(importlib.metadata.version('scrollback-client'))"
         assert run(environment / "bin" / "python", version) == "0.1.0\n"
+
+        command = [str(environment / "bin" / "scrollback"), "--url", server_url, "ls", f"user-of-{number}", "--json"]
+        without = subprocess.run(command, capture_output=True, text=True, check=False)
+        said = "scrollback: the command needs the extra cli: pip install 'scrollback-client[cli]'\n"
+        assert (without.returncode, without.stdout, without.stderr) == (1, "", said)
+        subprocess.run([*pip, f"{wheel}[cli]"], check=True)
+        (conversation,) = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+        assert json.loads(conversation)["message_count"] == 2
+        assert subprocess.run([command[0], "--version"], capture_output=True, check=True).stdout == b"0.1.0\n"
 
 
 @pytest.mark.parametrize("name", ["LICENSE-APACHE", "LICENSE-MIT"])

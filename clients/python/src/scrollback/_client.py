@@ -62,7 +62,10 @@ class _Settings:
     """What both clients are told: where the API is, and how to ask it."""
 
     def __init__(self, base_url: str, timeout: float, retry: Retry | None, verify: ssl.SSLContext | None) -> None:
-        url = httpx.URL(base_url)
+        try:
+            url = httpx.URL(base_url)
+        except httpx.InvalidURL as error:
+            raise ValueError(f"base_url is not a URL: {error}") from None
         if url.scheme not in ("http", "https") or not url.host:
             raise ValueError("base_url must be an http or https URL, such as http://127.0.0.1:9000")
         if url.userinfo or url.query or url.fragment:

@@ -1,0 +1,361 @@
+"""The command `scrollback`, run as a process against the real API."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conftest import PACKAGE, token_of
+from scrollback import Client, Conversation, new_id
+
+# A program that writes to a terminal could clear it, change its title, or show a text as another one.
+HOSTILE = "a\x1b[2Jb\x1b]0;title\x07c\x9b31md\re\u202ef[bold]h[/bold] :smile: \x7f"
+# In a line of its own, white space is a single space. In a text of several lines, a carriage return is shown.
+IN_A_LINE = r"a\x1b[2Jb\x1b]0;title\x07c\x9b31md e\u202ef[bold]h[/bold] :smile: \x7f"
+SHOWN = r"a\x1b[2Jb\x1b]0;title\x07c\x9b31md\re\u202ef[bold]h[/bold] :smile: \x7f"
+
+CALL = {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Oslo"}'}}
+CONTROL = {*range(32), *range(127, 160)} - {ord("\n")}
+
+
+def environment(url: str, **more: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("SCROLLBACK_")}
+    kept |= {"PYTHONPATH": str(PACKAGE / "src"), "PYTHONUTF8": "1", "SCROLLBACK_URL": url, "TZ": "UTC"}
+    return {**kept, **more}
+
+
+COMMAND = [sys.executable, "-W", "error", "-m", "scrollback"]
+
+
+def scrollback(url: str, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    # Binary input and output: a text's line endings are shown as they are.
+    done = subprocess.run([*COMMAND, *arguments], env=environment(url, **more), capture_output=True, check=False)
+    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+def printed(url: str, *arguments: str, **more: str) -> str:
+    done = scrollback(url, *arguments, **more)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def on_a_terminal(url: str, *arguments: str) -> str:
+    """What the command writes to a terminal, which it may give colours."""
+    ours, theirs = pty.openpty()
+    command = subprocess.Popen(
+        [*COMMAND, *arguments], env=environment(url, TERM="xterm-256color"), stdin=theirs, stdout=theirs, stderr=theirs
+    )
+    os.close(theirs)
+    written = b""
+    try:
+        while piece := os.read(ours, 4096):
+            written += piece
+    except OSError:
+        # Linux says so when the other end is closed.
+        pass
+    os.close(ours)
+    command.wait()
+    return written.decode()
+
+
+@pytest.fixture
+def user() -> str:
+    """A user of the test's own."""
+    return f"user-{new_id()}"
+
+
+@pytest.fixture
+def chat(client: Client, user: str) -> Conversation:
+    chat = client.get_or_create_conversation(user, title="Rain in Oslo", new=True)
+    client.add_messages(
+        chat.id,
+        [
+            {"role": "user", "content": "Is it raining?"},
+            {"role": "assistant", "content": "Let me see.", "tool_calls": [CALL]},
+            {"role": "tool", "tool_call_id": "call_1", "content": "rain,\n7 degrees " + "and more " * 20},
+            {"role": "assistant", "content": [{"type": "text", "text": "Yes."}, {"type": "image_url"}]},
+        ],
+    )
+    return chat
+
+
+def without_times(text: str) -> list[str]:
+    return [line.rsplit("  20", 1)[0] for line in text.splitlines()]
+
+
+def test_ls_lists_a_users_conversations(server_url: str, client: Client, user: str, chat: Conversation) -> None:
+    old = client.get_or_create_conversation(user, new=True)
+    client.update_conversation(old.id, archived=True, pinned=True)
+    first, second = printed(server_url, "ls", user).splitlines()
+    assert first.split("  ")[0] == str(old.id)
+    assert first.endswith("    0  -  (pinned)  (archived)")
+    assert second.split("  ")[0] == str(chat.id)
+    assert second.endswith("    4  Rain in Oslo")
+    assert printed(server_url, "ls", user, "--limit", "1").splitlines() == [first]
+    assert printed(server_url, "ls", user, "--not-archived").splitlines() == [second]
+    found = [json.loads(line) for line in printed(server_url, "ls", user, "--json").splitlines()]
+    assert [each["id"] for each in found] == [str(old.id), str(chat.id)]
+    assert found[1]["title"] == "Rain in Oslo"
+    assert found[1]["created_at"].endswith("Z")
+
+
+def test_show_folds_calls_and_results(server_url: str, chat: Conversation) -> None:
+    lines = without_times(printed(server_url, "show", str(chat.id)))
+    assert lines[0].startswith("Rain in Oslo  user-")
+    assert lines[0].endswith(", 4 messages")
+    assert lines[1:9] == [
+        "",
+        "user  1",
+        "Is it raining?",
+        "",
+        "assistant  2",
+        "Let me see.",
+        '→ weather({"city": "Oslo"})',
+        "← rain, 7 degrees " + ("and more " * 20)[:83] + "…",
+    ]
+    assert lines[9:] == ["", "assistant  4", "Yes.", "[image_url]"]
+    full = printed(server_url, "show", str(chat.id), "--unfold")
+    assert "← rain,\n7 degrees " + "and more " * 20 in full
+    # A result whose call is not shown is a message.
+    assert "tool  3" in without_times(printed(server_url, "show", str(chat.id), "--last", "2"))
+    messages = [json.loads(line) for line in printed(server_url, "show", str(chat.id), "--json").splitlines()]
+    assert [message["position"] for message in messages] == [1, 2, 3, 4]
+    assert messages[1]["tool_calls"] == [CALL]
+
+
+def test_show_reads_calls_in_every_form(server_url: str, client: Client, conversation: Conversation) -> None:
+    calls = [
+        {"type": "function_call", "call_id": "1", "name": "a", "arguments": "{}"},
+        {"type": "tool_use", "id": "2", "name": "b", "input": {"x": 1}},
+        {"id": "3", "type": "computer_call"},
+        "text",
+    ]
+    client.add_message(conversation.id, "assistant", tool_calls={"name": "seed", "args": {"y": 2}})
+    client.add_message(conversation.id, "assistant", tool_calls=calls)
+    client.add_message(conversation.id, "tool", "two", tool_call_id="2")
+    shown = [line for line in printed(server_url, "show", str(conversation.id)).splitlines() if line[:1] in ("→", "←")]
+    assert shown == ['→ seed({"y": 2})', "→ a({})", '→ b({"x": 1})', "← two", "→ computer_call()", "→ call(text)"]
+
+
+def test_search_shows_where_a_hit_is(server_url: str, user: str, chat: Conversation) -> None:
+    where, snippet = printed(server_url, "search", user, "raining -snow").splitlines()
+    assert where.startswith(f"{chat.id}  1  20")
+    assert where.endswith("  Rain in Oslo")
+    assert snippet == "  Is it raining?"
+    (hit,) = printed(server_url, "search", user, "raining", "--json").splitlines()
+    assert json.loads(hit)["message"]["content"] == "Is it raining?"
+    assert printed(server_url, "search", user, "umbrella") == ""
+
+
+def test_context_shows_what_a_model_gets(server_url: str, chat: Conversation) -> None:
+    whole = printed(server_url, "context", str(chat.id))
+    assert "4 messages, " in whole.splitlines()[-1]
+    assert whole.splitlines()[-1].endswith("0 messages omitted")
+    short = json.loads(printed(server_url, "context", str(chat.id), "--max-messages", "1", "--json"))
+    assert short["omitted"] == 4 - len(short["messages"])
+    openai = json.loads(printed(server_url, "context", str(chat.id), "--format", "openai"))
+    assert openai["messages"][0] == {"role": "user", "content": "Is it raining?"}
+
+
+def test_an_export_is_imported_again(
+    server_url: str, client: Client, user: str, chat: Conversation, tmp_path: Path
+) -> None:
+    file = tmp_path / "export.ndjson"
+    done = scrollback(server_url, "export", user, "--output", str(file))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "5 lines exported\n")
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert printed(server_url, "export", user).encode() == file.read_bytes() == b"".join(client.export_user(user))
+    client.erase_user(user)
+    first = scrollback(server_url, "import", user, str(file))
+    assert first.stderr == "1 conversations and 4 messages imported, 0 lines were stored already\n"
+    again = subprocess.run(
+        [*COMMAND, "import", user],
+        env=environment(server_url),
+        input=file.read_bytes(),
+        capture_output=True,
+        check=True,
+    )
+    assert again.stderr == b"0 conversations and 0 messages imported, 5 lines were stored already\n"
+    assert b"".join(client.export_user(user)) == file.read_bytes()
+
+    file.write_text("{}\n")
+    failed = scrollback(server_url, "import", user, str(file))
+    assert failed.returncode == 1
+    assert failed.stderr.count("\n") == 1
+    assert "line 1" in failed.stderr
+
+
+def test_an_export_that_fails_leaves_the_file_as_it_was(user: str, tmp_path: Path) -> None:
+    file = tmp_path / "export.ndjson"
+    file.write_text("before")
+    failed = scrollback("http://127.0.0.1:9", "export", user, "-o", str(file))
+    assert (failed.returncode, failed.stderr) == (1, "scrollback: no response after 6 attempts: ConnectError\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["export.ndjson"]
+    assert file.read_text() == "before"
+    missing = scrollback("http://127.0.0.1:9", "export", user, "-o", str(tmp_path / "no" / "file"))
+    assert missing.returncode == 1
+    assert missing.stderr.endswith("No such file or directory\n")
+    assert missing.stderr.count("\n") == 1
+
+
+def test_an_export_and_an_import_show_progress_on_a_terminal(
+    server_url: str, user: str, chat: Conversation, tmp_path: Path
+) -> None:
+    file = str(tmp_path / "export.ndjson")
+    assert "Exporting" in on_a_terminal(server_url, "export", user, "--output", file)
+    assert "Importing" in on_a_terminal(server_url, "import", user, file)
+    assert "the lines are not for a terminal" in on_a_terminal(server_url, "export", user)
+
+
+def test_tail_follows_a_reply_that_is_being_written(
+    server_url: str, client: Client, conversation: Conversation
+) -> None:
+    with client.stream_reply(conversation.id) as reply:
+        reply.write("It is \x1b[2Jrai")
+        reply.flush()
+        command = [*COMMAND, "tail", "-f", str(conversation.id), "--interval", "0.05"]
+        with subprocess.Popen(command, env=environment(server_url), stdout=subprocess.PIPE) as tail:
+            assert tail.stdout is not None
+            heading = tail.stdout.readline().decode()
+            assert heading.startswith("assistant  1")
+            assert heading.endswith("in_progress\n")
+            beginning = rb"It is \x1b[2Jrai"
+            assert tail.stdout.read(len(beginning)) == beginning
+            reply.write("ning ☂.\n")
+            reply.flush()
+            piece = "ning ☂.\n".encode()
+            assert tail.stdout.read(len(piece)) == piece
+            assert tail.poll() is None
+            reply.write("Yes.")
+            reply.flush()
+            assert tail.stdout.read(4) == b"Yes."
+            client.update_message(conversation.id, reply.id, status="complete", tool_calls=[CALL])
+            assert tail.stdout.read().decode() == '\n→ weather({"city": "Oslo"})\n'
+        assert tail.returncode == 0
+
+
+def test_tail_shows_the_newest_message_or_the_one_that_is_named(
+    server_url: str, client: Client, chat: Conversation
+) -> None:
+    assert without_times(printed(server_url, "tail", "-f", str(chat.id))) == ["assistant  4", "Yes.", "[image_url]"]
+    (first,) = client.get_chat_history(chat.id, limit=1)
+    assert without_times(printed(server_url, "tail", str(chat.id), str(first.id))) == ["user  1", "Is it raining?"]
+    client.rewind_conversation(chat.id)
+    empty = scrollback(server_url, "tail", str(chat.id))
+    assert (empty.returncode, empty.stderr) == (1, "scrollback: the conversation has no messages\n")
+
+
+def test_an_interrupt_ends_tail_without_a_traceback(
+    server_url: str, client: Client, conversation: Conversation
+) -> None:
+    client.add_message(conversation.id, "assistant", "It is", status="in_progress")
+    command = [*COMMAND, "tail", "-f", str(conversation.id)]
+    with subprocess.Popen(command, env=environment(server_url), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as tail:
+        assert tail.stdout is not None
+        assert tail.stderr is not None
+        tail.stdout.readline()
+        assert tail.stdout.read(5) == b"It is"
+        tail.send_signal(signal.SIGINT)
+        assert tail.stderr.read() == b""
+    assert tail.returncode == 130
+
+
+def test_no_control_character_of_stored_text_reaches_the_terminal(server_url: str, client: Client, user: str) -> None:
+    chat = client.get_or_create_conversation(user, title=HOSTILE, new=True)
+    call = {"id": "1", "type": "function", "function": {"name": HOSTILE, "arguments": HOSTILE}}
+    client.add_messages(
+        chat.id,
+        [
+            {"role": "user", "content": f"raining {HOSTILE}", "name": HOSTILE},
+            {
+                "role": "assistant",
+                "content": [{"type": "text", "text": HOSTILE}, {"type": HOSTILE}],
+                "tool_calls": [call],
+            },
+            {"role": "tool", "content": HOSTILE, "tool_call_id": "1"},
+        ],
+    )
+    identity = str(chat.id)
+    for arguments in (
+        ["ls", user],
+        ["show", identity],
+        ["show", identity, "--unfold"],
+        ["search", user, "raining"],
+        ["context", identity],
+        ["tail", identity],
+    ):
+        output = printed(server_url, *arguments)
+        assert SHOWN in output or IN_A_LINE in output, arguments
+        assert not CONTROL & set(map(ord, output)), arguments
+        assert "\u202e" not in output, arguments
+    # On a terminal, the command has colours of its own.
+    coloured = on_a_terminal(server_url, "show", identity)
+    assert SHOWN in coloured
+    assert "\x1b[1" in coloured
+    assert not any(sequence in coloured for sequence in ("\x1b[2J", "\x1b]", "\x07", "\x9b", "\u202e"))
+    for arguments in (["ls", user], ["show", identity]):
+        output = printed(server_url, *arguments, "--json")
+        assert output.isascii()
+        assert not CONTROL & set(map(ord, output)), arguments
+
+
+def test_an_output_that_is_not_utf_8_gets_escapes(server_url: str, client: Client, conversation: Conversation) -> None:
+    client.add_message(conversation.id, "user", "☂")
+    ascii_only = {"PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}
+    assert "\\u2602" in printed(server_url, "show", str(conversation.id), **ascii_only)
+
+
+def test_a_reader_that_leaves_early_is_no_error(server_url: str, client: Client, conversation: Conversation) -> None:
+    client.add_messages(conversation.id, [{"role": "user", "content": "x" * 20_000} for _ in range(40)])
+    command = [*COMMAND, "show", str(conversation.id)]
+    with subprocess.Popen(command, env=environment(server_url), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as show:
+        assert show.stdout is not None
+        assert show.stderr is not None
+        show.stdout.readline()
+        show.stdout.close()
+        assert show.stderr.read() == b""
+    assert show.returncode == 1
+
+
+def test_an_error_is_one_line(server_url: str) -> None:
+    missing = str(new_id())
+    for arguments, text in (
+        (["show", missing], "no such conversation or message (404, not_found, request "),
+        (["tail", "-f", missing], "no such conversation or message (404, not_found, request "),
+        (["show", "not-an-id"], "must be a UUID"),
+        (["show", ""], "conversation_id must not be empty"),
+        (["--url", "ftp://127.0.0.1", "ls", "ada"], "base_url must be an http or https URL"),
+        (["--url", "http://a:b", "ls", "ada"], "base_url is not a URL"),
+        (["--token", "sec\nret", "ls", "ada"], "the token must be a text of printable ASCII characters"),
+    ):
+        failed = scrollback(server_url, *arguments)
+        assert (failed.returncode, failed.stdout) == (1, "")
+        assert failed.stderr.startswith(f"scrollback: {text}"), failed.stderr
+        assert failed.stderr.count("\n") == 1
+    assert scrollback(server_url, "ls").returncode == 2
+
+
+def test_the_token_is_used_and_never_shown(guarded_url: str) -> None:
+    token = token_of("ada")
+    refused = scrollback(guarded_url, "ls", "ada")
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("scrollback: ")
+    assert "401" in refused.stderr
+    assert printed(guarded_url, "--token", token, "ls", "ada") == ""
+    assert printed(guarded_url, "ls", "ada", SCROLLBACK_TOKEN=token) == ""
+    runs = [
+        scrollback(guarded_url, "ls", "bob", SCROLLBACK_TOKEN=token),
+        scrollback(guarded_url, "ls", "ada", SCROLLBACK_TOKEN=f"{token}x"),
+        scrollback(guarded_url, "--help", SCROLLBACK_TOKEN=token),
+        scrollback(guarded_url, "ls", "--no-such-option", SCROLLBACK_TOKEN=token),
+    ]
+    assert "403" in runs[0].stderr
+    for done in runs:
+        assert token not in done.stdout + done.stderr

@@ -221,8 +221,8 @@ impl Run {
         let (source, copy, ids) = (id(), id(), [id(), id(), id(), id(), id()]);
         let [path, copied] = [source, copy].map(|id| format!("/conversations/{id}"));
         let message = |n: usize, role: &str| json!({"id": ids[n], "role": role, "content": format!("raining {n}")});
-        let [messages, first, second, reply] =
-            ["", &format!("/{}", ids[0]), &format!("/{}", ids[1]), &format!("/{}", ids[4])].map(|end| format!("{path}/messages{end}"));
+        let [messages, first, second, reply] = ["", &format!("/{}", ids[0]), &format!("/{}", ids[1]), &format!("/{}", ids[4])]
+            .map(|end| format!("{path}/messages{end}"));
         // What a first attempt may have done already is another answer than what it has still to do.
         let [done, made, gone] = [&[200][..], &[200, 201], &[204, 404]];
 
@@ -254,11 +254,18 @@ impl Run {
         self.by(&guest, app.delete(&second), gone, rng).await;
         self.by(&guest, app.patch(&path).json(&json!({"title": "Oslo", "pinned": true})), done, rng).await;
         let one = self.by(&guest, app.get(&path), done, rng).await.json();
-        assert_eq!((&one["title"], &one["message_count"], &one["summary"]), (&json!("Oslo"), &json!(3), &Value::Null), "SEED={seed}");
+        assert_eq!(
+            (&one["title"], &one["message_count"], &one["summary"]),
+            (&json!("Oslo"), &json!(3), &Value::Null),
+            "SEED={seed}"
+        );
         let history = async |path: &str, rng: &mut Rng| {
             let answer = self.by(&guest, app.get(&format!("{path}/messages")), done, rng).await;
             let shown = answer.array();
-            shown.iter().map(|one| (one["position"].as_i64().unwrap(), one["content"].as_str().unwrap().to_owned())).collect::<Vec<_>>()
+            shown
+                .iter()
+                .map(|one| (one["position"].as_i64().unwrap(), one["content"].as_str().unwrap().to_owned()))
+                .collect::<Vec<_>>()
         };
         let expected = |messages: &[(i64, &str)]| messages.iter().map(|(at, text)| (*at, (*text).to_owned())).collect::<Vec<_>>();
         let of_source = expected(&[(1, "raining 0"), (4, "raining 3"), (5, "It éIt é rains")]);

@@ -32,7 +32,7 @@ use clap::Parser;
 use tokio_postgres::Client;
 
 use self::figures::Figures;
-use self::subjects::{Endpoint, Subjects};
+use self::subjects::Subjects;
 use local::postgres::Server;
 use local::progress;
 use local::project::cargo;
@@ -199,10 +199,14 @@ impl Bench {
     }
 }
 
+/// All of them, also those without a route.
+fn functions() -> impl Iterator<Item = &'static str> {
+    local::project::functions().into_iter().chain(local::project::SCHEDULED)
+}
+
 /// The functions as `cargo lambda build --release` builds them, for this machine; then their floors, whose features are not the functions'.
 fn build() -> Result<()> {
-    let functions = Endpoint::ALL.into_iter().chain(Endpoint::OTHERS).map(Endpoint::function);
-    let functions = functions.flat_map(|function| ["--bin", function]);
+    let functions = functions().flat_map(|function| ["--bin", function]);
     for arguments in [functions.collect::<Vec<_>>(), vec!["--package", "floors"]] {
         let status = cargo().args(["build", "--release"]).args(arguments).status().context("cannot run cargo")?;
         ensure!(status.success(), "the functions do not build");
@@ -227,7 +231,7 @@ async fn version(client: &Client) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::subjects::Endpoint;
 
     #[test]
     fn every_endpoint_is_measured() {

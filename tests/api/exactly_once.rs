@@ -5,6 +5,10 @@
 //! the same ids until they have an answer. Then everything is read, by SQL and through the API. A seed fixes what is sent, and which
 //! fault meets which connection at which byte. It cannot fix when the processes are scheduled.
 //!
+//! Between its appends, each client also leads conversations of a guest through every endpoint: it replaces, streams, summarizes, forks,
+//! edits, deletes, transfers, exports, erases and imports them, and reads after each step. At last it erases them, so that the final
+//! comparison finds whatever a lost request left behind.
+//!
 //! The long run: `BATCHES=100000 SEED=1 cargo test -p tests exactly_once -- --ignored --nocapture`
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,11 +24,17 @@ use tokio_postgres::Client;
 use uuid::Uuid;
 
 use crate::support::proxy::{Fault, Plan, Proxy, Way};
-use crate::support::{Answer, App, Function, OwnServer, signal, start_function, terminate_sessions};
+use crate::support::{Answer, App, Call, Function, OwnServer, signal, start_function, terminate_sessions};
 
 const PROCESSES: usize = 8;
 const CLIENTS: usize = 16;
 const SHARED: usize = 2;
+/// A client appends so many batches between two guests. More than there are clients.
+const BATCHES_PER_GUEST: usize = 25;
+/// The lanes that run more than `add-message`. Fewer, so that there are not hundreds of processes.
+const GUEST_LANES: usize = 2;
+/// A request of a process that was killed may still be on its way to the server, behind a delay of the proxy.
+const ON_ITS_WAY: Duration = Duration::from_millis(400);
 /// Ada's: the shared conversations'.
 const OWNER: &str = "ada";
 
@@ -40,12 +50,18 @@ async fn the_long_run() {
     run(number("SEED", 1), usize::try_from(number("BATCHES", 5000)).unwrap(), true).await;
 }
 
-/// One process. It may never answer a request.
+/// One process of each function. It may never answer a request.
 struct Lane {
     /// Held by the client that it serves, so that no client waits behind another client's request.
     free: tokio::sync::Mutex<()>,
-    function: Mutex<Function>,
-    killed: Notify,
+    /// Started when they are first needed.
+    processes: Mutex<BTreeMap<&'static str, Process>>,
+}
+
+#[derive(Clone)]
+struct Process {
+    function: Function,
+    killed: Arc<Notify>,
 }
 
 struct Run {
@@ -56,11 +72,14 @@ struct Run {
     conversations: Vec<(String, Uuid)>,
     acknowledged: Mutex<Vec<Acknowledged>>,
     counts: Counts,
+    /// The functions that guests have called.
+    called: Mutex<BTreeSet<&'static str>>,
 }
 
 #[derive(Default)]
 struct Counts {
     batches: AtomicUsize,
+    guests: AtomicUsize,
     requests: AtomicUsize,
     refused: AtomicUsize,
     unanswered: AtomicUsize,
@@ -91,11 +110,12 @@ async fn run(seed: u64, batches: usize, crashes: bool) {
     }
     proxy.plan(move |connection| Some(fault(seed, connection)));
     let lane = |_| {
-        let function = start_function("add-message", 1, app.environment());
-        Lane { free: tokio::sync::Mutex::default(), function: Mutex::new(function), killed: Notify::new() }
+        let append = Process::start("add-message", &app);
+        Lane { free: tokio::sync::Mutex::default(), processes: Mutex::new(BTreeMap::from([("add-message", append)])) }
     };
     let lanes = (0..PROCESSES).map(lane).collect();
-    let run = Arc::new(Run { app, seed, lanes, conversations, acknowledged: Mutex::default(), counts: Counts::default() });
+    let (acknowledged, counts, called) = Default::default();
+    let run = Arc::new(Run { app, seed, lanes, conversations, acknowledged, counts, called });
 
     let mut clients = JoinSet::new();
     for client in 0..CLIENTS {
@@ -116,14 +136,17 @@ async fn run(seed: u64, batches: usize, crashes: bool) {
     };
     terminate_sessions(&superuser, "").await;
     let messages = run.check(&superuser).await;
+    assert_eq!(*run.called.lock().unwrap(), local::project::functions(), "`Run::guest` calls every function");
     let faults = proxy.faults();
     assert!(faults.len() == 4 && faults.values().all(|count| *count > 0), "SEED={seed}: too few faults: {faults:?}");
 
     let count = |counter: &AtomicUsize| counter.load(Ordering::SeqCst);
     println!(
-        "{} batches of {messages} messages acknowledged, in {} requests; {} answers were errors, {} never came, {} were thrown away; \
+        "{} batches of {messages} messages and {} guests acknowledged, in {} requests; {} answers were errors, {} never came, {} were thrown \
+        away; \
         faults on the way: {faults:?}; beside it: {blows:?}; {:.0} s",
         count(&run.counts.batches),
+        count(&run.counts.guests),
         count(&run.counts.requests),
         count(&run.counts.refused),
         count(&run.counts.unanswered),
@@ -148,11 +171,22 @@ fn fault(seed: u64, connection: usize) -> Plan {
     Plan { way, after, fault }
 }
 
+impl Process {
+    fn start(name: &'static str, app: &App) -> Self {
+        Self { function: start_function(name, 1, app.environment()), killed: Arc::default() }
+    }
+}
+
 impl Run {
     /// Sends its share of batches, each until it is acknowledged.
     async fn client(self: Arc<Self>, client: usize, share: usize) {
         let mut rng = Rng::with_seed(self.seed.wrapping_add(1000 + client as u64));
         for batch in 0..share {
+            // The clients take turns.
+            if batch % BATCHES_PER_GUEST == client {
+                self.guest(&format!("{client}-{batch}"), &mut rng).await;
+                self.counts.guests.fetch_add(1, Ordering::SeqCst);
+            }
             let shared = rng.u8(..4) > 0;
             let (user, conversation) = &self.conversations[if shared { rng.usize(..SHARED) } else { SHARED + client }];
             let size = if rng.u8(..20) == 0 { rng.usize(10..60) } else { rng.usize(1..5) };
@@ -166,9 +200,8 @@ impl Run {
             let messages: Vec<Value> =
                 sent.iter().map(|(id, content)| json!({"id": id, "role": "user", "content": content})).collect();
             let path = format!("/conversations/{conversation}/messages");
-            let (_, event) = self.app.post(&path).by(user).json(&json!({"messages": messages})).event();
-            let event = event.to_string();
-            let answer = self.acknowledged(&event, &mut rng).await;
+            let append = self.app.post(&path).by(user).json(&json!({"messages": messages}));
+            let answer = self.acknowledged(&append, &[200, 201], &mut rng).await;
             let told = answer.array();
             let text = |value: &Value| value.as_str().unwrap().to_owned();
             let told = told.iter().map(|message| (message["position"].as_i64().unwrap(), text(&message["created_at"]))).collect();
@@ -180,30 +213,128 @@ impl Run {
         }
     }
 
-    /// The first answer that says that it is stored and that does not get lost.
-    async fn acknowledged(&self, event: &str, rng: &mut Rng) -> Answer {
+    /// Leads a guest's conversations through every endpoint. Each request is sent until it is acknowledged. Nothing is left at the end.
+    async fn guest(&self, name: &str, rng: &mut Rng) {
+        let (app, seed) = (&self.app, self.seed);
+        let (guest, account) = (format!("guest-{name}"), format!("account-{name}"));
+        let mut id = || uuid::Builder::from_random_bytes(rng.u128(..).to_be_bytes()).into_uuid();
+        let (source, copy, ids) = (id(), id(), [id(), id(), id(), id(), id()]);
+        let [path, copied] = [source, copy].map(|id| format!("/conversations/{id}"));
+        let message = |n: usize, role: &str| json!({"id": ids[n], "role": role, "content": format!("raining {n}")});
+        let [messages, first, second, reply] = ["", &format!("/{}", ids[0]), &format!("/{}", ids[1]), &format!("/{}", ids[4])]
+            .map(|end| format!("{path}/messages{end}"));
+        // What a first attempt may have done already is another answer than what it has still to do.
+        let [done, made, gone] = [&[200][..], &[200, 201], &[204, 404]];
+
+        self.by(&guest, app.post("/conversations").json(&json!({"id": source})), made, rng).await;
+        let three = json!({"messages": [message(0, "user"), message(1, "assistant"), message(2, "user")]});
+        self.by(&guest, app.post(&messages).json(&three), made, rng).await;
+        let instead = json!({"messages": [message(3, "user")], "from": 3});
+        let replaced = self.by(&guest, app.post(&messages).json(&instead), made, rng).await;
+        assert_eq!(replaced.array()[0]["position"], 4, "SEED={seed}: {replaced:?}");
+        let begin = json!({"id": ids[4], "role": "assistant", "content": "", "status": "in_progress"});
+        self.by(&guest, app.post(&messages).json(&begin), made, rng).await;
+        for (piece, at, status) in [("It é", 0, "in_progress"), ("It é", 4, "in_progress"), (" rains", 8, "complete")] {
+            let more = json!({"append": piece, "at": at, "status": status});
+            self.by(&guest, app.patch(&reply).json(&more), done, rng).await;
+        }
+        let rest = self.by(&guest, app.get(&format!("{reply}?from=4")), done, rng).await.json();
+        assert_eq!((&rest["content"], &rest["status"]), (&json!("It é rains"), &json!("complete")), "SEED={seed}");
+        self.by(&guest, app.put(&format!("{path}/summary")).json(&json!({"through": 2, "content": "rain"})), done, rng).await;
+        let context = self.by(&guest, app.get(&format!("{path}/context?max_messages=3")), done, rng).await.json();
+        assert_eq!((&context["summary"]["through"], &context["omitted"]), (&json!(2), &json!(0)), "SEED={seed}: {context}");
+
+        let fork = app.post(&format!("{path}/fork")).json(&json!({"id": copy, "at": 4}));
+        let fork = self.by(&guest, fork, made, rng).await.json();
+        let shown = (&fork["message_count"], &fork["forked_from"]["position"], &fork["summary"]["through"]);
+        assert_eq!(shown, (&json!(3), &json!(4), &json!(2)), "SEED={seed}: {fork}");
+        let rewound = self.by(&guest, app.delete(&format!("{copied}/messages?from=4")), done, rng).await.json();
+        assert!([json!({"deleted": 1}), json!({"deleted": 0})].contains(&rewound), "SEED={seed}: {rewound}");
+        self.by(&guest, app.patch(&first).json(&json!({"metadata": {"seen": true}})), done, rng).await;
+        self.by(&guest, app.delete(&second), gone, rng).await;
+        self.by(&guest, app.patch(&path).json(&json!({"title": "Oslo", "pinned": true})), done, rng).await;
+        let one = self.by(&guest, app.get(&path), done, rng).await.json();
+        assert_eq!(
+            (&one["title"], &one["message_count"], &one["summary"]),
+            (&json!("Oslo"), &json!(3), &Value::Null),
+            "SEED={seed}"
+        );
+        let history = async |path: &str, rng: &mut Rng| {
+            let answer = self.by(&guest, app.get(&format!("{path}/messages")), done, rng).await;
+            let shown = answer.array();
+            shown
+                .iter()
+                .map(|one| (one["position"].as_i64().unwrap(), one["content"].as_str().unwrap().to_owned()))
+                .collect::<Vec<_>>()
+        };
+        let expected = |messages: &[(i64, &str)]| messages.iter().map(|(at, text)| (*at, (*text).to_owned())).collect::<Vec<_>>();
+        let of_source = expected(&[(1, "raining 0"), (4, "raining 3"), (5, "It éIt é rains")]);
+        assert_eq!(history(&path, rng).await, of_source, "SEED={seed}: {name}");
+        assert_eq!(history(&copied, rng).await, expected(&[(1, "raining 0"), (2, "raining 1")]), "SEED={seed}: {name}");
+        let found = self.by(&guest, app.get(&format!("/users/{guest}/search?q=raining")), done, rng).await.array();
+        let listed = self.by(&guest, app.get(&format!("/users/{guest}/conversations")), done, rng).await.array();
+        assert_eq!((found.len(), listed.len()), (4, 2), "SEED={seed}: {name}");
+
+        self.by_service(app.post(&format!("/users/{guest}/transfer")).json(&json!({"to": account})), done, rng).await;
+        let left = self.by(&guest, app.get(&format!("/users/{guest}/conversations")), done, rng).await.array();
+        assert_eq!(left, [Value::Null; 0], "SEED={seed}: {name}");
+        self.by(&account, app.delete(&copied), gone, rng).await;
+        let export = app.get(&format!("/users/{account}/export"));
+        let exported = self.by(&account, export.clone(), done, rng).await.body;
+        assert_eq!(exported.lines().count(), 4, "SEED={seed}: {exported}");
+        let erase = app.delete(&format!("/users/{account}"));
+        self.by(&account, erase.clone(), done, rng).await;
+        assert_eq!(self.by(&account, export.clone(), done, rng).await.body, "", "SEED={seed}: {name}");
+        let import = app.post(&format!("/users/{account}/import")).header("content-type", "application/x-ndjson").body(&*exported);
+        self.by_service(import, done, rng).await;
+        assert_eq!(self.by(&account, export, done, rng).await.body, exported, "SEED={seed}: {name}");
+        self.by(&account, erase, done, rng).await;
+    }
+
+    /// A guest's request, as this user.
+    async fn by(&self, user: &str, call: Call<'_>, statuses: &[u16], rng: &mut Rng) -> Answer {
+        self.of_guest(&call.by(user), statuses, rng).await
+    }
+
+    async fn by_service(&self, call: Call<'_>, statuses: &[u16], rng: &mut Rng) -> Answer {
+        self.of_guest(&call.by_service(), statuses, rng).await
+    }
+
+    async fn of_guest(&self, call: &Call<'_>, statuses: &[u16], rng: &mut Rng) -> Answer {
+        self.called.lock().unwrap().insert(call.event().0);
+        self.acknowledged(call, statuses, rng).await
+    }
+
+    /// The first answer with one of these statuses that does not get lost.
+    async fn acknowledged(&self, call: &Call<'_>, statuses: &[u16], rng: &mut Rng) -> Answer {
+        let (name, event) = call.event();
+        let event = event.to_string();
+        let is_append = name == "add-message";
         for _ in 0..300 {
-            let lane = &self.lanes[rng.usize(..self.lanes.len())];
+            let lane = &self.lanes[rng.usize(..if is_append { PROCESSES } else { GUEST_LANES })];
             let _ours = lane.free.lock().await;
-            let function = lane.function.lock().unwrap().clone();
+            let process = lane.processes.lock().unwrap().entry(name).or_insert_with(|| Process::start(name, &self.app)).clone();
             self.counts.requests.fetch_add(1, Ordering::SeqCst);
             let answer = tokio::select! {
-                answer = function.invoke(event.to_owned()) => Answer::read(&answer.unwrap()),
-                () = lane.killed.notified() => {
+                answer = process.function.invoke(event.clone()) => Answer::read(&answer.unwrap()),
+                () = process.killed.notified() => {
                     self.counts.unanswered.fetch_add(1, Ordering::SeqCst);
+                    if !is_append {
+                        tokio::time::sleep(ON_ITS_WAY).await;
+                    }
                     continue;
                 }
             };
             match answer.status {
-                200 | 201 if rng.u8(..20) == 0 => {
+                status if statuses.contains(&status) && rng.u8(..20) == 0 => {
                     self.counts.given_up.fetch_add(1, Ordering::SeqCst);
                 }
-                200 | 201 => return answer,
+                status if statuses.contains(&status) => return answer,
                 500 if answer.json()["code"] == "database_error" => {
                     self.counts.refused.fetch_add(1, Ordering::SeqCst);
                     tokio::time::sleep(Duration::from_millis(rng.u64(10..100))).await;
                 }
-                _ => panic!("SEED={}: {answer:?}", self.seed),
+                _ => panic!("SEED={}: {name}: {answer:?}", self.seed),
             }
         }
         panic!("SEED={}: no acknowledgement", self.seed);
@@ -219,7 +350,12 @@ impl Run {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
             let lane = &self.lanes[rng.usize(..self.lanes.len())];
-            let process = lane.function.lock().unwrap().process_ids()[0];
+            let (name, struck) = {
+                let processes = lane.processes.lock().unwrap();
+                let (name, process) = processes.iter().nth(rng.usize(..processes.len())).unwrap();
+                (*name, process.clone())
+            };
+            let process = struck.function.process_ids()[0];
             let blow = match (rng.u32(0..100), own.as_mut()) {
                 (0..35, None) => {
                     terminate_sessions(&self.app.superuser().await, "order by random() limit 2").await;
@@ -238,8 +374,8 @@ impl Run {
                 (60..90, _) | (_, None) => {
                     // As Lambda does with a sandbox. The waiting client gets an error at once, as from API Gateway.
                     signal(process, "KILL");
-                    *lane.function.lock().unwrap() = start_function("add-message", 1, self.app.environment());
-                    lane.killed.notify_waiters();
+                    lane.processes.lock().unwrap().insert(name, Process::start(name, &self.app));
+                    struck.killed.notify_waiters();
                     "functions killed"
                 }
                 (90..98, Some(own)) => {

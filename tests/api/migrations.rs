@@ -59,9 +59,16 @@ async fn the_release_before_works_on_the_new_tables_and_the_new_one_finds_all_th
 
     let applied = app.migrate().await;
     assert!(applied.len() > 1 && applied.last().unwrap() == SCHEMA, "{applied:?}");
+    let newest = "select count(*) from conversations c
+        where c.last_message_at = (select max(m.created_at) from messages m where m.conversation_id = c.id)";
+    assert_eq!(number(&superuser, newest).await, 1, "what was stored before has its last activity");
+    let valid = "select count(*) from pg_constraint
+        where conname in ('messages_metadata_size', 'messages_response_size') and convalidated";
+    assert_eq!(number(&superuser, valid).await, 2);
     // The release before does everything on the new tables.
     append(conversations[0], &ids[3..6]).await;
     append(conversations[1], &ids[6..9]).await;
+    assert_eq!(number(&superuser, newest).await, 2, "a column that the release before does not fill is filled");
     let edit = format!(
         "select content from {before}.update_message(
             '{}', 'ada', '{}', gen_random_uuid(), null, false, 'Zoë, edited', null, null, true, null, true, null
@@ -97,6 +104,12 @@ async fn the_release_before_works_on_the_new_tables_and_the_new_one_finds_all_th
     assert_eq!((found().await, number(&superuser, &derived("true")).await), (4, 10));
     let context = app.get(&format!("/conversations/{}/context?max_chars=9", conversations[0])).expect(200).await.json();
     assert_eq!(context["messages"].as_array().unwrap().len(), 1);
+
+    // A conversation that a release without expiry has begun to erase has not expired, so its id is not free.
+    let erased = format!("insert into erased_conversations (id, user_id, messages) values ('{}', 'eve', 0)", ids[11]);
+    superuser.batch_execute(&erased).await.unwrap();
+    assert_eq!(number(&superuser, "select count(*) from erased_conversations where erased_at is not null").await, 1);
+    app.delete("/users/eve").by("eve").expect(200).await;
 
     // Both delete without a trace what the other one has stored.
     assert_eq!(number(&role, &format!("select messages from {before}.erase_user('ada')")).await, 7);

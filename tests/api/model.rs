@@ -242,7 +242,7 @@ fn shown(names: &Names, value: &Value) -> Value {
             "position": value["position"],
             "role": value["role"],
             "content": value["content"],
-            "tag": value["metadata"]["tag"],
+            "metadata": value["metadata"],
             "token_count": value["token_count"],
             "status": value["status"],
         });
@@ -252,7 +252,7 @@ fn shown(names: &Names, value: &Value) -> Value {
             "id": Names::number(&names.conversations, &value["id"]),
             "user": names.users.iter().position(|user| value["user_id"] == json!(user)),
             "title": value["title"],
-            "tag": value["metadata"]["tag"],
+            "metadata": value["metadata"],
             "message_count": value["message_count"],
             "archived": !value["archived_at"].is_null(),
             "pinned": !value["pinned_at"].is_null(),

@@ -214,6 +214,11 @@ pub struct State {
     made: usize,
 }
 
+/// A tag that was cleared is not there.
+fn metadata(tag: Option<i32>) -> Value {
+    tag.map_or_else(|| json!({}), |tag| json!({"tag": tag}))
+}
+
 fn status(in_progress: bool) -> &'static str {
     if in_progress { "in_progress" } else { "complete" }
 }
@@ -225,7 +230,7 @@ impl Message {
             "position": self.position,
             "role": self.new.role,
             "content": self.new.content,
-            "tag": self.tag,
+            "metadata": metadata(self.tag),
             "token_count": self.new.token_count,
             "status": status(self.new.in_progress),
         })
@@ -262,7 +267,7 @@ impl Conversation {
             "id": number,
             "user": self.user,
             "title": self.title,
-            "tag": self.tag,
+            "metadata": metadata(self.tag),
             "message_count": self.messages.len(),
             "archived": self.archived,
             "pinned": self.pinned,

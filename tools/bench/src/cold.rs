@@ -10,7 +10,7 @@ use super::function::Function;
 use super::proxy::Proxy;
 use super::statement::{Client, Statement};
 use super::subjects::{self, Endpoint, Event};
-use super::{Bench, fill};
+use super::{Bench, fill, one};
 use local::progress;
 
 const ROUND_TRIP: Duration = Duration::from_millis(20);
@@ -123,12 +123,19 @@ pub(super) async fn round_trips(bench: &mut Bench, database: &str) -> Result<()>
     let version = super::version(&superuser).await?;
     let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok()).unwrap_or(X25519);
     let least = if major < X25519 { FIRST + 1.0 } else { FIRST };
-    for endpoint in Endpoint::ALL {
-        let event = endpoint.event(conversation, &user)?;
+    for endpoint in Endpoint::ALL.into_iter().chain(Endpoint::OTHERS) {
+        let is_other = Endpoint::OTHERS.contains(&endpoint);
+        let event = if is_other { endpoint.event(one::CONVERSATION, one::USER)? } else { endpoint.event(conversation, &user)? };
+        if is_other {
+            one::prepare(&superuser, endpoint).await?;
+        }
         let function = Function::start(&bench.subjects.binary(endpoint.function()), &environment)?;
         function.call(&event.bytes())?;
         let first = count(proxy.take_flights());
         bench.figures.add(Figure::new(group, format!("{}: first", endpoint.name()), first, "").within(1.0, least));
+        if is_other {
+            one::prepare(&superuser, endpoint).await?;
+        }
         let started = Instant::now();
         function.call(&event.bytes())?;
         let took = started.elapsed();

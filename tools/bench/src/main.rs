@@ -13,6 +13,7 @@ mod function;
 mod growth;
 mod inline;
 mod instructions;
+mod one;
 mod page;
 mod plots;
 mod process;
@@ -31,7 +32,7 @@ use clap::Parser;
 use tokio_postgres::Client;
 
 use self::figures::Figures;
-use self::subjects::{Endpoint, Subjects};
+use self::subjects::Subjects;
 use local::postgres::Server;
 use local::progress;
 use local::project::cargo;
@@ -198,10 +199,14 @@ impl Bench {
     }
 }
 
+/// All of them, also those without a route.
+fn functions() -> impl Iterator<Item = &'static str> {
+    local::project::functions().into_iter().chain(local::project::SCHEDULED)
+}
+
 /// The functions as `cargo lambda build --release` builds them, for this machine; then their floors, whose features are not the functions'.
 fn build() -> Result<()> {
-    let functions = Endpoint::ALL.map(Endpoint::function).into_iter().chain(["update-message"]);
-    let functions = functions.flat_map(|function| ["--bin", function]);
+    let functions = functions().flat_map(|function| ["--bin", function]);
     for arguments in [functions.collect::<Vec<_>>(), vec!["--package", "floors"]] {
         let status = cargo().args(["build", "--release"]).args(arguments).status().context("cannot run cargo")?;
         ensure!(status.success(), "the functions do not build");
@@ -222,4 +227,16 @@ fn set_scene(figures: &mut Figures, quick: bool) {
 
 async fn version(client: &Client) -> Result<String> {
     Ok(client.query_typed("show server_version", &[]).await?[0].try_get(0)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::subjects::Endpoint;
+
+    #[test]
+    fn every_endpoint_is_measured() {
+        let measured: std::collections::BTreeSet<&str> =
+            Endpoint::ALL.into_iter().chain(Endpoint::OTHERS).map(Endpoint::function).collect();
+        assert_eq!(measured, local::project::functions(), "`Endpoint` in tools/bench/src/subjects.rs has every function");
+    }
 }

@@ -7,16 +7,15 @@ use anyhow::{Context, Result};
 use flate2::Compression;
 use flate2::write::DeflateEncoder;
 
-use super::Bench;
 use super::figures::Figure;
-use super::subjects::Endpoint;
+use super::{Bench, functions};
 use local::project::project;
 
 /// MB, zipped.
 const GOAL: f64 = 3.5;
 
 pub(super) fn measure(bench: &mut Bench) -> Result<()> {
-    for function in Endpoint::ALL.map(Endpoint::function) {
+    for function in functions() {
         add(bench, &format!("{function}, {}", std::env::consts::ARCH), &bench.subjects.binary(function))?;
         // `cargo lambda build --release --arm64` makes it.
         let arm = project().join("target/lambda").join(function).join("bootstrap");

@@ -8,10 +8,15 @@ use uuid::Uuid;
 use super::Bench;
 use super::capture::Capture;
 use super::function::Function;
+use super::one;
 use super::statement::{Client, Statement};
 use local::http_api::HttpRequest;
 use local::postgres::Server;
 use local::project::project;
+
+/// The scope of a back end's tokens.
+const SERVICE_SCOPE: &str = "scrollback/service";
+const UUID: u32 = 2950;
 
 /// An endpoint in the use that is measured.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -23,11 +28,57 @@ pub(super) enum Endpoint {
     Context,
     /// With a limit in tokens and a start that stays.
     ContextOfTokens,
+    Conversation,
+    UpdateConversation,
+    DeleteConversation,
+    Fork,
+    Summarize,
+    Message,
+    UpdateMessage,
+    DeleteMessage,
+    Rewind,
+    Search,
+    Erase,
+    Export,
+    Import,
+    Transfer,
 }
 
 impl Endpoint {
-    /// The endpoints; each once.
+    /// The endpoints that most requests go to. All of the benchmark measures them.
     pub(super) const ALL: [Self; 5] = [Self::GetOrCreate, Self::Append, Self::History, Self::List, Self::Context];
+    /// The other endpoints. Their warm requests and their round trips are measured.
+    pub(super) const OTHERS: [Self; 14] = [
+        Self::Conversation,
+        Self::UpdateConversation,
+        Self::DeleteConversation,
+        Self::Fork,
+        Self::Summarize,
+        Self::Message,
+        Self::UpdateMessage,
+        Self::DeleteMessage,
+        Self::Rewind,
+        Self::Search,
+        Self::Erase,
+        Self::Export,
+        Self::Import,
+        Self::Transfer,
+    ];
+
+    /// Whether a request finds nothing to do once it is done.
+    pub(super) fn is_done_once(self) -> bool {
+        [
+            Self::DeleteConversation,
+            Self::Fork,
+            Self::Summarize,
+            Self::DeleteMessage,
+            Self::Rewind,
+            Self::Erase,
+            Self::Import,
+            Self::Transfer,
+        ]
+        .contains(&self)
+    }
 
     pub(super) fn function(self) -> &'static str {
         match self {
@@ -36,35 +87,76 @@ impl Endpoint {
             Self::History => "get-chat-history",
             Self::List => "get-user-conversations",
             Self::Context | Self::ContextOfTokens => "get-context",
+            Self::Conversation => "get-conversation",
+            Self::UpdateConversation => "update-conversation",
+            Self::DeleteConversation => "delete-conversation",
+            Self::Fork => "fork-conversation",
+            Self::Summarize => "summarize-conversation",
+            Self::Message => "get-message",
+            Self::UpdateMessage => "update-message",
+            Self::DeleteMessage => "delete-message",
+            Self::Rewind => "rewind-conversation",
+            Self::Search => "search-messages",
+            Self::Erase => "erase-user",
+            Self::Export => "export-user",
+            Self::Import => "import-user",
+            Self::Transfer => "transfer-user",
         }
     }
 
     pub(super) fn name(self) -> &'static str {
         match self {
-            Self::GetOrCreate => "get-or-create-conversation",
-            Self::Append => "add-message",
             Self::History => "get-chat-history, last=50",
-            Self::List => "get-user-conversations",
             Self::Context => "get-context, max_messages=50",
             Self::ContextOfTokens => "get-context, max_tokens=2000, step=500",
+            // Of a user's only conversation, which has 50 messages.
+            Self::DeleteConversation => "delete-conversation, 50 messages",
+            Self::Fork => "fork-conversation, 50 messages",
+            Self::Rewind => "rewind-conversation, 1 message",
+            Self::Search => "search-messages, 50 messages",
+            Self::Erase => "erase-user, 50 messages",
+            Self::Export => "export-user, 50 messages",
+            Self::Import => "import-user, 50 messages",
+            Self::Transfer => "transfer-user, 50 messages",
+            _ => self.function(),
         }
     }
 
     /// The event of one request, with the user's own claims.
     pub(super) fn event(self, conversation: Uuid, user: &str) -> Result<Event> {
         let id = Uuid::now_v7();
+        let (of_conversation, of_user) = (format!("/conversations/{conversation}"), format!("/users/{user}"));
+        let message = format!("{of_conversation}/messages/{}", one::message(1));
         let (method, path, query, body) = match self {
             Self::GetOrCreate => ("POST", "/conversations".to_owned(), "", Some(serde_json::json!({}))),
             Self::Append => {
                 let body = serde_json::json!({"id": id, "role": "user", "content": "Is it raining in Oslo? ".repeat(9)});
-                ("POST", format!("/conversations/{conversation}/messages"), "", Some(body))
+                ("POST", format!("{of_conversation}/messages"), "", Some(body))
             }
-            Self::History => ("GET", format!("/conversations/{conversation}/messages"), "last=50", None),
-            Self::List => ("GET", format!("/users/{user}/conversations"), "", None),
-            Self::Context => ("GET", format!("/conversations/{conversation}/context"), "max_messages=50", None),
-            Self::ContextOfTokens => ("GET", format!("/conversations/{conversation}/context"), "max_tokens=2000&step=500", None),
+            Self::History => ("GET", format!("{of_conversation}/messages"), "last=50", None),
+            Self::List => ("GET", format!("{of_user}/conversations"), "", None),
+            Self::Context => ("GET", format!("{of_conversation}/context"), "max_messages=50", None),
+            Self::ContextOfTokens => ("GET", format!("{of_conversation}/context"), "max_tokens=2000&step=500", None),
+            Self::Conversation => ("GET", of_conversation, "", None),
+            Self::UpdateConversation => ("PATCH", of_conversation, "", Some(serde_json::json!({"title": "Rain in Oslo"}))),
+            Self::DeleteConversation => ("DELETE", of_conversation, "", None),
+            Self::Fork => ("POST", format!("{of_conversation}/fork"), "", Some(serde_json::json!({"id": id}))),
+            Self::Summarize => {
+                let body = serde_json::json!({"through": 40, "content": "It rained in Oslo. ".repeat(11)});
+                ("PUT", format!("{of_conversation}/summary"), "", Some(body))
+            }
+            Self::Message => ("GET", message, "", None),
+            Self::UpdateMessage => ("PATCH", message, "", Some(serde_json::json!({"content": "Is it raining? ".repeat(13)}))),
+            Self::DeleteMessage => ("DELETE", message, "", None),
+            Self::Rewind => ("DELETE", format!("{of_conversation}/messages"), "from=50", None),
+            Self::Search => ("GET", format!("{of_user}/search"), "q=rain", None),
+            Self::Erase => ("DELETE", of_user, "", None),
+            Self::Export => ("GET", format!("{of_user}/export"), "", None),
+            Self::Import => return event("POST", format!("{of_user}/import"), "", Some(one::lines()), user, None),
+            Self::Transfer => ("POST", format!("{of_user}/transfer"), "", Some(serde_json::json!({"to": one::ACCOUNT}))),
         };
-        event(method, path, query, body.map(|body| body.to_string()), user, (self == Self::Append).then_some(id))
+        let fresh = [Self::Append, Self::Fork].contains(&self).then_some(id);
+        event(method, path, query, body.map(|body| body.to_string()), user, fresh)
     }
 }
 
@@ -78,8 +170,12 @@ pub(super) fn event(
     fresh: Option<Uuid>,
 ) -> Result<Event> {
     let mut request = HttpRequest { method: method.to_owned(), path, query: query.to_owned(), body, ..HttpRequest::default() };
-    request.headers.insert("content-type".to_owned(), "application/json".to_owned());
-    let claims = [("sub", user), ("scope", "openid"), ("iss", "https://example.com/"), ("exp", "1795341600")];
+    let media_type = if request.path.ends_with("/import") { "application/x-ndjson" } else { "application/json" };
+    request.headers.insert("content-type".to_owned(), media_type.to_owned());
+    // What only a back end may do is done by one.
+    let by_service = ["/import", "/summary", "/transfer"].iter().any(|end| request.path.ends_with(end));
+    let scope = if by_service { SERVICE_SCOPE } else { "openid" };
+    let claims = [("sub", user), ("scope", scope), ("iss", "https://example.com/"), ("exp", "1795341600")];
     request.claims = Some(claims.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect());
     let (_, event) = request.event().context("there is such a route")?;
     Ok(Event { text: event.to_string(), fresh })
@@ -136,7 +232,7 @@ impl Subjects {
 /// For a function that trusts the authorities in this file.
 pub(super) fn environment(url: &str, roots: &Path) -> Vec<(String, String)> {
     let roots = roots.display().to_string();
-    let variables = [("DATABASE_URL", url), ("SSL_CERT_FILE", &roots), ("SSL_CERT_DIR", "")];
+    let variables = [("DATABASE_URL", url), ("SSL_CERT_FILE", &roots), ("SSL_CERT_DIR", ""), ("SERVICE_SCOPE", SERVICE_SCOPE)];
     variables.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec()
 }
 
@@ -171,7 +267,21 @@ impl Bench {
         let mut statements = capture.take();
         ensure!(statements.len() == 1, "{} sends {} statements", endpoint.name(), statements.len());
         let mut statement = statements.remove(0);
-        statement.fresh = event.fresh;
+        // These mark what they have done with an id, so that the same statement again would be a replay and do nothing.
+        let marks = [
+            Endpoint::UpdateConversation,
+            Endpoint::DeleteConversation,
+            Endpoint::UpdateMessage,
+            Endpoint::DeleteMessage,
+            Endpoint::Rewind,
+        ]
+        .contains(&endpoint);
+        let mut ids = statement.types.iter().zip(&statement.values).filter(|(of_type, _)| marks && **of_type == UUID);
+        let mark = ids.find_map(|(_, value)| {
+            let id = Uuid::from_slice(value.as_deref()?).ok()?;
+            (!event.text.contains(&id.to_string())).then_some(id)
+        });
+        statement.fresh = event.fresh.or(mark);
         Ok(statement)
     }
 }

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 
 use super::figures::{Figure, median, milliseconds};
 use super::subjects::Endpoint;
-use super::{Bench, fill, process};
+use super::{Bench, fill, one, process};
 use local::progress;
 
 /// Writers at once.
@@ -45,8 +45,20 @@ pub(super) async fn measure(bench: &mut Bench, database: &str) -> Result<()> {
     let superuser = bench.connect(database).await?;
     let (conversation, user) = fill::sample(&superuser, 1).await?.remove(0);
     let mut rows: [Vec<Figure>; 4] = Default::default();
-    for endpoint in Endpoint::ALL.into_iter().chain([Endpoint::ContextOfTokens]) {
-        let event = endpoint.event(conversation, &user)?;
+    for endpoint in Endpoint::ALL.into_iter().chain([Endpoint::ContextOfTokens]).chain(Endpoint::OTHERS) {
+        let is_other = Endpoint::OTHERS.contains(&endpoint);
+        let event = if is_other {
+            one::prepare(&superuser, endpoint).await?;
+            endpoint.event(one::CONVERSATION, one::USER)?
+        } else {
+            endpoint.event(conversation, &user)?
+        };
+        // Fewer calls, because their conversation has to be made again each time.
+        let (warming, counted) = if is_other {
+            (bench.scale.calls / 5, bench.scale.calls)
+        } else {
+            (bench.scale.calls, bench.scale.rounds * bench.scale.calls / bench.scale.processes)
+        };
         let statement = bench.statement(endpoint, &event, database).await?;
         let [mut echoes, mut statements, mut requests] = <[Samples; 3]>::default();
         let [mut backends, mut echo_peaks, mut peaks] = <[Vec<f64>; 3]>::default();
@@ -54,18 +66,27 @@ pub(super) async fn measure(bench: &mut Bench, database: &str) -> Result<()> {
         for _ in 0..bench.scale.processes {
             let (echo, mut client, function) =
                 (bench.subjects.echo()?, bench.client(database)?, bench.function(endpoint, database)?);
+            if endpoint.is_done_once() {
+                one::prepare(&superuser, endpoint).await?;
+            }
             function.call(&event.bytes())?;
             let backend = superuser.query_typed(BACKENDS, &[]).await?;
             let backend = backend.first().context("the function is connected")?.try_get::<_, i32>(0)?.unsigned_abs();
             client.prepare(&statement)?;
             // In turns, call by call: each finds the caches as the others have left them. In a loop of its own, a statement is faster.
-            for turn in 0..bench.scale.calls + bench.scale.rounds * bench.scale.calls / bench.scale.processes {
+            for turn in 0..warming + counted {
                 let of_echo = measured(echo.process_id(), || echo.call(&event.bytes()))?;
+                if endpoint.is_done_once() {
+                    one::prepare(&superuser, endpoint).await?;
+                }
                 let times = client.run(1)?;
+                if endpoint.is_done_once() {
+                    one::prepare(&superuser, endpoint).await?;
+                }
                 let before = process::cpu(backend);
                 let of_function = measured(function.process_id(), || function.call(&event.bytes()))?;
                 // The first ones warm up.
-                if turn >= bench.scale.calls {
+                if turn >= warming {
                     statements.add((times[0], of_echo.1.map(|_| times[1])));
                     echoes.add(of_echo);
                     requests.add(of_function);

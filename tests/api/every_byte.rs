@@ -206,8 +206,7 @@ impl<'a> Attempt<'a> {
         let json = || answer.json();
         match self.operation {
             Operation::First | Operation::Create => [200, 201].contains(&answer.status) && json()["title"] == "Rain in Oslo",
-            Operation::Append => [200, 201].contains(&answer.status) && json()[1]["position"] == 5,
-            Operation::Replace => [200, 201].contains(&answer.status) && json()[1]["position"] == 5,
+            Operation::Append | Operation::Replace => [200, 201].contains(&answer.status) && json()[1]["position"] == 5,
             Operation::Update => answer.status == 200 && json()["title"] == "Rain in Oslo" && json()["metadata"] == json!({"a": 1}),
             Operation::Edit => answer.status == 200 && json()["content"] == "edited",
             Operation::Grow => answer.status == 200 && json()["content"] == "xyz",

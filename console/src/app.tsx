@@ -158,7 +158,7 @@ function UserForm({ user }: { user: string | undefined }) {
     if (value !== "" && value !== user) go({ user: value });
   };
   return (
-    <form className="user" onSubmit={submit}>
+    <form className="who-form" onSubmit={submit}>
       <label htmlFor="user">User</label>
       <input
         id="user"

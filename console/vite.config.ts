@@ -12,6 +12,7 @@ export default defineConfig({
     alias: { "@scrollback/client": fileURLToPath(new URL("../clients/typescript/src/index.ts", import.meta.url)) },
   },
   build: {
+    chunkSizeWarningLimit: 1000,
     target: "es2022",
     // The Content-Security-Policy allows no `data:` URLs.
     assetsInlineLimit: 0,

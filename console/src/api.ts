@@ -1,6 +1,7 @@
 /** The API, and what is read from it. */
 import { isProblem, ScrollbackClient, type ContextFields, type ContextFormat, type Message } from "@scrollback/client";
 import { QueryClient, useInfiniteQuery, useQueries, useQuery } from "@tanstack/react-query";
+import { useCallback } from "react";
 import { token } from "./settings.js";
 
 const bearer = token();
@@ -78,14 +79,9 @@ export function useLastPosition(id: string) {
 
 /** The loaded messages by position, and the chunks that are there. Only what is on screen is requested. */
 export function useMessages(id: string, chunks: number[]) {
-  return useQueries({
-    queries: chunks.map((chunk) => ({
-      queryKey: ["messages", id, chunk],
-      queryFn: ({ signal }: { signal: AbortSignal }) =>
-        api.getChatHistory(id, { after: chunk * CHUNK, before: (chunk + 1) * CHUNK + 1 }, { signal }).all(),
-      staleTime: 60_000,
-    })),
-    combine: (results) => {
+  // The same function gives the same maps, as long as the answers are the same.
+  const combine = useCallback(
+    (results: { data: Message[] | undefined; error: Error | null }[]) => {
       const messages = new Map<number, Message>();
       const loaded = new Set<number>();
       results.forEach(({ data }, index) => {
@@ -95,6 +91,16 @@ export function useMessages(id: string, chunks: number[]) {
       });
       return { messages, loaded, error: results.find(({ error }) => error !== null)?.error ?? null };
     },
+    [chunks],
+  );
+  return useQueries({
+    queries: chunks.map((chunk) => ({
+      queryKey: ["messages", id, chunk],
+      queryFn: ({ signal }: { signal: AbortSignal }) =>
+        api.getChatHistory(id, { after: chunk * CHUNK, before: (chunk + 1) * CHUNK + 1 }, { signal }).all(),
+      staleTime: 60_000,
+    })),
+    combine,
   });
 }
 

@@ -315,7 +315,7 @@ function Messages({
   const linked = useMessage(id, place.message);
   const scroller = useRef<HTMLDivElement>(null);
   // Where the view stays while messages load and are measured, until the reader scrolls.
-  const anchor = useRef<number | "end" | undefined>("end");
+  const anchor = useRef<number | "end" | undefined>(place.message === undefined ? "end" : undefined);
   const virtualizer = useVirtualizer({
     count: last,
     getScrollElement: () => scroller.current,
@@ -332,7 +332,7 @@ function Messages({
   const fates = useFates(conversation, limits);
 
   const target = linked.data?.position;
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (target !== undefined) anchor.current = target;
   }, [target, place.message]);
   const total = virtualizer.getTotalSize();
@@ -342,10 +342,14 @@ function Messages({
     else if (at !== undefined) virtualizer.scrollToIndex(at - 1, { align: "center" });
   }, [virtualizer, last, total, target, loaded]);
 
+  const before = useRef(0);
   const free = () => (anchor.current = undefined);
   const onScroll = () => {
     const { scrollTop, scrollHeight, clientHeight } = scroller.current ?? new HTMLDivElement();
-    if (anchor.current === undefined && scrollHeight - scrollTop - clientHeight < 4) anchor.current = "end";
+    // A reader who scrolls down to the end stays there. One who leaves it begins there, too.
+    const down = scrollTop > before.current;
+    before.current = scrollTop;
+    if (anchor.current === undefined && down && scrollHeight - scrollTop - clientHeight < 4) anchor.current = "end";
   };
   const onKey = (event: React.KeyboardEvent<HTMLDivElement>) => {
     if (/^(Page|Arrow|Home|End| )/.test(event.key)) free();

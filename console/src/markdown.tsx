@@ -49,6 +49,8 @@ const COMPONENTS: Components = {
       </div>
     );
   },
+  // A task of a list.
+  input: ({ checked }) => <span>{checked === true ? "☑" : "☐"} </span>,
   table: ({ children }) => (
     <div className="table" tabIndex={0} role="group" aria-label="Table">
       <table>{children}</table>

@@ -16,7 +16,7 @@ export function Menu({ label, children, items }: { label: string; children: Reac
           {children}
         </button>
       </DropdownMenu.Trigger>
-      <DropdownMenu.Portal>
+      <DropdownMenu.Portal container={document.querySelector("main")}>
         <DropdownMenu.Content className="menu" align="end" sideOffset={4} aria-label={label}>
           {items.map((item, index) =>
             item === null ? (

@@ -175,18 +175,18 @@ function CallView({
       {open && (
         <div className="exchange">
           <section aria-label="Arguments">
-            <h3>Arguments</h3>
+            <div className="label">Arguments</div>
             <Plain text={pretty(call.input ?? null)} label="Arguments" />
           </section>
           <section aria-label="Result">
-            <h3>
+            <div className="label">
               Result
               {result && (
                 <button type="button" className="quiet small" onClick={() => onRaw(result.message)}>
                   Raw JSON
                 </button>
               )}
-            </h3>
+            </div>
             {output === undefined ? (
               <p className="dim">Nobody has answered this call.</p>
             ) : (

@@ -131,14 +131,17 @@ test("a conversation is pinned and archived, and both are taken back", async () 
 });
 
 test("a hundred thousand messages scroll, and each can be linked to", { timeout: 150_000 }, async () => {
-  const { user, id } = await conversation([]);
-  for (let batch = 0; batch < 200; batch++) {
-    const messages = Array.from({ length: 500 }, (_, n) => ({
-      role: n % 2 === 0 ? ("user" as const) : ("assistant" as const),
-      content: `Message number ${String(batch * 500 + n + 1)}`,
-    }));
-    await client.addMessages(id, { messages });
+  const [user, id] = [newUser(), newId()];
+  const time = { created_at: "2026-11-22T10:00:00.000000Z", updated_at: "2026-11-22T10:00:00.000000Z" };
+  const first = { conversation: { id, metadata: {}, ...time }, summaries: [], next_position: 100_001 };
+  const lines = [`${JSON.stringify(first)}\n`];
+  for (let position = 1; position <= 100_000; position++) {
+    const role = position % 2 === 1 ? "user" : "assistant";
+    const content = `Message number ${String(position)}`;
+    const message = { id: newId(), conversation_id: id, position, role, content, metadata: {}, ...time };
+    lines.push(`${JSON.stringify({ message: { ...message, status: "complete" } })}\n`);
   }
+  expect((await client.importUser(user, lines)).messages).toBe(100_000);
   await visit({ user, conversation: id });
   await article(100_000).waitFor();
   expect(await page.locator("article").count()).toBeLessThan(60);

@@ -37,10 +37,7 @@ const MESSAGES = [
   { role: "user", content: "How do we get back the same day?", token_count: 9 },
   call("c2", "search_trains", { from: "Flåm", to: "Bergen", after: "13:25" }),
   result("c2", {
-    trains: [
-      { leaves: "14:40", change: "Myrdal 15:41", arrives: "17:57" },
-      { leaves: "16:05", change: "Myrdal 17:03", arrives: "19:12" },
-    ],
+    trains: ["14:40 by Myrdal 15:41, 17:57", "16:05 by Myrdal 17:03, 19:12"],
   }),
   {
     role: "assistant",
@@ -76,7 +73,7 @@ for (const colorScheme of ["light", "dark"]) {
   await page.keyboard.press("c");
   const slider = page.getByRole("slider", { name: "Messages at most" });
   await slider.focus();
-  for (let stop = 0; stop < 3; stop++) await page.keyboard.press("ArrowLeft");
+  for (let stop = 0; stop < 5; stop++) await page.keyboard.press("ArrowLeft");
   await page.locator("article .fate").first().waitFor();
   await page.locator("details.call summary").nth(1).click();
   await page.locator("details.call pre").first().waitFor();

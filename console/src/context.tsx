@@ -128,7 +128,7 @@ export function ContextPanel({
               </div>
             </dl>
             <div className="row">
-              <h3>The request’s messages</h3>
+              <h3>The request</h3>
               <span className="space" />
               <CopyButton text={command} label="Copy as curl" />
               <CopyButton text={sent} label="Copy JSON" />

@@ -210,3 +210,25 @@ fn reply(status: StatusCode, media_type: &'static str, body: Bytes) -> Reply {
     }
     reply
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_outside_of_the_build_is_not_served() {
+        let directory = project::project().join("tools/dev");
+        assert_eq!(file(&directory, "Cargo.toml").status(), StatusCode::OK);
+        let outside = project::project().join("Cargo.toml");
+        for name in ["../../Cargo.toml", "src/../../../Cargo.toml", &outside.to_string_lossy(), "src", "nothing"] {
+            assert_eq!(file(&directory, name).status(), StatusCode::NOT_FOUND, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_key_is_of_the_sources_that_are_there() {
+        let key = key(project::project()).unwrap();
+        assert_eq!((key.len(), &key), (16, &super::key(project::project()).unwrap()));
+        assert!(super::key(Path::new("/nothing")).is_err());
+    }
+}

@@ -1,6 +1,6 @@
 /** A conversation. Only the messages on screen are loaded and laid out, so a hundred thousand of them scroll. */
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
+import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
 import type { Conversation, Message, Versioned } from "@scrollback/client";
 import { api, CHUNK, queries, reason, refresh, useLastPosition, useMessage, useMessages } from "./api.js";
 import { follow } from "./app.js";
@@ -315,7 +315,7 @@ function Messages({
   const linked = useMessage(id, place.message);
   const scroller = useRef<HTMLDivElement>(null);
   // Where the view stays while messages load and are measured, until the reader scrolls.
-  const anchor = useRef<number | "end" | undefined>(place.message === undefined ? "end" : undefined);
+  const anchor = useRef<number | "start" | "end" | undefined>(place.message === undefined ? "end" : undefined);
   const virtualizer = useVirtualizer({
     count: last,
     getScrollElement: () => scroller.current,
@@ -336,11 +336,13 @@ function Messages({
     if (target !== undefined) anchor.current = target;
   }, [target, place.message]);
   const total = virtualizer.getTotalSize();
-  useLayoutEffect(() => {
+  const settle = useCallback(() => {
     const at = anchor.current;
-    if (at === "end") virtualizer.scrollToIndex(last - 1, { align: "end" });
+    if (at === "start") virtualizer.scrollToOffset(0);
+    else if (at === "end") virtualizer.scrollToIndex(last - 1, { align: "end" });
     else if (at !== undefined) virtualizer.scrollToIndex(at - 1, { align: "center" });
-  }, [virtualizer, last, total, target, loaded]);
+  }, [virtualizer, last]);
+  useLayoutEffect(settle, [settle, total, target, loaded]);
 
   const before = useRef(0);
   const free = () => (anchor.current = undefined);
@@ -352,7 +354,13 @@ function Messages({
     if (anchor.current === undefined && down && scrollHeight - scrollTop - clientHeight < 4) anchor.current = "end";
   };
   const onKey = (event: React.KeyboardEvent<HTMLDivElement>) => {
-    if (/^(Page|Arrow|Home|End| )/.test(event.key)) free();
+    if (/^(Page|Arrow| )/.test(event.key)) free();
+    // The browser's own way there is an animation, which stops at the first message that is measured.
+    if (event.key === "Home" || event.key === "End") {
+      anchor.current = event.key === "Home" ? "start" : "end";
+      settle();
+      event.preventDefault();
+    }
     const article = (event.target as HTMLElement).closest("article");
     const position = Number(article?.dataset["position"] ?? 0);
     if (event.ctrlKey || event.metaKey || event.altKey || (event.target as HTMLElement).role === "menuitem") return;

@@ -129,6 +129,22 @@ async fn cargo_dev_serves_the_whole_api_and_leaves_nothing_behind() {
     nothing_is_left(&app.database).await;
 }
 
+/// `bash console/check` builds the console and looks at it. Here nobody asks for the page itself, because that would build it.
+#[tokio::test]
+async fn the_console_is_served_beside_the_api_to_this_machine_only() {
+    let app = App::start().await;
+    let dev = Dev::start(&app, &["--jwt"]).await;
+    assert!(dev.welcome.iter().any(|line| line.starts_with("The console ")), "{:#?}", dev.welcome);
+    let response = dev.send("POST", "/console", None).await;
+    let policy = response.headers()["content-security-policy"].to_str().unwrap();
+    assert!(policy.starts_with("default-src 'none'; script-src 'self';") && !policy.contains("unsafe"), "{policy}");
+    assert_eq!(response.status(), 405);
+    assert_eq!(dev.send("GET", "/consoles", None).await.status(), 404);
+    let dev = Dev::start(&app, &[]).await;
+    let foreign = dev.request("POST", "/console").header("host", "rebound.example.com").send().await.unwrap();
+    assert_eq!(foreign.status(), 403);
+}
+
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn nothing_is_left_of_cargo_dev_when_it_is_killed() {

@@ -1,6 +1,7 @@
 //! `cargo dev`: the whole API on this machine, until Ctrl-C. A local Postgres, the migrations, and the functions' own binaries behind an
 //! HTTP API.
 
+mod console;
 mod log;
 mod reload;
 
@@ -85,6 +86,7 @@ pub async fn run(options: Options) -> Result<()> {
 /// Dropping this at any moment ends everything that it has started, the functions before the database.
 async fn serve(options: Options) -> Result<()> {
     let started = Instant::now();
+    let has_node = tokio::task::spawn_blocking(console::has_node);
     let listener = listen(options.port)?;
     let address = format!("http://{}", listener.local_addr()?);
     let mut database = Database::open(&options).await?;
@@ -121,11 +123,13 @@ async fn serve(options: Options) -> Result<()> {
     };
     let functions: BTreeMap<_, _> = project::functions().into_iter().map(function).collect();
     let key = options.jwt.then(Key::of_this_machine).transpose()?;
-    let gateway = Arc::new(Gateway::new(functions.clone(), key, move |access| log.access(access)));
+    let console = console::Console::default();
+    let gateway = Gateway::new(functions.clone(), key, move |access| log.access(access));
+    let gateway = Arc::new(gateway.with_pages(move |method, path| console.answer(method, path)));
 
     let owner = database.owner();
 
-    print_welcome(&address, &options, started);
+    print_welcome(&address, has_node.await?, &options, started);
     tokio::select! {
         () = gateway.serve(listener) => bail!("the gateway ended by itself"),
         result = reload::watch(&functions, owner, !options.no_watch) => result,
@@ -245,7 +249,7 @@ fn listen(port: u16) -> Result<tokio::net::TcpListener> {
     Ok(tokio::net::TcpListener::from_std(listener)?)
 }
 
-fn print_welcome(address: &str, options: &Options, started: Instant) {
+fn print_welcome(address: &str, has_node: bool, options: &Options, started: Instant) {
     let id = Uuid::now_v7();
     let fate = if options.temporary { "the conversations go with it" } else { "the conversations stay" };
     let (body, token, bearer) = if options.jwt {
@@ -254,9 +258,17 @@ fn print_welcome(address: &str, options: &Options, started: Instant) {
     } else {
         (format!(r#"{{"user_id": "grace", "id": "{id}"}}"#), "", "")
     };
+    let console = if has_node {
+        format!("The console is at {address}{}", console::PATH)
+    } else {
+        "The console needs Node 20.19 or later with npm (https://nodejs.org). Everything else works without".to_owned()
+    };
     println!(
         r#"
-Scrollback serves {address} (ready in {:.1} s). Paste these, one after the other:
+Scrollback serves {address} (ready in {:.1} s).
+{console}.
+
+Paste these, one after the other:
 
 {token}  curl {address}/conversations{bearer} -w '\n' -H 'content-type: application/json' -d '{body}'
   curl {address}/conversations/{id}/messages{bearer} -w '\n' -H 'content-type: application/json' -d '{{"role": "user", "content": "Hello!"}}'

@@ -44,7 +44,11 @@ pub struct Gateway {
     /// Checks tokens, where they are wanted.
     key: Option<Key>,
     observer: Box<dyn Fn(Access) + Send + Sync>,
+    pages: Option<Box<Pages>>,
 }
+
+/// Answers a request for a page of this machine's own, by its method and path.
+type Pages = dyn Fn(&Method, &str) -> Option<Reply> + Send + Sync;
 
 /// A request that has been answered, for a log.
 #[derive(Debug)]
@@ -72,7 +76,13 @@ impl Gateway {
         key: Option<Key>,
         observer: impl Fn(Access) + Send + Sync + 'static,
     ) -> Self {
-        Self { functions, key, observer: Box::new(observer) }
+        Self { functions, key, observer: Box::new(observer), pages: None }
+    }
+
+    /// Serves pages, too. `pages` is asked before the routes. What it answers needs no token, and is not observed.
+    #[must_use]
+    pub fn with_pages(self, pages: impl Fn(&Method, &str) -> Option<Reply> + Send + Sync + 'static) -> Self {
+        Self { pages: Some(Box::new(pages)), ..self }
     }
 
     /// Serves on a socket until it is dropped.
@@ -90,7 +100,13 @@ impl Gateway {
         let (method, path) = (head.method.to_string(), head.uri.path().to_owned());
         let origin = head.headers.get(header::ORIGIN).filter(|origin| is_of_this_machine(origin)).cloned();
         let mut function = None;
-        let outcome = if let Some(reply) = self.refuse(&head.headers) {
+        let refusal = self.refuse(&head.headers);
+        if refusal.is_none()
+            && let Some(page) = self.pages.as_ref().and_then(|pages| pages(&head.method, &path))
+        {
+            return page;
+        }
+        let outcome = if let Some(reply) = refusal {
             Ok(reply)
         } else if head.method == Method::OPTIONS && head.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) {
             Ok(preflight())

@@ -1,0 +1,229 @@
+/** The whole page: who, which conversation, and what a model would be sent of it. */
+import { isProblem } from "@scrollback/client";
+import { useEffect, useState, type SyntheticEvent } from "react";
+import { ConversationView } from "./conversation.js";
+import { Dialog } from "./dialogs.js";
+import { go, hrefOf, usePlace } from "./place.js";
+import { recentUsers, rememberUser, setTheme, setToken, theme, type Theme } from "./settings.js";
+import { Sidebar } from "./sidebar.js";
+import { useConversation } from "./api.js";
+
+const KEYS = [
+  ["/", "Search"],
+  ["j, k", "Next and previous message"],
+  ["n, p", "Next and previous conversation"],
+  ["c", "Show or hide what the model sees"],
+  ["e", "Edit the message that has the focus"],
+  ["?", "This list"],
+] as const;
+
+const THEMES: Record<Theme, string> = { system: "System", light: "Light", dark: "Dark" };
+
+export function App() {
+  const place = usePlace();
+  const [help, setHelp] = useState(false);
+  const [panel, setPanel] = useState(false);
+
+  useEffect(() => {
+    const onKey = (event: KeyboardEvent) => {
+      const target = event.target as HTMLElement;
+      if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open], [role=menu]")) return;
+      if (/^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName) || target.role === "slider") return;
+      if (event.key === "/") document.getElementById("search")?.focus();
+      else if (event.key === "?") setHelp(true);
+      else if (event.key === "c") setPanel((open) => !open);
+      else if (event.key === "n" || event.key === "p") step(event.key === "n" ? 1 : -1);
+      else return;
+      event.preventDefault();
+    };
+    addEventListener("keydown", onKey);
+    return () => removeEventListener("keydown", onKey);
+  }, []);
+
+  return (
+    <div className={panel && place.conversation !== undefined ? "page with-panel" : "page"}>
+      <header className="bar">
+        <a className="brand" href={hrefOf({})} onClick={(event) => follow(event, {})}>
+          <img src={`${import.meta.env.BASE_URL}icon.svg`} alt="" width="22" height="22" />
+          <span>Scrollback</span>
+        </a>
+        <UserForm key={place.user} user={place.user} />
+        <span className="space" />
+        <ThemeSwitch />
+        <button type="button" className="quiet" aria-label="Keyboard shortcuts" onClick={() => setHelp(true)}>
+          ?
+        </button>
+      </header>
+      {place.user === undefined && place.conversation === undefined ? (
+        <Welcome />
+      ) : (
+        <>
+          {place.user !== undefined && <Sidebar key={place.user} user={place.user} conversation={place.conversation} />}
+          {place.conversation === undefined ? (
+            <main className="empty">
+              <p>Choose a conversation.</p>
+            </main>
+          ) : (
+            <Opened key={place.conversation} id={place.conversation} panel={panel} onPanel={setPanel} />
+          )}
+        </>
+      )}
+      {help && (
+        <Dialog title="Keyboard" onClose={() => setHelp(false)}>
+          <dl className="keys">
+            {KEYS.map(([key, what]) => (
+              <div key={key}>
+                <dt>
+                  <kbd>{key}</kbd>
+                </dt>
+                <dd>{what}</dd>
+              </div>
+            ))}
+          </dl>
+        </Dialog>
+      )}
+    </div>
+  );
+}
+
+function step(by: number): void {
+  const links = [...document.querySelectorAll<HTMLAnchorElement>(".conversations a")];
+  const at = links.findIndex((link) => link.getAttribute("aria-current") === "page");
+  const next = links[at + by];
+  next?.click();
+  next?.focus();
+}
+
+/** A click moves within the page. With a modifier it is the browser's. */
+export function follow(event: React.MouseEvent, place: Parameters<typeof go>[0]): void {
+  if (event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0) return;
+  event.preventDefault();
+  go(place);
+}
+
+/** A link may name the conversation alone. */
+function Opened({ id, panel, onPanel }: { id: string; panel: boolean; onPanel: (open: boolean) => void }) {
+  const place = usePlace();
+  const { data, error } = useConversation(id);
+  const owner = data?.user_id;
+  useEffect(() => {
+    if (owner === undefined) return;
+    rememberUser(owner);
+    if (place.user !== owner) go({ ...place, user: owner }, true);
+  }, [owner, place]);
+  if (data === undefined)
+    return <main className="empty">{error === null ? <p>Loading …</p> : <Problem error={error} />}</main>;
+  return <ConversationView conversation={data} panel={panel} onPanel={onPanel} />;
+}
+
+export function Problem({ error }: { error: unknown }) {
+  const [value, setValue] = useState("");
+  const wantsToken = isProblem(error, "unauthenticated") || isProblem(error, "forbidden");
+  const submit = (event: SyntheticEvent) => {
+    event.preventDefault();
+    setToken(value.trim());
+    location.reload();
+  };
+  return (
+    <div className="problem" role="alert">
+      <p>
+        {isProblem(error, "no_response")
+          ? "The API does not answer. Is cargo dev running?"
+          : isProblem(error)
+            ? error.detail
+            : "Something went wrong."}
+      </p>
+      {wantsToken && (
+        <form onSubmit={submit}>
+          <label className="field">
+            A token for this API. On this machine, <code>cargo xtask token USER_ID</code> prints one.
+            <input
+              value={value}
+              type="password"
+              autoComplete="off"
+              onChange={(event) => setValue(event.target.value)}
+            />
+          </label>
+          <button type="submit">Use it</button>
+        </form>
+      )}
+    </div>
+  );
+}
+
+function UserForm({ user }: { user: string | undefined }) {
+  const [value, setValue] = useState(user ?? "");
+  const submit = (event: SyntheticEvent) => {
+    event.preventDefault();
+    if (value !== "" && value !== user) go({ user: value });
+  };
+  return (
+    <form className="who-form" onSubmit={submit}>
+      <label htmlFor="user">User</label>
+      <input
+        id="user"
+        value={value}
+        placeholder="user id"
+        list="users"
+        autoComplete="off"
+        spellCheck={false}
+        onChange={(event) => setValue(event.target.value)}
+      />
+      <datalist id="users">
+        {recentUsers().map((known) => (
+          <option key={known} value={known} />
+        ))}
+      </datalist>
+      {value !== "" && value !== user && <button type="submit">Open</button>}
+    </form>
+  );
+}
+
+function Welcome() {
+  const users = recentUsers();
+  return (
+    <main className="empty">
+      <h1>Whose conversations?</h1>
+      <p>
+        Enter a user id above. It is the <code>user_id</code> that your application stores with a conversation.
+      </p>
+      {users.length > 0 && (
+        <ul className="recent" aria-label="Recent users">
+          {users.map((user) => (
+            <li key={user}>
+              <a href={hrefOf({ user })} onClick={(event) => follow(event, { user })}>
+                {user}
+              </a>
+            </li>
+          ))}
+        </ul>
+      )}
+      <p className="dim">
+        Nobody there yet? With <code>cargo dev</code> running, paste the three requests that it prints, and open{" "}
+        <code>grace</code>.
+      </p>
+    </main>
+  );
+}
+
+function ThemeSwitch() {
+  const [value, setValue] = useState(theme());
+  return (
+    <label className="theme">
+      <span className="hidden">Theme</span>
+      <select
+        value={value}
+        onChange={(event) => {
+          setTheme(event.target.value as Theme);
+          setValue(event.target.value as Theme);
+        }}
+      >
+        {Object.entries(THEMES).map(([name, label]) => (
+          <option key={name} value={name}>
+            {label}
+          </option>
+        ))}
+      </select>
+    </label>
+  );
+}

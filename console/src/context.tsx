@@ -1,0 +1,175 @@
+/** What a model would be sent of a conversation, live. */
+import { Slider } from "radix-ui";
+import { useState } from "react";
+import type { ContextFields, ContextFormat, Conversation, Message, Versioned } from "@scrollback/client";
+import { reason, useContextOf } from "./api.js";
+import { CopyButton, Plain } from "./markdown.js";
+import type { Fate } from "./message.js";
+import { token } from "./settings.js";
+import { count, curl } from "./text.js";
+
+export type Limits = Pick<ContextFields, "max_messages" | "max_tokens" | "step">;
+
+/** The stops of the sliders. The last one of a limit is none. */
+const STOPS = {
+  max_messages: [1, 2, 3, 5, 10, 15, 20, 30, 50, 75, 100, 150, 200, 300, 500, 1000, undefined],
+  max_tokens: [100, 250, 500, 1000, 2000, 4000, 8000, 16_000, 32_000, 64_000, 128_000, 200_000, 1_000_000, undefined],
+  step: [undefined, 2, 5, 10, 20, 50, 100, 500, 1000],
+} as const;
+
+const LABELS = { max_messages: "Messages at most", max_tokens: "Tokens at most", step: "Step" } as const;
+const NONE = { max_messages: "no limit", max_tokens: "no limit", step: "none" } as const;
+const FORMATS = {
+  messages: "Scrollback",
+  openai: "OpenAI Chat",
+  anthropic: "Anthropic",
+  responses: "OpenAI Responses",
+} as const;
+
+/** For each message whether it is sent, and why not. */
+export function useFates(
+  conversation: Versioned<Conversation>,
+  limits: Limits | undefined,
+): (message: Message) => Fate | undefined {
+  const fields = { ...limits, format: "messages" } as const;
+  const { data } = useContextOf(conversation.id, fields, limits !== undefined);
+  if (limits === undefined || data === undefined) return () => undefined;
+  const sent = new Map(data.messages.map((message) => [message.position, message]));
+  const repaired = new Set(data.repaired);
+  return ({ position, status, tool_calls, content }) => {
+    if (status !== "complete") return { kind: "omitted", reason: "not sent: it is not complete" };
+    if (sent.has(position))
+      return repaired.has(position) ? { kind: "repaired", reason: "repaired: a call got no result" } : undefined;
+    if (repaired.has(position)) return { kind: "omitted", reason: "not sent: its call and result do not match" };
+    const written = JSON.stringify([tool_calls, content]);
+    if (data.open_calls.some((call) => written.includes(JSON.stringify(call))))
+      return { kind: "omitted", reason: "not sent: a tool is still running" };
+    if (data.summary !== null && position <= data.summary.through)
+      return { kind: "omitted", reason: "not sent: the summary stands for it" };
+    return { kind: "omitted", reason: "not sent: over the limit" };
+  };
+}
+
+export function ContextPanel({
+  conversation,
+  limits,
+  onLimits,
+  onClose,
+}: {
+  conversation: Versioned<Conversation>;
+  limits: Limits;
+  onLimits: (limits: Limits) => void;
+  onClose: () => void;
+}) {
+  const [format, setFormat] = useState<ContextFormat>("openai");
+  const fields = { ...limits, format };
+  const { data, error, isPlaceholderData } = useContextOf(conversation.id, fields);
+  const { messages, input, system, instructions } = (data ?? {}) as {
+    messages?: unknown[];
+    input?: unknown[];
+    system?: unknown;
+    instructions?: unknown;
+  };
+  const sent = JSON.stringify({ system, instructions, messages, input }, null, 2);
+  const command = curl(`/conversations/${conversation.id}/context`, fields, token() !== undefined);
+  return (
+    <aside className="panel" aria-label="What the model sees">
+      <header className="heading">
+        <h2>What the model sees</h2>
+        <span className="space" />
+        <button type="button" className="quiet" aria-label="Close the panel" onClick={onClose}>
+          ✕
+        </button>
+      </header>
+      <div className="scroll">
+        <div className="limits">
+          {(["max_messages", "max_tokens", "step"] as const).map((name) => (
+            <Stops
+              key={name}
+              name={name}
+              value={limits[name]}
+              onChange={(value) => onLimits({ ...limits, [name]: value })}
+            />
+          ))}
+          <label className="field">
+            Format
+            <select value={format} onChange={(event) => setFormat(event.target.value as ContextFormat)}>
+              {Object.entries(FORMATS).map(([name, label]) => (
+                <option key={name} value={name}>
+                  {label}
+                </option>
+              ))}
+            </select>
+          </label>
+        </div>
+        {error !== null && (
+          <p className="problem" role="alert">
+            {reason(error)}
+          </p>
+        )}
+        {data && (
+          <>
+            <dl className="numbers" aria-live="polite">
+              <div>
+                <dt>sent</dt>
+                <dd>{count((messages ?? input ?? []).length)}</dd>
+              </div>
+              <div>
+                <dt>omitted</dt>
+                <dd>{count(data.omitted)}</dd>
+              </div>
+              <div>
+                <dt>{data.estimated ? "tokens, estimated" : "tokens"}</dt>
+                <dd>{count(data.tokens)}</dd>
+              </div>
+              <div>
+                <dt>repaired</dt>
+                <dd>{count(data.repaired.length)}</dd>
+              </div>
+            </dl>
+            <div className="row">
+              <h3>The request</h3>
+              <span className="space" />
+              <CopyButton text={command} label="Copy as curl" />
+              <CopyButton text={sent} label="Copy JSON" />
+            </div>
+            <div className={isPlaceholderData ? "stale" : ""}>
+              <Plain text={sent} label="What is sent, as JSON" />
+            </div>
+          </>
+        )}
+      </div>
+    </aside>
+  );
+}
+
+function Stops({
+  name,
+  value,
+  onChange,
+}: {
+  name: keyof typeof STOPS;
+  value: number | null | undefined;
+  onChange: (value: number | undefined) => void;
+}) {
+  const stops: readonly (number | undefined)[] = STOPS[name];
+  const text = value === undefined || value === null ? NONE[name] : count(value);
+  return (
+    <div className="stops">
+      <span id={`label-${name}`}>{LABELS[name]}</span>
+      <output>{text}</output>
+      <Slider.Root
+        className="slider"
+        min={0}
+        max={stops.length - 1}
+        value={[stops.indexOf(value ?? undefined)]}
+        onValueChange={([index]) => onChange(stops[index ?? 0])}
+      >
+        <Slider.Track className="track">
+          <Slider.Range className="range" />
+        </Slider.Track>
+        <Slider.Thumb className="thumb" aria-labelledby={`label-${name}`} aria-valuetext={text} />
+      </Slider.Root>
+    </div>
+  );
+}

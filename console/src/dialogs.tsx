@@ -1,0 +1,165 @@
+/** Dialogs. The browser's own element keeps the focus inside and closes with Escape. */
+import { useEffect, useRef, useState, type ReactNode } from "react";
+import { reason } from "./api.js";
+import { CopyButton, Plain } from "./markdown.js";
+
+export function Dialog({
+  title,
+  onClose,
+  children,
+  wide = false,
+}: {
+  title: string;
+  onClose: () => void;
+  children: ReactNode;
+  wide?: boolean;
+}) {
+  const element = useRef<HTMLDialogElement>(null);
+  useEffect(() => {
+    const dialog = element.current;
+    dialog?.showModal();
+    return () => dialog?.close();
+  }, []);
+  return (
+    <dialog
+      ref={element}
+      className={wide ? "wide" : ""}
+      aria-labelledby="dialog-title"
+      onCancel={onClose}
+      onClose={onClose}
+    >
+      <header>
+        <h2 id="dialog-title">{title}</h2>
+        <button type="button" className="quiet" aria-label="Close" onClick={onClose}>
+          ✕
+        </button>
+      </header>
+      {children}
+    </dialog>
+  );
+}
+
+/** Asks before something that cannot be taken back. `action` is a verb with its counts. */
+export function Confirm({
+  title,
+  action,
+  onConfirm,
+  onClose,
+  children,
+}: {
+  title: string;
+  /** Undefined while it is still being counted. */
+  action: string | undefined;
+  onConfirm: () => Promise<void>;
+  onClose: () => void;
+  children: ReactNode;
+}) {
+  const [busy, setBusy] = useState(false);
+  const [failure, setFailure] = useState<string>();
+  const confirm = async () => {
+    setBusy(true);
+    try {
+      await onConfirm();
+      onClose();
+    } catch (error) {
+      setFailure(reason(error));
+      setBusy(false);
+    }
+  };
+  return (
+    <Dialog title={title} onClose={onClose}>
+      {children}
+      {failure !== undefined && (
+        <p className="problem" role="alert">
+          {failure}
+        </p>
+      )}
+      <footer>
+        <button type="button" onClick={onClose}>
+          Cancel
+        </button>
+        <button type="button" className="danger" disabled={busy || action === undefined} onClick={() => void confirm()}>
+          {action ?? "Counting …"}
+        </button>
+      </footer>
+    </Dialog>
+  );
+}
+
+export function RawDialog({
+  title,
+  value,
+  command,
+  onClose,
+}: {
+  title: string;
+  value: unknown;
+  command: string;
+  onClose: () => void;
+}) {
+  const json = JSON.stringify(value, null, 2);
+  return (
+    <Dialog title={title} onClose={onClose} wide>
+      <Plain text={json} label="JSON" />
+      <footer>
+        <CopyButton text={command} label="Copy as curl" />
+        <CopyButton text={json} label="Copy JSON" />
+      </footer>
+    </Dialog>
+  );
+}
+
+export function EditDialog({
+  content,
+  onSave,
+  onClose,
+}: {
+  content: unknown;
+  onSave: (content: unknown) => Promise<void>;
+  onClose: () => void;
+}) {
+  const isText = typeof content === "string";
+  const [text, setText] = useState(isText ? content : JSON.stringify(content, null, 2));
+  const [failure, setFailure] = useState<string>();
+  const [busy, setBusy] = useState(false);
+  const save = async () => {
+    setBusy(true);
+    try {
+      await onSave(isText ? text : (JSON.parse(text) as unknown));
+      onClose();
+    } catch (error) {
+      setFailure(reason(error));
+      setBusy(false);
+    }
+  };
+  return (
+    <Dialog title="Edit the message" onClose={onClose} wide>
+      <label className="field">
+        {isText ? "Content" : "Content, as JSON"}
+        <textarea
+          value={text}
+          rows={14}
+          dir="auto"
+          spellCheck={isText}
+          onChange={(event) => setText(event.target.value)}
+          onKeyDown={(event) => {
+            if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) void save();
+          }}
+        />
+      </label>
+      {failure !== undefined && (
+        <p className="problem" role="alert">
+          {failure}
+        </p>
+      )}
+      <footer>
+        <button type="button" onClick={onClose}>
+          Cancel
+        </button>
+        <button type="button" className="primary" disabled={busy} onClick={() => void save()}>
+          Save
+        </button>
+      </footer>
+    </Dialog>
+  );
+}

@@ -1,0 +1,59 @@
+/** How text, times and numbers are shown. */
+
+// eslint-disable-next-line no-control-regex -- These are the characters that must not reach the page as they are.
+const UNSEEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069]/g;
+
+/** Text in which characters that turn or hide other text are shown by their numbers. */
+export function visible(text: string): string {
+  return text.replace(/\r\n/g, "\n").replace(UNSEEN, (character) => {
+    const code = character.codePointAt(0) ?? 0;
+    return `⟨U+${code.toString(16).toUpperCase().padStart(4, "0")}⟩`;
+  });
+}
+
+/** JSON with indentation. Text of JSON that is none stays as it is. */
+export function pretty(value: unknown): string {
+  if (typeof value !== "string") return JSON.stringify(value, null, 2);
+  try {
+    const parsed: unknown = JSON.parse(value);
+    return typeof parsed === "object" && parsed !== null ? JSON.stringify(parsed, null, 2) : value;
+  } catch {
+    return value;
+  }
+}
+
+const NUMBER = new Intl.NumberFormat("en");
+
+export function count(n: number, noun?: string): string {
+  if (noun === undefined) return NUMBER.format(n);
+  return `${NUMBER.format(n)} ${noun}${n === 1 ? "" : "s"}`;
+}
+
+const EXACT = new Intl.DateTimeFormat("en", { dateStyle: "medium", timeStyle: "medium" });
+const CLOCK = new Intl.DateTimeFormat("en", { hour: "2-digit", minute: "2-digit", hour12: false });
+const DAY = new Intl.DateTimeFormat("en", { day: "numeric", month: "short" });
+const YEAR = new Intl.DateTimeFormat("en", { day: "numeric", month: "short", year: "numeric" });
+
+export function exact(time: string): string {
+  return EXACT.format(new Date(time));
+}
+
+/** The clock for today, else the day. */
+export function brief(time: string): string {
+  const [date, now] = [new Date(time), new Date()];
+  if (date.toDateString() === now.toDateString()) return CLOCK.format(date);
+  return (date.getFullYear() === now.getFullYear() ? DAY : YEAR).format(date);
+}
+
+/** Quoted for a POSIX shell. */
+function quoted(text: string): string {
+  return /^[\w./:=-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
+}
+
+/** A read of the API as a command. */
+export function curl(path: string, fields: object = {}, token = false): string {
+  const given = Object.entries(fields).filter(([, value]) => value !== undefined) as [string, string | number][];
+  const query = given.map(([name, value]) => `${encodeURIComponent(name)}=${encodeURIComponent(value)}`).join("&");
+  const bearer = token ? ` -H "authorization: Bearer $token"` : "";
+  return `curl ${quoted(`${location.origin}${path}${query === "" ? "" : `?${query}`}`)}${bearer}`;
+}

@@ -1,0 +1,405 @@
+/** The console in a real browser, against the real API. */
+import { execFileSync } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import { newId, ScrollbackClient, type NewMessage } from "@scrollback/client";
+import type { Browser, Page } from "playwright-core";
+import { afterAll, afterEach, beforeAll, beforeEach, expect, inject, test } from "vitest";
+import { launch, open, ready, violations } from "./browser.js";
+
+const base = inject("server");
+const client = new ScrollbackClient(base);
+const TRANSCRIPTS = process.env["TRANSCRIPTS"] ?? "";
+
+let browser: Browser;
+let page: Page;
+let problems: string[];
+
+beforeAll(async () => {
+  browser = await launch();
+  const opened = await open(browser, base);
+  await ready(opened.page, base);
+  await opened.page.context().close();
+});
+afterAll(() => browser.close());
+beforeEach(async () => {
+  ({ page, problems } = await open(browser, base));
+});
+afterEach(async () => {
+  await page.context().close();
+  expect(problems).toEqual([]);
+});
+
+let users = 0;
+const newUser = () => `user ${String(++users)}/${newId().slice(-6)}`;
+
+async function conversation(messages: NewMessage[], title = "Rain in Oslo", user = newUser()) {
+  const made = await client.getOrCreateConversation({ user_id: user, new: true, title });
+  const stored = messages.length === 0 ? [] : (await client.addMessages(made.id, { messages })).items;
+  return { user, id: made.id, messages: stored };
+}
+
+const SMALL: NewMessage[] = [
+  { role: "system", content: "Be brief." },
+  { role: "user", content: "Is it raining in Oslo?" },
+  {
+    role: "assistant",
+    content: null,
+    tool_calls: [{ id: "c1", type: "function", function: { name: "get_weather", arguments: '{"city":"Oslo"}' } }],
+  },
+  { role: "tool", tool_call_id: "c1", content: '{"rain":true,"millimetres":7}' },
+  { role: "assistant", content: "It is. Take an **umbrella**.", token_count: 12 },
+];
+
+async function visit(place: Record<string, string>) {
+  await page.goto(`${base}/console?${new URLSearchParams(place).toString()}`);
+}
+
+const article = (position: number) => page.locator(`article[data-position="${String(position)}"]`);
+const dialog = () => page.getByRole("dialog");
+
+async function choose(menu: string, item: string) {
+  await page.getByRole("button", { name: menu, exact: true }).click();
+  await page.getByRole("menuitem", { name: item, exact: true }).click();
+}
+
+const actions = (position: number, item: string) => choose(`Actions for message ${String(position)}`, item);
+const undo = () => page.getByRole("status").getByRole("button", { name: "Undo" }).click();
+
+/** From the empty page: the user, a search, the message that was found, its tool call, and a fork there. */
+async function findReadAndFork(user: string, words: string) {
+  await ready(page, base);
+  await page.getByLabel("User", { exact: true }).fill(user);
+  await page.keyboard.press("Enter");
+  await page.locator(".conversations a").first().waitFor();
+  await page.keyboard.press("Escape");
+  await page.getByLabel("Search titles and messages").fill(words);
+  await page.locator(".hits a").first().click();
+  const current = page.locator("article.current");
+  await current.waitFor();
+  const call = page.locator("details.call").first();
+  await call.locator("summary").click();
+  await call.getByRole("region", { name: "Result" }).locator("pre").waitFor();
+  const position = Number(await current.getAttribute("data-position"));
+  const source = new URL(page.url()).searchParams.get("conversation") ?? "";
+  await actions(position, "Fork from here");
+  await page.getByText(`forked at #${String(position)}`).waitFor();
+  const fork = new URL(page.url()).searchParams.get("conversation") ?? "";
+  const copied = await client.getChatHistory(fork).all();
+  expect(copied.at(-1)?.position).toBe(position);
+  expect((await client.getConversation(fork)).forked_from?.conversation_id).toBe(source);
+}
+
+test("somebody finds, reads, searches and forks a conversation", async () => {
+  const { user } = await conversation(SMALL);
+  await conversation([{ role: "user", content: "Nothing" }], "Another one", user);
+  await findReadAndFork(user, "umbrella");
+  await undo();
+  await page.getByText("forked at").waitFor({ state: "detached" });
+  expect(await client.getUserConversations(user).all()).toHaveLength(2);
+});
+
+test.skipIf(!existsSync(TRANSCRIPTS))("somebody finds, reads, searches and forks a real transcript", async () => {
+  const user = newUser();
+  const lines = readFileSync(TRANSCRIPTS, "utf8").trim().split("\n").slice(0, 40);
+  for (const line of lines) {
+    const { id, messages } = JSON.parse(line) as { id: string; messages: NewMessage[] };
+    await conversation(messages, id, user);
+  }
+  await findReadAndFork(user, "certificate");
+  await page.getByLabel("Search titles and messages").fill("");
+  await page.locator(".conversations a").nth(5).click();
+  await page.locator("article").first().waitFor();
+  expect(await violations(page)).toEqual([]);
+});
+
+test("a conversation is pinned and archived, and both are taken back", async () => {
+  const { user, id } = await conversation(SMALL);
+  await visit({ user, conversation: id });
+  await choose("Actions for the conversation", "Pin");
+  await page.locator(".heading .badge", { hasText: "pinned" }).waitFor();
+  await page.getByRole("button", { name: "Pinned" }).click();
+  await page.locator(".conversations a", { hasText: "Rain in Oslo" }).waitFor();
+  await undo();
+  await page.getByText("No conversations here.").waitFor();
+  expect((await client.getConversation(id)).pinned_at).toBeNull();
+  await choose("Actions for the conversation", "Archive");
+  await page.getByRole("button", { name: "Archived" }).click();
+  await page.locator(".conversations a", { hasText: "Rain in Oslo" }).waitFor();
+  await undo();
+  await page.getByText("No conversations here.").waitFor();
+  expect((await client.getConversation(id)).archived_at).toBeNull();
+});
+
+test("a hundred thousand messages scroll, and each can be linked to", { timeout: 150_000 }, async () => {
+  const [user, id] = [newUser(), newId()];
+  const time = { created_at: "2026-11-22T10:00:00.000000Z", updated_at: "2026-11-22T10:00:00.000000Z" };
+  const first = { conversation: { id, metadata: {}, ...time }, summaries: [], next_position: 100_001 };
+  const lines = [`${JSON.stringify(first)}\n`];
+  for (let position = 1; position <= 100_000; position++) {
+    const role = position % 2 === 1 ? "user" : "assistant";
+    const content = `Message number ${String(position)}`;
+    const message = { id: newId(), conversation_id: id, position, role, content, metadata: {}, ...time };
+    lines.push(`${JSON.stringify({ message: { ...message, status: "complete" } })}\n`);
+  }
+  expect((await client.importUser(user, lines)).messages).toBe(100_000);
+  await visit({ user, conversation: id });
+  await article(100_000).waitFor();
+  expect(await page.locator("article").count()).toBeLessThan(60);
+  await page.getByRole("feed").focus();
+  await page.keyboard.press("Home");
+  await article(1).waitFor();
+  await page.getByRole("feed").evaluate((feed) => (feed.scrollTop = feed.scrollHeight / 2));
+  await page.locator("article").first().waitFor();
+  const [middle] = await client.getChatHistory(id, { after: 41_233, limit: 1 }).all();
+  await visit({ user, conversation: id, message: middle?.id ?? "" });
+  await page.locator("article.current").getByText("Message number 41234").waitFor();
+  await expect
+    .poll(() =>
+      page
+        .locator("article.current")
+        .boundingBox()
+        .then((box) => box?.y ?? 0),
+    )
+    .toBeGreaterThan(100);
+  expect(await page.locator("article").count()).toBeLessThan(60);
+});
+
+test("the limits show which messages a model would be sent, and why others are not", async () => {
+  const { user, id } = await conversation([
+    ...SMALL,
+    { role: "user", content: "And in Bergen?" },
+    {
+      role: "assistant",
+      content: null,
+      tool_calls: [{ id: "c2", type: "function", function: { name: "get_weather", arguments: "{}" } }],
+    },
+    { role: "user", content: "Never mind. In Rome?" },
+  ]);
+  await visit({ user, conversation: id });
+  await article(8).waitFor();
+  await page.keyboard.press("c");
+  const panel = page.getByRole("complementary", { name: "What the model sees" });
+  await article(7).getByText("repaired: a call got no result").waitFor();
+  await panel.getByText("[no result: interrupted]").waitFor();
+  const slider = panel.getByRole("slider", { name: "Messages at most" });
+  await slider.focus();
+  await page.keyboard.press("Home");
+  for (let stop = 0; stop < 3; stop++) await page.keyboard.press("ArrowRight");
+  expect(await slider.getAttribute("aria-valuetext")).toBe("5");
+  await article(2).getByText("not sent: over the limit").waitFor();
+  expect(await article(1).locator(".fate").count()).toBe(0);
+  expect(await article(8).locator(".fate").count()).toBe(0);
+  await panel.getByLabel("Format").selectOption("anthropic");
+  await panel.getByText('"tool_use"').waitFor();
+  await client.addMessage(id, { role: "assistant", content: "In Rome the sun shines." });
+  await panel.getByText("In Rome the sun shines.").waitFor();
+  expect(await violations(page)).toEqual([]);
+});
+
+test("an edit is saved, and taken back", async () => {
+  const { user, id, messages } = await conversation(SMALL);
+  await visit({ user, conversation: id });
+  await article(2).focus();
+  await page.keyboard.press("e");
+  await dialog().getByLabel("Content").fill("Is it snowing in Oslo?");
+  expect(await violations(page)).toEqual([]);
+  await dialog().getByRole("button", { name: "Save" }).click();
+  await article(2).getByText("Is it snowing in Oslo?").waitFor();
+  await undo();
+  await article(2).getByText("Is it raining in Oslo?").waitFor();
+  expect((await client.getMessage(id, messages[1]?.id ?? "")).content).toBe("Is it raining in Oslo?");
+});
+
+test("an edit of what somebody else has changed is refused", async () => {
+  const { user, id, messages } = await conversation(SMALL);
+  await visit({ user, conversation: id });
+  // The page does not hear of the change.
+  await article(2).waitFor();
+  await page.route(`**/conversations/${id}`, (route) => route.abort());
+  await client.updateMessage(id, messages[1]?.id ?? "", { content: "Is it hailing?" });
+  await actions(2, "Edit …");
+  await dialog().getByLabel("Content").fill("Is it snowing?");
+  await dialog().getByRole("button", { name: "Save" }).click();
+  await dialog().getByRole("alert").getByText("Somebody has written here in between").waitFor();
+  expect((await client.getMessage(id, messages[1]?.id ?? "")).content).toBe("Is it hailing?");
+  problems.splice(0, Infinity, ...problems.filter((problem) => !/412|ERR_FAILED/.test(problem)));
+});
+
+test("rewind and regenerate say how much they delete, and can keep a copy", async () => {
+  const { user, id } = await conversation(SMALL);
+  await visit({ user, conversation: id });
+  await actions(5, "Regenerate from here …");
+  await dialog().getByRole("button", { name: "Delete 1 message", exact: true }).click();
+  await article(5).waitFor({ state: "detached" });
+  await actions(2, "Rewind to here …");
+  await dialog().getByLabel("Keep a copy").check();
+  expect(await violations(page)).toEqual([]);
+  await dialog().getByRole("button", { name: "Delete 3 messages" }).click();
+  await article(2).waitFor({ state: "detached" });
+  expect(await client.getChatHistory(id).all()).toHaveLength(1);
+  const counts = (await client.getUserConversations(user).all()).map(({ message_count }) => message_count);
+  expect(counts.sort()).toEqual([1, 4]);
+});
+
+test("a reply that is being written grows", async () => {
+  const { user, id } = await conversation(SMALL.slice(0, 2));
+  const reply = await client.streamReply(id, {}, { flushMilliseconds: 50 });
+  await visit({ user, conversation: id });
+  await article(3).getByText("being written").waitFor();
+  reply.write("It is ");
+  await article(3).getByText("It is", { exact: true }).waitFor();
+  reply.write("raining.");
+  await article(3).getByText("It is raining.").waitFor();
+  await reply.end();
+  await article(3).getByText("being written").waitFor({ state: "detached" });
+  await article(3).getByText("It is raining.").waitFor();
+});
+
+test("everything is there as JSON and as a command that works", async () => {
+  const { user, id, messages } = await conversation(SMALL);
+  await visit({ user, conversation: id });
+  await actions(5, "Raw JSON");
+  await dialog()
+    .getByText(`"id": "${messages[4]?.id ?? ""}"`)
+    .waitFor();
+  await dialog().getByRole("button", { name: "Copy as curl" }).click();
+  // The clipboard arrives when it is written.
+  await page.getByRole("status").getByText("Copied.").waitFor();
+  const command = await page.evaluate(() => navigator.clipboard.readText());
+  const printed = execFileSync("sh", ["-c", `${command} -s --noproxy '*'`], { encoding: "utf8" });
+  expect(JSON.parse(printed)).toMatchObject({ id: messages[4]?.id, content: "It is. Take an **umbrella**." });
+  await page.keyboard.press("Escape");
+  await dialog().waitFor({ state: "detached" });
+});
+
+test("an export is downloaded, and an erasure says what it deletes", async () => {
+  const { user } = await conversation(SMALL);
+  await conversation(SMALL.slice(0, 2), "Another one", user);
+  await visit({ user });
+  const download = page.waitForEvent("download");
+  await choose("This user", "Export everything");
+  const lines = readFileSync(await (await download).path(), "utf8")
+    .trim()
+    .split("\n");
+  expect(lines).toEqual((await client.exportUser(user).all()).map((line) => line.trim()));
+  await choose("This user", "Erase the user …");
+  await dialog().getByRole("button", { name: "Erase 2 conversations and 7 messages" }).click();
+  await page.getByRole("heading", { name: "Whose conversations?" }).waitFor();
+  expect(await client.getUserConversations(user).all()).toEqual([]);
+});
+
+test("hostile content is text", async () => {
+  const image = { type: "image_url", image_url: { url: "https://example.com/pixel.png" } };
+  const { user, id } = await conversation(
+    [
+      { role: "user", content: '<img src=x onerror="alert(1)"><script>alert(2)</script><b>bold</b>' },
+      {
+        role: "assistant",
+        content: "[click](javascript:alert(3)) ![pixel](https://example.com/p.png) [fine](https://example.com)",
+      },
+      { role: "user", content: "safe \u202egnp.exe\u2066 \u0007end" },
+      {
+        role: "user",
+        content: [
+          { type: "text", text: "See this" },
+          image,
+          { type: "image_url", image_url: { url: "javascript:alert(4)" } },
+        ],
+      },
+      { role: "assistant", content: "a".repeat(1_000_000) },
+      { role: "user", content: "After it", name: "<i>Ada</i>" },
+    ],
+    '<script>alert(5)</script>"\u202eevil',
+  );
+  await visit({ user, conversation: id });
+  await page.getByRole("heading", { name: '<script>alert(5)</script>"⟨U+202E⟩evil' }).waitFor();
+  await article(6).getByText("<i>Ada</i>").waitFor();
+  await article(5).getByText("20,000 of 1,000,000 characters").waitFor();
+  const width = await article(5).evaluate((element) => element.scrollWidth - element.clientWidth);
+  expect(width).toBeLessThanOrEqual(0);
+  await page.getByRole("feed").focus();
+  await page.keyboard.press("Home");
+  await article(1).getByText("<script>alert(2)</script>").waitFor();
+  await article(3).getByText("safe ⟨U+202E⟩gnp.exe⟨U+2066⟩ ⟨U+0007⟩end").waitFor();
+  await article(4).getByText("image: https://example.com/pixel.png").waitFor();
+  const hrefs = await page.locator("article a").evaluateAll((links) => links.map((link) => link.getAttribute("href")));
+  expect(hrefs.sort()).toEqual(["https://example.com", "https://example.com/p.png", "https://example.com/pixel.png"]);
+  expect(await page.locator("article :is(script, img, b, i)").count()).toBe(0);
+  expect(await violations(page)).toEqual([]);
+});
+
+test("a message is quoted by its link, and the back button leads back", async () => {
+  const { user, id, messages } = await conversation(SMALL);
+  await visit({ user });
+  await page.locator(".conversations a").first().click();
+  await actions(2, "Copy link");
+  await page.getByRole("status").getByText("Copied.").waitFor();
+  const link = await page.evaluate(() => navigator.clipboard.readText());
+  expect(new URL(link).searchParams.get("message")).toBe(messages[1]?.id);
+  await page.goBack();
+  await page.getByText("Choose a conversation.").waitFor();
+  // A link without the user finds out whose it is.
+  await visit({ conversation: id, message: messages[1]?.id ?? "" });
+  await page.locator("article.current").getByText("Is it raining in Oslo?").waitFor();
+  await expect.poll(() => new URL(page.url()).searchParams.get("user")).toBe(user);
+});
+
+test("it works with the keyboard alone", async () => {
+  const { user } = await conversation(SMALL, "First");
+  await conversation(SMALL, "Second", user);
+  await visit({ user });
+  await page.locator(".conversations a").nth(1).waitFor();
+  await page.keyboard.press("n");
+  await page.getByRole("heading", { name: "Second" }).waitFor();
+  await page.keyboard.press("n");
+  await page.getByRole("heading", { name: "First" }).waitFor();
+  await article(5).waitFor();
+  await page.keyboard.press("j");
+  await page.keyboard.press("j");
+  expect(await page.evaluate(() => document.activeElement?.getAttribute("data-position"))).toBe("2");
+  await page.keyboard.press("/");
+  await expect.poll(() => page.evaluate(() => document.activeElement?.id)).toBe("search");
+  await page.keyboard.press("Tab");
+  await page.keyboard.press("?");
+  await dialog().getByText("Next and previous message").waitFor();
+  await page.keyboard.press("Escape");
+  await dialog().waitFor({ state: "detached" });
+});
+
+test.each(["light", "dark"] as const)("axe finds nothing in the %s theme", async (scheme) => {
+  const { user, id } = await conversation([
+    ...SMALL,
+    {
+      role: "user",
+      content: "# A\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n```js\nlet a = 1;\n```\n\n> quote\n\n- [x] done",
+    },
+    { role: "assistant", content: "Half a rep", status: "in_progress" },
+  ]);
+  await page.context().close();
+  ({ page, problems } = await open(browser, base, { colorScheme: scheme }));
+  await visit({ user, conversation: id });
+  await article(7).waitFor();
+  await page.keyboard.press("c");
+  await page.getByText('"messages"').waitFor();
+  await page.locator("details.call summary").click();
+  await page.getByLabel("Search titles and messages").fill("umbrella");
+  await page.locator(".hits a").waitFor();
+  expect(await violations(page)).toEqual([]);
+  const ground = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+  const before = await ground();
+  await page.getByLabel("Theme").selectOption(scheme === "light" ? "dark" : "light");
+  expect(await ground()).not.toBe(before);
+  await page.getByRole("button", { name: "Actions for the conversation" }).click();
+  expect(await violations(page)).toEqual([]);
+});
+
+test("what is served allows nothing from elsewhere, and an unknown file is not there", async () => {
+  const response = await fetch(`${base}/console`);
+  const policy = response.headers.get("content-security-policy") ?? "";
+  for (const part of ["default-src 'none'", "script-src 'self'", "style-src 'self'", "connect-src 'self'"])
+    expect(policy).toContain(part);
+  expect(policy).not.toContain("unsafe");
+  expect(await response.text()).not.toMatch(/<style|style=|<script(?! type="module"[^>]* src=)/);
+  expect((await fetch(`${base}/console/../../Cargo.toml`)).status).toBe(404);
+  expect((await fetch(`${base}/console/..%2f..%2fCargo.toml`)).status).toBe(404);
+});

@@ -95,7 +95,8 @@ export function chatStore<M extends UIMessage = UIMessage>(client: ScrollbackCli
         await replace(client, id, { groups: groups.slice(at), version }, [merged]);
         return [...history.slice(0, at), merged];
       }
-      if (message.role !== "user") throw new TypeError("the message must be a user's, or a reply with answered tool calls");
+      if (message.role !== "user")
+        throw new TypeError("the message must be a user's, or a reply with answered tool calls");
       const kept = at < 0 ? history : history.slice(0, at);
       await replace(client, id, { groups: at < 0 ? [] : groups.slice(at), version }, [message]);
       return [...kept, message];
@@ -125,7 +126,7 @@ export function chatStore<M extends UIMessage = UIMessage>(client: ScrollbackCli
       if (!message) throw new TypeError("the request has no message");
       return appendUserMessage({ id, message, messageId });
     },
-    storeWhileStreaming: (fields, options) => storeStream<M>(client, fields, options),
+    storeWhileStreaming: (fields, options) => storeStream(client, fields, options),
     resumeStream: (request, options) => followChat(client, request, options),
   };
 }
@@ -143,11 +144,19 @@ function answered<M extends UIMessage>(stored: M, sent: M): M {
     if (state === "input-available" && answer.state === "output-error") {
       return { ...part, state: answer.state, errorText: answer.errorText };
     }
-    if (state === "approval-requested" && answer.state === "approval-responded" && answer.approval.id === part.approval.id) {
+    if (
+      state === "approval-requested" &&
+      answer.state === "approval-responded" &&
+      answer.approval.id === part.approval.id
+    ) {
       const { approved, reason } = answer.approval;
-      return { ...part, state: answer.state, approval: { ...part.approval, approved, ...(reason === undefined ? {} : { reason }) } };
+      return {
+        ...part,
+        state: answer.state,
+        approval: { ...part.approval, approved, ...(reason === undefined ? {} : { reason }) },
+      };
     }
     return part;
   });
-  return { ...stored, parts } as M;
+  return { ...stored, parts };
 }

@@ -85,7 +85,13 @@ function toolChanges(old: Json | undefined, part: Json, type: string): Json[] {
   if (approval && !old?.["approval"]) {
     const { id, descriptor, inputSchemaInput, requestReason, isAutomatic, signature } = approval;
     const optional = { inputSchemaInput, reason: requestReason, isAutomatic, signature };
-    chunks.push({ type: "tool-approval-request", approvalId: id, toolCallId, approvalDescriptor: descriptor, ...optional });
+    chunks.push({
+      type: "tool-approval-request",
+      approvalId: id,
+      toolCallId,
+      approvalDescriptor: descriptor,
+      ...optional,
+    });
   }
   const result = { toolCallId, toolMetadata, providerExecuted, providerMetadata: resultProviderMetadata };
   const flag = dynamic ? { dynamic } : {};

@@ -55,7 +55,7 @@ export function toRows(message: UIMessage): Row[] {
   // Only what JSON keeps can be stored.
   const { id, role, metadata, parts } = JSON.parse(JSON.stringify(message)) as UIMessage;
   const rows: Row[] = [];
-  for (const step of role === "assistant" ? stepsOf(parts as Json[]) : [parts as Json[]]) {
+  for (const step of role === "assistant" ? stepsOf(parts) : [parts as Json[]]) {
     const content: ({ type: string } & Json)[] = [];
     const calls: Json[] = [];
     const results: Row[] = [];

@@ -22,9 +22,9 @@ export interface Storing {
 }
 
 /** Stores what a stream has made so far, again and again, until the stream ends. */
-export function storeStream<M extends UIMessage>(
+export function storeStream(
   client: ScrollbackClient,
-  { id, messages, stream }: { id: string; messages: readonly M[]; stream: ReadableStream<UIMessageChunk> },
+  { id, messages, stream }: { id: string; messages: readonly UIMessage[]; stream: ReadableStream<UIMessageChunk> },
   { flushMilliseconds = 500 }: StoreOptions = {},
 ): Storing {
   const [page, own] = stream.tee();
@@ -32,14 +32,14 @@ export function storeStream<M extends UIMessage>(
 
   async function store(): Promise<void> {
     const last = messages.at(-1);
-    let failed = false;
-    let newest: M | undefined;
-    let written: M | undefined;
-    let writing: Promise<void> | undefined;
+    let failed = false as boolean;
+    let newest: UIMessage | undefined;
+    let written: UIMessage | undefined;
+    let writing = undefined as Promise<void> | undefined;
     let next = 0;
-    const write = (message: M, status: "complete" | "in_progress") =>
+    const write = (message: UIMessage, status: "complete" | "in_progress") =>
       again(async () => {
-        const { groups, version } = await readEnd<M>(client, id, 1);
+        const { groups, version } = await readEnd(client, id, 1);
         const same = groups.at(-1)?.message.id === message.id;
         await replace(client, id, { groups: same ? groups.slice(-1) : [], version }, [message], status);
       });
@@ -51,10 +51,10 @@ export function storeStream<M extends UIMessage>(
         },
       }),
     );
-    const snapshots = readUIMessageStream<M>({
+    const snapshots = readUIMessageStream({
       // A reply that goes on after the page has answered a tool call.
       ...(last?.role === "assistant" ? { message: structuredClone(last) } : {}),
-      stream: watched as never,
+      stream: watched,
       onError: () => {
         failed = true;
       },

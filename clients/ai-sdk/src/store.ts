@@ -123,7 +123,11 @@ function settled(group: Group, status: "complete" | "in_progress"): boolean {
 }
 
 /** What changes a stored message into another one. */
-function patch(old: Message, row: Row, status: "complete" | "in_progress"): Parameters<ScrollbackClient["updateMessage"]>[2] {
+function patch(
+  old: Message,
+  row: Row,
+  status: "complete" | "in_progress",
+): Parameters<ScrollbackClient["updateMessage"]>[2] {
   const note = { last: null, metadata: null, ...row.metadata.ai_sdk };
   const fields = {
     metadata: { ai_sdk: note },
@@ -133,8 +137,12 @@ function patch(old: Message, row: Row, status: "complete" | "in_progress"): Para
   if (isSame(old.content, row.content)) return fields;
   if (old.status !== "complete" && typeof old.content === "string" && typeof row.content === "string") {
     // A text that has grown is sent without what is there.
-    if (old.content !== "" && row.content.startsWith(old.content) && !/[\uDC00-\uDFFF]/.test(row.content[old.content.length] ?? "")) {
-      return { ...fields, append: row.content.slice(old.content.length), at: [...old.content].length };
+    if (
+      old.content !== "" &&
+      row.content.startsWith(old.content) &&
+      !/[\uDC00-\uDFFF]/.test(row.content[old.content.length] ?? "")
+    ) {
+      return { ...fields, append: row.content.slice(old.content.length), at: Array.from(old.content).length };
     }
   }
   return { ...fields, content: row.content };
@@ -144,4 +152,3 @@ function patch(old: Message, row: Row, status: "complete" | "in_progress"): Para
 function clean(message: UIMessage): UIMessage {
   return JSON.parse(JSON.stringify(message)) as UIMessage;
 }
-

@@ -13,8 +13,16 @@ const json = fc
 const object = fc.dictionary(filled, json, { maxKeys: 2 }).map((value) => JSON.parse(JSON.stringify(value)) as object);
 const providerMetadata = fc.dictionary(fc.constantFrom("openai", "anthropic"), object, { maxKeys: 1 });
 
-const record = <T>(required: { [K in keyof T]: fc.Arbitrary<T[K]> }, optional: Record<string, fc.Arbitrary<unknown>> = {}) =>
-  fc.record<Record<string, unknown>>({ ...required, ...optional } as never, { requiredKeys: Object.keys(required) as never });
+const record = <T>(
+  required: { [K in keyof T]: fc.Arbitrary<T[K]> },
+  optional: Record<string, fc.Arbitrary<unknown>> = {},
+) =>
+  fc.record<Record<string, unknown>>(
+    { ...required, ...optional },
+    {
+      requiredKeys: Object.keys(required),
+    },
+  );
 const kind = (type: string) => ({ type: fc.constant(type) });
 
 const state = fc.constantFrom("streaming", "done");
@@ -59,9 +67,12 @@ const shared = [
   record({ ...kind("reasoning"), text }, { state, providerMetadata, id: filled }),
   filePart,
   record({ ...kind("source-url"), sourceId: filled, url }, { title: text, providerMetadata }),
-  record({ ...kind("source-document"), sourceId: filled, mediaType, title: text }, { filename: text, providerMetadata }),
+  record(
+    { ...kind("source-document"), sourceId: filled, mediaType, title: text },
+    { filename: text, providerMetadata },
+  ),
   record({ ...kind("data-weather"), data: json }, { id: filled }),
-  fc.constant({ type: "step-start" } as Record<string, unknown>),
+  fc.constant({ type: "step-start" }),
   toolPart({ ...kind("dynamic-tool"), toolName: filled }),
   toolPart(kind("tool-weather")),
 ];
@@ -75,12 +86,24 @@ const newer = [
 /** Messages with different ids. Each has a part, because the SDK's validation refuses a message without one. */
 export function histories(release: 6 | 7): fc.Arbitrary<UIMessage[]> {
   const part = fc.oneof(...shared, ...(release === 7 ? newer : []));
-  const assistant = record({ role: fc.constant("assistant"), parts: fc.array(part, { minLength: 1, maxLength: 8 }) }, { metadata: json });
+  const assistant = record(
+    { role: fc.constant("assistant"), parts: fc.array(part, { minLength: 1, maxLength: 8 }) },
+    { metadata: json },
+  );
   const user = record(
-    { role: fc.constantFrom("user", "system"), parts: fc.array(fc.oneof(textPart, filePart), { minLength: 1, maxLength: 3 }) },
+    {
+      role: fc.constantFrom("user", "system"),
+      parts: fc.array(fc.oneof(textPart, filePart), { minLength: 1, maxLength: 3 }),
+    },
     { metadata: object },
   );
   return fc
-    .uniqueArray(fc.tuple(filled, fc.oneof(assistant, assistant, user)), { selector: ([id]) => id, minLength: 1, maxLength: 4 })
-    .map((messages) => JSON.parse(JSON.stringify(messages.map(([id, message]) => ({ id, ...message })))) as UIMessage[]);
+    .uniqueArray(fc.tuple(filled, fc.oneof(assistant, assistant, user)), {
+      selector: ([id]) => id,
+      minLength: 1,
+      maxLength: 4,
+    })
+    .map(
+      (messages) => JSON.parse(JSON.stringify(messages.map(([id, message]) => ({ id, ...message })))) as UIMessage[],
+    );
 }

@@ -10,7 +10,10 @@ const weather = { type: "tool-weather" as const, toolCallId: "c1" };
 const asked = { ...weather, state: "input-available" as const, input: { city: "Oslo" } };
 const approving = { ...weather, state: "approval-requested" as const, input: {}, approval: { id: "a1" } };
 const reply = (id: string, ...parts: UIMessage["parts"]): UIMessage => ({ id, role: "assistant", parts });
-const said = (text: string) => [{ type: "step-start" as const }, { type: "text" as const, text, state: "done" as const }];
+const said = (text: string) => [
+  { type: "step-start" as const },
+  { type: "text" as const, text, state: "done" as const },
+];
 
 /** A row without what the server adds. */
 function brief({ role, content, tool_calls, tool_call_id }: Message) {
@@ -42,7 +45,12 @@ test("a step is a message with its tool calls, and each result is one", async ({
   ]);
 });
 
-test("a reply that has grown replaces only what has changed, and a repeated call does nothing", async ({ store, id, rows, client }) => {
+test("a reply that has grown replaces only what has changed, and a repeated call does nothing", async ({
+  store,
+  id,
+  rows,
+  client,
+}) => {
   await store.appendUserMessage({ id, message: question });
   const first = reply("r1", ...said("One moment."), { type: "step-start" }, asked);
   await store.saveChat({ id, responseMessage: first, isContinuation: false });
@@ -134,7 +142,14 @@ test("what another program has stored is a chat, too", async ({ client, store, i
       role: "assistant",
       parts: [
         { type: "step-start" },
-        { type: "dynamic-tool", toolName: "weather", toolCallId: "c1", state: "output-available", input: { city: "Oslo" }, output: "rain" },
+        {
+          type: "dynamic-tool",
+          toolName: "weather",
+          toolCallId: "c1",
+          state: "output-available",
+          input: { city: "Oslo" },
+          output: "rain",
+        },
       ],
     },
   ]);
@@ -148,13 +163,20 @@ test("an edit by another program is seen", async ({ client, store, id, rows }) =
   const [, row] = await rows();
   await client.updateMessage(id, row?.id ?? "", { content: "It is." });
   expect((await store.loadChat(id)).at(-1)).toEqual(reply("r1", ...said("It is.")));
-  await client.updateMessage(id, row?.id ?? "", { content: [{ type: "text", text: "A" }, { type: "text", text: "B" }] });
+  await client.updateMessage(id, row?.id ?? "", {
+    content: [
+      { type: "text", text: "A" },
+      { type: "text", text: "B" },
+    ],
+  });
   const { parts } = (await store.loadChat(id)).at(-1) ?? {};
   expect(parts).toEqual([{ type: "step-start" }, { type: "text", text: "A" }, { type: "text", text: "B" }]);
 });
 
 test("a reply without an id is refused, and the error says what to do", async ({ store, id }) => {
-  await expect(store.saveChat({ id, responseMessage: reply("", ...said("Yes.")) })).rejects.toThrow("generateMessageId");
+  await expect(store.saveChat({ id, responseMessage: reply("", ...said("Yes.")) })).rejects.toThrow(
+    "generateMessageId",
+  );
 });
 
 test("the page sends its last message only", () => {
@@ -167,8 +189,15 @@ test("the page sends its last message only", () => {
     trigger: "submit-message",
   });
   const again = { ...request, trigger: "regenerate-message" as const, messageId: "r1" };
-  expect(prepareSendMessagesRequest(again).body).toEqual({ model: "m", id: "c", trigger: again.trigger, messageId: "r1" });
-  expect(prepareReconnectToStreamRequest(messages)({ id: "c", api: "/api/chat" })).toEqual({ api: "/api/chat/c/stream?after=r1" });
+  expect(prepareSendMessagesRequest(again).body).toEqual({
+    model: "m",
+    id: "c",
+    trigger: again.trigger,
+    messageId: "r1",
+  });
+  expect(prepareReconnectToStreamRequest(messages)({ id: "c", api: "/api/chat" })).toEqual({
+    api: "/api/chat/c/stream?after=r1",
+  });
   expect(generateMessageId()).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-7/);
 });
 

@@ -1,0 +1,162 @@
+import type { ScrollbackClient } from "@scrollback/client";
+import type { UIMessage, UIMessageChunk } from "ai";
+import { followChat, storeStream, type Storing, type StoreOptions } from "./reply.js";
+import { again, readChat, readEnd, replace } from "./store.js";
+
+/** What `useChat` sends with `prepareSendMessagesRequest`. */
+export interface ChatRequest<M extends UIMessage = UIMessage> {
+  /** The conversation. */
+  id: string;
+  /** The last message of the page: what the user has written, or a reply whose tool calls the page has answered. */
+  message?: M | undefined;
+  trigger?: "submit-message" | "regenerate-message" | undefined;
+  /** The reply that is to be generated anew, or the user's message that `message` takes the place of. */
+  messageId?: string | undefined;
+}
+
+/** What `saveChat` stores: the chat's id with an event of `onEnd` or `onFinish`. */
+export interface SaveFields<M extends UIMessage = UIMessage> {
+  id: string;
+  /** The reply. If a reply goes on, it comes again with the same id, and has grown. */
+  responseMessage?: M | undefined;
+  isContinuation?: boolean | undefined;
+  /** The whole history. Only what is new or changed is stored. */
+  messages?: readonly M[] | undefined;
+}
+
+/** Stores the chats of the AI SDK in Scrollback. The id of a chat is the id of its conversation. Every method can be called alone. */
+export interface ChatStore<M extends UIMessage = UIMessage> {
+  /** The messages of a chat, as they were stored. A reply that is being written is left out: `resumeStream` brings it as a whole. */
+  loadChat: (id: string) => Promise<M[]>;
+  /** Stores a reply, or the whole history. It can be called again, and stores nothing twice. */
+  saveChat: (fields: SaveFields<M>) => Promise<void>;
+  /**
+   * Stores what the page has sent, and returns the whole history for the model. With the id of a stored user message, that one is replaced
+   * and all after it. Of a reply, only the outputs and approvals of tool calls are taken over that are still open.
+   */
+  appendUserMessage: (request: { id: string; message: M; messageId?: string | undefined }) => Promise<M[]>;
+  /** Deletes a reply and all after it, or the last reply, and returns the history before it. */
+  regenerate: (request: { id: string; messageId?: string | undefined }) => Promise<M[]>;
+  /** `appendUserMessage` or `regenerate`, as the page's request says. */
+  beginReply: (request: ChatRequest<M>) => Promise<M[]>;
+  /** Stores a reply while it is streamed. */
+  storeWhileStreaming: (
+    fields: { id: string; messages: readonly M[]; stream: ReadableStream<UIMessageChunk> },
+    options?: StoreOptions,
+  ) => Storing;
+  /**
+   * The reply that is being written, from its beginning to its end, for a page that was loaded again. `undefined` if there is none. `after` is
+   * the last message that the page has: a reply behind it that has ended in the meantime comes, too.
+   */
+  resumeStream: (
+    request: { id: string; after?: string | undefined },
+    options?: { interval?: number | undefined; signal?: AbortSignal | undefined },
+  ) => Promise<ReadableStream<UIMessageChunk> | undefined>;
+}
+
+/** The functions that store chats by this client. The client needs a token that may write all roles. */
+export function chatStore<M extends UIMessage = UIMessage>(client: ScrollbackClient): ChatStore<M> {
+  const loadChat = async (id: string): Promise<M[]> => {
+    const { groups } = await readChat<M>(client, id);
+    return groups.filter(({ inProgress }) => !inProgress).map(({ message }) => message);
+  };
+
+  const saveChat = ({ id, responseMessage, messages }: SaveFields<M>): Promise<void> =>
+    again(async () => {
+      if (responseMessage) {
+        const { groups, version } = await readEnd<M>(client, id, 2);
+        const last = groups.at(-1)?.message.id;
+        const before = messages?.at(-2)?.id;
+        const known = messages === undefined || before === undefined || before === last;
+        if (last === responseMessage.id) {
+          await replace(client, id, { groups: groups.slice(-1), version }, [responseMessage]);
+          return;
+        }
+        if (known) {
+          await replace(client, id, { groups: [], version }, [responseMessage]);
+          return;
+        }
+      }
+      const history = messages ?? [];
+      const stored = await readChat<M>(client, id);
+      await replace(client, id, stored, history);
+    });
+
+  const appendUserMessage: ChatStore<M>["appendUserMessage"] = ({ id, message, messageId }) =>
+    again(async () => {
+      const stored = await readChat<M>(client, id);
+      const { groups, version } = stored;
+      const history = groups.map((group) => group.message);
+      const at = history.findIndex((one) => one.id === (messageId ?? message.id));
+      if (message.role === "assistant") {
+        const known = history[at];
+        if (!known || at < history.length - 1) throw new TypeError("only the last reply can be answered");
+        const merged = answered(known, message);
+        await replace(client, id, { groups: groups.slice(at), version }, [merged]);
+        return [...history.slice(0, at), merged];
+      }
+      if (message.role !== "user")
+        throw new TypeError("the message must be a user's, or a reply with answered tool calls");
+      const kept = at < 0 ? history : history.slice(0, at);
+      await replace(client, id, { groups: at < 0 ? [] : groups.slice(at), version }, [message]);
+      return [...kept, message];
+    });
+
+  const regenerate: ChatStore<M>["regenerate"] = ({ id, messageId }) =>
+    again(async () => {
+      const { groups, version } = await readChat<M>(client, id);
+      const history = groups.map(({ message }) => message);
+      let at = messageId === undefined ? history.length - 1 : history.findIndex((one) => one.id === messageId);
+      // The reply may not have been stored.
+      if (at < 0) at = history.length;
+      // As the SDK does: a reply goes, and a user's message stays.
+      if (history[at]?.role !== "assistant") at += 1;
+      const from = groups[at]?.rows[0]?.position;
+      if (from !== undefined) await client.rewindConversation(id, { from }, { ifMatch: version });
+      return history.slice(0, at);
+    });
+
+  return {
+    loadChat,
+    saveChat,
+    appendUserMessage,
+    regenerate,
+    beginReply: ({ id, message, trigger, messageId }) => {
+      if (trigger === "regenerate-message") return regenerate({ id, messageId });
+      if (!message) throw new TypeError("the request has no message");
+      return appendUserMessage({ id, message, messageId });
+    },
+    storeWhileStreaming: (fields, options) => storeStream(client, fields, options),
+    resumeStream: (request, options) => followChat(client, request, options),
+  };
+}
+
+/** A stored reply with the outputs and approvals that the page has for its open tool calls. A page must not write a model's words. */
+function answered<M extends UIMessage>(stored: M, sent: M): M {
+  const parts = stored.parts.map((part) => {
+    if (!("toolCallId" in part)) return part;
+    const answer = sent.parts.find((one) => "toolCallId" in one && one.toolCallId === part.toolCallId);
+    if (!answer || !("state" in answer)) return part;
+    const { state } = part;
+    if (state === "input-available" && answer.state === "output-available") {
+      return { ...part, state: answer.state, output: answer.output };
+    }
+    if (state === "input-available" && answer.state === "output-error") {
+      return { ...part, state: answer.state, errorText: answer.errorText };
+    }
+    if (
+      state === "approval-requested" &&
+      answer.state === "approval-responded" &&
+      answer.approval.id === part.approval.id
+    ) {
+      const { approved, reason } = answer.approval;
+      return {
+        ...part,
+        state: answer.state,
+        approval: { ...part.approval, approved, ...(reason === undefined ? {} : { reason }) },
+      };
+    }
+    return part;
+  });
+  return { ...stored, parts };
+}

@@ -1,0 +1,3 @@
+export { chatStore, type ChatRequest, type ChatStore, type SaveFields } from "./chat.js";
+export { generateMessageId, prepareReconnectToStreamRequest, prepareSendMessagesRequest } from "./page.js";
+export type { StoreOptions, Storing } from "./reply.js";

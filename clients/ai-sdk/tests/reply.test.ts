@@ -1,0 +1,175 @@
+/** Replies that are stored while they are streamed, and pages that are loaded again in the middle of one. */
+import { createUIMessageStream, readUIMessageStream, type UIMessage, type UIMessageChunk } from "ai";
+import * as fc from "fast-check";
+import { expect, vi } from "vitest";
+import { toChunks } from "../src/chunks.js";
+import { generateMessageId } from "../src/index.js";
+import { test } from "./fixtures.js";
+
+const question: UIMessage = { id: "q1", role: "user", parts: [{ type: "text", text: "Rain in Oslo?" }] };
+const weather = { toolCallId: "c1", toolName: "weather" };
+
+/** All kinds of chunks that both releases have, as a model's reply of three steps with tools makes them. */
+const SCRIPT: UIMessageChunk[] = [
+  { type: "start", messageId: "r1", messageMetadata: { model: "m" } },
+  { type: "data-notice", id: "d1", data: { step: 1 } },
+  { type: "start-step" },
+  { type: "reasoning-start", id: "t0" },
+  { type: "reasoning-delta", id: "t0", delta: "The user " },
+  { type: "reasoning-delta", id: "t0", delta: "asks." },
+  { type: "reasoning-end", id: "t0", providerMetadata: { anthropic: { signature: "s" } } },
+  { type: "text-start", id: "t1" },
+  { type: "text-delta", id: "t1", delta: "Let me 🌧" },
+  { type: "text-delta", id: "t1", delta: " look." },
+  { type: "text-end", id: "t1" },
+  { type: "tool-input-start", ...weather },
+  { type: "tool-input-delta", toolCallId: "c1", inputTextDelta: '{"city":' },
+  { type: "tool-input-delta", toolCallId: "c1", inputTextDelta: '"Oslo"}' },
+  { type: "tool-input-available", ...weather, input: { city: "Oslo" }, providerMetadata: { openai: { id: "x" } } },
+  { type: "tool-input-available", toolCallId: "c2", toolName: "any", dynamic: true, input: null, title: "Any" },
+  { type: "tool-input-error", toolCallId: "c3", toolName: "weather", input: "Os", errorText: "no JSON" },
+  { type: "data-notice", id: "d1", data: { step: 2 } },
+  { type: "tool-output-available", toolCallId: "c1", output: { rain: 1 }, preliminary: true },
+  { type: "tool-output-available", toolCallId: "c1", output: { rain: 2 } },
+  { type: "tool-output-error", toolCallId: "c2", dynamic: true, errorText: "out of order" },
+  { type: "finish-step" },
+  { type: "start-step" },
+  { type: "source-url", sourceId: "s1", url: "https://example.com", title: "Example" },
+  { type: "source-document", sourceId: "s2", mediaType: "application/pdf", title: "Rain", filename: "rain.pdf" },
+  { type: "file", mediaType: "image/png", url: "https://example.com/rain.png" },
+  { type: "text-start", id: "t1" },
+  { type: "text-delta", id: "t1", delta: "It is raining." },
+  { type: "text-end", id: "t1" },
+  { type: "tool-input-available", toolCallId: "c4", toolName: "umbrella", input: {} },
+  { type: "tool-approval-request", toolCallId: "c4", approvalId: "a1" },
+  { type: "message-metadata", messageMetadata: { tokens: 7 } },
+  { type: "finish-step" },
+  { type: "finish", messageMetadata: { done: true } },
+];
+
+/** A stream that a test writes, chunk by chunk. */
+function pipe() {
+  const { readable, writable } = new TransformStream<UIMessageChunk, UIMessageChunk>(
+    {},
+    { highWaterMark: 1000 },
+    { highWaterMark: 1000 },
+  );
+  const writer = writable.getWriter();
+  return {
+    stream: readable,
+    write: async (...chunks: UIMessageChunk[]) => {
+      for (const chunk of chunks) await writer.write(chunk);
+    },
+    end: () => writer.close(),
+  };
+}
+
+function streamOf(chunks: UIMessageChunk[]): ReadableStream<UIMessageChunk> {
+  return new ReadableStream({
+    start(controller) {
+      for (const chunk of chunks) controller.enqueue(chunk);
+      controller.close();
+    },
+  });
+}
+
+/** Every state that a page shows while it reads a stream. */
+async function states(stream: ReadableStream<UIMessageChunk>): Promise<UIMessage[]> {
+  const seen: UIMessage[] = [];
+  for await (const message of readUIMessageStream({ stream, terminateOnError: true })) {
+    seen.push(JSON.parse(JSON.stringify(message)) as UIMessage);
+  }
+  return seen;
+}
+
+test("whatever states a page sees, the chunks between them lead to the same message", async () => {
+  const all = await states(streamOf(SCRIPT));
+  await fc.assert(
+    fc.asyncProperty(fc.subarray(all.slice(0, -1)), async (some) => {
+      const seen = [...some, ...all.slice(-1)];
+      const chunks = seen.flatMap((state, index) => toChunks(seen[index - 1], state, index === seen.length - 1));
+      const end = (await states(streamOf(chunks))).at(-1);
+      expect(end).toEqual(all.at(-1));
+    }),
+  );
+});
+
+test("a page that is loaded again goes on with the reply to its end", async ({ store, id, rows }) => {
+  const messages = await store.appendUserMessage({ id, message: question });
+  for (const cut of [9, 13, 20, 28]) {
+    const { stream, write, end } = pipe();
+    const storing = store.storeWhileStreaming({ id, messages, stream }, { flushMilliseconds: 10 });
+    // The page leaves at once. The promise waits for both readers of the stream.
+    void storing.stream.cancel();
+    await write(...SCRIPT.slice(0, cut));
+    await vi.waitUntil(async () => (await rows()).at(-1)?.status === "in_progress");
+    expect(await store.loadChat(id)).toEqual([question]);
+    const resumed = await store.resumeStream({ id }, { interval: 10 });
+    const reading = states(resumed ?? streamOf([]));
+    await write(...SCRIPT.slice(cut));
+    await end();
+    await storing.stored;
+    const [last] = (await states(streamOf(SCRIPT))).slice(-1);
+    expect(await store.loadChat(id)).toEqual([question, last]);
+    expect((await reading).at(-1)).toEqual(last);
+    expect((await rows()).every(({ status }) => status === "complete")).toBe(true);
+    expect(await store.resumeStream({ id })).toBeUndefined();
+    await store.regenerate({ id });
+  }
+});
+
+test("a reply that ends between loading and resuming is not missed", async ({ store, id }) => {
+  const messages = await store.appendUserMessage({ id, message: question });
+  const { stored } = store.storeWhileStreaming({ id, messages, stream: streamOf(SCRIPT) });
+  await stored;
+  expect(await store.resumeStream({ id })).toBeUndefined();
+  expect(await store.resumeStream({ id, after: "r1" })).toBeUndefined();
+  const resumed = await store.resumeStream({ id, after: "q1" });
+  expect((await states(resumed ?? streamOf([]))).at(-1)).toEqual((await store.loadChat(id)).at(-1));
+});
+
+test("a reply that goes on after a tool call keeps its id and its steps", async ({ store, id }) => {
+  const call = {
+    type: "tool-weather" as const,
+    toolCallId: "c1",
+    state: "output-available" as const,
+    input: {},
+    output: 1,
+  };
+  const begun: UIMessage = { id: "r1", role: "assistant", parts: [{ type: "step-start" }, call] };
+  await store.saveChat({ id, messages: [question, begun] });
+  const stream = createUIMessageStream({
+    originalMessages: [question, begun],
+    generateId: generateMessageId,
+    execute: ({ writer }) => {
+      for (const chunk of SCRIPT.slice(22, 29)) writer.write(chunk);
+    },
+  });
+  const { stored } = store.storeWhileStreaming({ id, messages: [question, begun], stream });
+  await stored;
+  const loaded = await store.loadChat(id);
+  expect(loaded.map((message) => message.id)).toEqual(["q1", "r1"]);
+  expect(loaded[1]?.parts.slice(0, 2)).toEqual(begun.parts);
+  expect(loaded[1]?.parts).toHaveLength(7);
+});
+
+test("a reply whose stream fails stays as far as it came, and is not complete", async ({ store, id, rows }) => {
+  const messages = await store.appendUserMessage({ id, message: question });
+  const stream = streamOf([...SCRIPT.slice(0, 9), { type: "error", errorText: "the model is gone" }]);
+  await store.storeWhileStreaming({ id, messages, stream }).stored;
+  expect((await rows()).at(-1)).toMatchObject({ status: "in_progress", content: [{}, {}, { text: "Let me 🌧" }] });
+});
+
+test("a page that follows ends when the reply is deleted", async ({ store, id, rows }) => {
+  const messages = await store.appendUserMessage({ id, message: question });
+  const { stream, write, end } = pipe();
+  const { stored } = store.storeWhileStreaming({ id, messages, stream }, { flushMilliseconds: 10 });
+  await write(...SCRIPT.slice(0, 9));
+  await vi.waitUntil(async () => (await rows()).length === 2);
+  const resumed = await store.resumeStream({ id }, { interval: 10 });
+  const reading = states(resumed ?? streamOf([]));
+  await store.regenerate({ id });
+  await reading;
+  await end();
+  await stored;
+});

@@ -67,7 +67,7 @@ const browser = await chromium.launch({
   args: ["--headless", "--no-sandbox", "--disable-gpu"],
 });
 for (const colorScheme of ["light", "dark"]) {
-  const page = await browser.newPage({ viewport: { width: 1280, height: 800 }, colorScheme });
+  const page = await browser.newPage({ viewport: { width: 1240, height: 720 }, colorScheme });
   await page.goto(`${base}/console?user=${USER}&conversation=${id}`);
   await page.locator("article").first().waitFor({ timeout: 120_000 });
   await page.keyboard.press("c");

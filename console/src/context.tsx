@@ -12,7 +12,7 @@ export type Limits = Pick<ContextFields, "max_messages" | "max_tokens" | "step">
 
 /** The stops of the sliders. The last one of a limit is none. */
 const STOPS = {
-  max_messages: [1, 2, 3, 5, 10, 15, 20, 30, 50, 75, 100, 150, 200, 300, 500, 1000, undefined],
+  max_messages: [1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 75, 100, 150, 200, 300, 500, 1000, undefined],
   max_tokens: [100, 250, 500, 1000, 2000, 4000, 8000, 16_000, 32_000, 64_000, 128_000, 200_000, 1_000_000, undefined],
   step: [undefined, 2, 5, 10, 20, 50, 100, 500, 1000],
 } as const;

@@ -64,8 +64,8 @@ def pythons() -> list[str]:
     found = {sys.version_info[1]: sys.executable}
     for minor in range(10, 30):
         python = shutil.which(f"python3.{minor}")
-        # A name on the path may be a stub, and Debian's Python may have no pip for an environment.
-        probe = [python or "", "-c", f"import sys, ensurepip; assert sys.version_info[:2] == (3, {minor})"]
+        # A name on the path may be a stub.
+        probe = [python or "", "-c", f"import sys, venv; assert sys.version_info[:2] == (3, {minor})"]
         if python and subprocess.run(probe, capture_output=True, check=False).returncode == 0:
             found.setdefault(minor, python)
     return [found[minor] for minor in sorted({min(found), max(found)})]
@@ -92,9 +92,10 @@ def test_the_wheel_and_the_sdist_work_in_a_fresh_environment(tmp_path: Path, ser
     program, output = examples(PACKAGE / "README.md")[0]
     for number, python in enumerate(pythons()):
         environment, user = tmp_path / f"environment-{number}", f"user-{new_id()}"
-        subprocess.run([python, "-m", "venv", str(environment)], check=True)
-        pip = [str(environment / "bin" / "python"), "-m", "pip", "--quiet", "--disable-pip-version-check", "install"]
-        pip += ["--constraint", str(pinned)]
+        # This environment's pip installs into the new one, which needs none of its own.
+        subprocess.run([python, "-m", "venv", "--without-pip", str(environment)], check=True)
+        pip = [sys.executable, "-m", "pip", "--python", str(environment / "bin" / "python"), "--quiet"]
+        pip += ["--disable-pip-version-check", "install", "--constraint", str(pinned)]
         subprocess.run([*pip, str(wheel)], check=True)
         theirs = program.replace(LOCAL, server_url).replace("user-123", user)
         assert run(environment / "bin" / "python", theirs) == output

@@ -1,7 +1,8 @@
-"""The command `scrollback`, run as a process against the real API."""
+"""The command `scrollback`, against the real API: in this process, or in one of its own where that makes a difference."""
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import pty
@@ -11,9 +12,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from conftest import PACKAGE, token_of
-from scrollback import Client, Conversation, new_id
+from scrollback import Client, Conversation, __version__, new_id
+from scrollback._cli import cli
 
 # A program that writes to a terminal could clear it, change its title, or show a text as another one.
 HOSTILE = "a\x1b[2Jb\x1b]0;title\x07c\x9b31md\re\u202ef[bold]h[/bold] :smile: \x7f"
@@ -35,7 +38,17 @@ COMMAND = [sys.executable, "-W", "error", "-m", "scrollback"]
 
 
 def scrollback(url: str, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-    # Binary input and output: a text's line endings are shown as they are.
+    """Runs the command in this process: starting one takes longer than most commands."""
+    ours = {"SCROLLBACK_URL": url, "SCROLLBACK_TOKEN": None, **more}
+    done = CliRunner().invoke(cli, arguments, prog_name="scrollback", env=ours, catch_exceptions=False)
+    # Bytes: a text's line endings are shown as they are.
+    return subprocess.CompletedProcess(
+        arguments, done.exit_code, done.stdout_bytes.decode(), done.stderr_bytes.decode()
+    )
+
+
+def process(url: str, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """Runs the command as its users do."""
     done = subprocess.run([*COMMAND, *arguments], env=environment(url, **more), capture_output=True, check=False)
     return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
@@ -171,7 +184,9 @@ def test_an_export_is_imported_again(
     done = scrollback(server_url, "export", user, "--output", str(file))
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "5 lines exported\n")
     assert file.stat().st_mode & 0o777 == 0o600
-    assert printed(server_url, "export", user).encode() == file.read_bytes() == b"".join(client.export_user(user))
+    piped = process(server_url, "export", user)
+    assert (piped.returncode, piped.stderr) == (0, "5 lines exported\n")
+    assert piped.stdout.encode() == file.read_bytes() == b"".join(client.export_user(user))
     client.erase_user(user)
     first = scrollback(server_url, "import", user, str(file))
     assert first.stderr == "1 conversations and 4 messages imported, 0 lines were stored already\n"
@@ -309,7 +324,7 @@ def test_no_control_character_of_stored_text_reaches_the_terminal(server_url: st
 def test_an_output_that_is_not_utf_8_gets_escapes(server_url: str, client: Client, conversation: Conversation) -> None:
     client.add_message(conversation.id, "user", "☂")
     ascii_only = {"PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}
-    assert "\\u2602" in printed(server_url, "show", str(conversation.id), **ascii_only)
+    assert "\\u2602" in process(server_url, "show", str(conversation.id), **ascii_only).stdout
 
 
 def test_a_reader_that_leaves_early_is_no_error(server_url: str, client: Client, conversation: Conversation) -> None:
@@ -340,19 +355,32 @@ def test_an_error_is_one_line(server_url: str) -> None:
         assert failed.stderr.startswith(f"scrollback: {text}"), failed.stderr
         assert failed.stderr.count("\n") == 1
     assert scrollback(server_url, "ls").returncode == 2
+    # A process ends with the same code and line.
+    failed = process(server_url, "show", "not-an-id")
+    assert (failed.returncode, failed.stdout, failed.stderr.count("\n")) == (1, "", 1)
+    assert failed.stderr.startswith("scrollback: must be a UUID")
+    assert process(server_url, "ls").returncode == 2
 
 
-def test_the_token_is_used_and_never_shown(guarded_url: str) -> None:
-    token = token_of("ada")
-    refused = scrollback(guarded_url, "ls", "ada")
+def test_the_version_is_shown_where_the_package_is_not_installed() -> None:
+    with pytest.raises(importlib.metadata.PackageNotFoundError):
+        importlib.metadata.version("scrollback-client")
+    done = process("http://127.0.0.1:9", "--version")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{__version__}\n", "")
+
+
+def test_the_token_is_used_and_never_shown(guarded_url: str, user: str) -> None:
+    token = token_of(user)
+    refused = scrollback(guarded_url, "ls", user)
     assert refused.returncode == 1
     assert refused.stderr.startswith("scrollback: ")
     assert "401" in refused.stderr
-    assert printed(guarded_url, "--token", token, "ls", "ada") == ""
-    assert printed(guarded_url, "ls", "ada", SCROLLBACK_TOKEN=token) == ""
+    assert printed(guarded_url, "--token", token, "ls", user) == ""
+    assert printed(guarded_url, "ls", user, SCROLLBACK_TOKEN=token) == ""
+    assert process(guarded_url, "ls", user, SCROLLBACK_TOKEN=token).stderr == ""
     runs = [
         scrollback(guarded_url, "ls", "bob", SCROLLBACK_TOKEN=token),
-        scrollback(guarded_url, "ls", "ada", SCROLLBACK_TOKEN=f"{token}x"),
+        scrollback(guarded_url, "ls", user, SCROLLBACK_TOKEN=f"{token}x"),
         scrollback(guarded_url, "--help", SCROLLBACK_TOKEN=token),
         scrollback(guarded_url, "ls", "--no-such-option", SCROLLBACK_TOKEN=token),
     ]

@@ -77,7 +77,8 @@ def test_each_operation_of_the_description_is_a_method_with_all_its_fields(kind:
     for name in set(described) - missing:
         method = getattr(kind, name.replace("-", "_"))
         assert described[name] <= set(inspect.signature(method).parameters), name
-        assert method.__doc__, name
+        # The examples run: see the fixture `examples`.
+        assert ">>>" in method.__doc__, name
 
 
 def test_each_code_of_the_description_has_an_exception() -> None:
@@ -501,6 +502,24 @@ def test_each_kind_of_mistake_has_its_exception(either: Any, conversation: Conve
         either.add_message(conversation.id, "user", "x", metadata={"n": float("nan")})
     with pytest.raises(TypeError, match="is not JSON"):
         either.add_message(conversation.id, "user", "x", metadata={"n": object()})
+
+
+def test_a_long_call_id_and_large_metadata_are_stored(either: Any, conversation: Conversation) -> None:
+    # The ids of some models carry signatures. The metadata may hold the probability of each token.
+    longest = "c" * (16 << 10)
+    largest = {"logprobs": "x" * ((256 << 10) - len('{"logprobs":""}'))}
+    either.add_message(conversation.id, "assistant", tool_calls=[{"id": longest}])
+    either.add_message(conversation.id, "tool", "rain", tool_call_id=longest, metadata=largest)
+    stored = either.get_chat_history(conversation.id).all()[1]
+    assert (stored.tool_call_id, stored.metadata) == (longest, largest)
+    assert list(either.get_context(conversation.id).repaired) == []
+    for param, too_much in (
+        ("tool_call_id", {"tool_call_id": f"{longest}c"}),
+        ("metadata", {"tool_call_id": "c", "metadata": {"logprobs": f"{largest['logprobs']}x"}}),
+    ):
+        with pytest.raises(errors.PayloadTooLarge) as caught:
+            either.add_message(conversation.id, "tool", "rain", **too_much)
+        assert caught.value.param == param
 
 
 def test_an_exception_survives_a_process_boundary() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import re
@@ -16,6 +17,7 @@ import pytest
 
 import scrollback
 from conftest import PACKAGE, PROJECT
+from scrollback import new_id
 
 LOCAL = "http://127.0.0.1:9000"
 
@@ -23,6 +25,14 @@ LOCAL = "http://127.0.0.1:9000"
 def examples(readme: Path) -> list[tuple[str, str]]:
     """The Python programs of a README, each with the output that it shows."""
     return re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", readme.read_text(), re.DOTALL)
+
+
+def prepared(program: str, server_url: str) -> str:
+    """A README's program, for the server of the tests, and with users of its own: their histories have nothing of another run."""
+    users, ours = r'"(user-123|ada|grace|grace-2|joan)"', new_id()
+    assert LOCAL in program
+    assert re.search(users, program)
+    return re.sub(users, rf'"\1-{ours}"', program.replace(LOCAL, server_url))
 
 
 def run(python: str | Path, program: str, **environment: str) -> str:
@@ -37,8 +47,7 @@ def run(python: str | Path, program: str, **environment: str) -> str:
 @pytest.mark.parametrize("number", range(4))
 def test_the_readmes_examples_print_what_it_says(server_url: str, number: int) -> None:
     program, output = examples(PACKAGE / "README.md")[number]
-    assert LOCAL in program
-    assert run(sys.executable, program.replace(LOCAL, server_url), PYTHONPATH=str(PACKAGE / "src")) == output
+    assert run(sys.executable, prepared(program, server_url), PYTHONPATH=str(PACKAGE / "src")) == output
 
 
 def test_every_example_of_the_readme_is_run() -> None:
@@ -47,19 +56,19 @@ def test_every_example_of_the_readme_is_run() -> None:
 
 def test_the_projects_readme_has_an_example_that_runs(server_url: str) -> None:
     ((program, output),) = examples(PROJECT / "README.md")
-    assert run(sys.executable, program.replace(LOCAL, server_url), PYTHONPATH=str(PACKAGE / "src")) == output
+    assert run(sys.executable, prepared(program, server_url), PYTHONPATH=str(PACKAGE / "src")) == output
 
 
 def pythons() -> list[str]:
     """The oldest and the newest Python on the machine that the package is for."""
-    found = [sys.executable]
+    found = {sys.version_info[1]: sys.executable}
     for minor in range(10, 30):
         python = shutil.which(f"python3.{minor}")
-        # A name on the path may be a stub, and Debian's Python may have no pip for an environment.
-        probe = [python or "", "-c", f"import sys, ensurepip; assert sys.version_info[:2] == (3, {minor})"]
+        # A name on the path may be a stub.
+        probe = [python or "", "-c", f"import sys, venv; assert sys.version_info[:2] == (3, {minor})"]
         if python and subprocess.run(probe, capture_output=True, check=False).returncode == 0:
-            found.append(python)
-    return [found[1], found[-1]] if len(found) > 2 else found[-1:]
+            found.setdefault(minor, python)
+    return [found[minor] for minor in sorted({min(found), max(found)})]
 
 
 def test_the_wheel_and_the_sdist_work_in_a_fresh_environment(tmp_path: Path, server_url: str) -> None:
@@ -82,18 +91,18 @@ def test_the_wheel_and_the_sdist_work_in_a_fresh_environment(tmp_path: Path, ser
 
     program, output = examples(PACKAGE / "README.md")[0]
     for number, python in enumerate(pythons()):
-        environment = tmp_path / f"environment-{number}"
-        subprocess.run([python, "-m", "venv", str(environment)], check=True)
-        pip = [str(environment / "bin" / "python"), "-m", "pip", "--quiet", "--disable-pip-version-check", "install"]
-        pip += ["--constraint", str(pinned)]
+        environment, user = tmp_path / f"environment-{number}", f"user-{new_id()}"
+        # This environment's pip installs into the new one, which needs none of its own.
+        subprocess.run([python, "-m", "venv", "--without-pip", str(environment)], check=True)
+        pip = [sys.executable, "-m", "pip", "--python", str(environment / "bin" / "python"), "--quiet"]
+        pip += ["--disable-pip-version-check", "install", "--constraint", str(pinned)]
         subprocess.run([*pip, str(wheel)], check=True)
-        # A user of its own, so that the history has nothing of another run.
-        theirs = program.replace(LOCAL, server_url).replace("user-123", f"user-of-{number}")
+        theirs = program.replace(LOCAL, server_url).replace("user-123", user)
         assert run(environment / "bin" / "python", theirs) == output
         version = "import importlib.metadata, scrollback; print(importlib.metadata.version('scrollback-client'))"
         assert run(environment / "bin" / "python", version) == "0.1.0\n"
 
-        command = [str(environment / "bin" / "scrollback"), "--url", server_url, "ls", f"user-of-{number}", "--json"]
+        command = [str(environment / "bin" / "scrollback"), "--url", server_url, "ls", user, "--json"]
         without = subprocess.run(command, capture_output=True, text=True, check=False)
         said = "scrollback: the command needs the extra cli: pip install 'scrollback-client[cli]'\n"
         assert (without.returncode, without.stdout, without.stderr) == (1, "", said)
@@ -114,3 +123,5 @@ def test_everything_that_is_public_is_documented() -> None:
         if isinstance(value, type):
             assert value.__doc__, name
             assert not value.__doc__.startswith(f"{name}("), f"{name} has only the docstring that dataclass makes"
+        elif inspect.isfunction(value):
+            assert ">>>" in (value.__doc__ or ""), f"{name} has no example"

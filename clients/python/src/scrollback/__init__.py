@@ -35,6 +35,8 @@ from .models import (
     Transferred,
 )
 
+__version__ = "0.1.0"
+
 __all__ = [
     "UNSET",
     "AsyncClient",

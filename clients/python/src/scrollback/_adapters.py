@@ -14,7 +14,7 @@ from .models import Message, NewMessage
 _REFUSED = re.compile("[\0\ud800-\udfff]")
 _SPECIAL = re.compile("[\\\\\0\ud800-\udfff]")
 _ESCAPED = re.compile(r"\\(\\|u[0-9a-f]{4})")
-_MARK = "scrollback"
+_MARK, _MARKED = "scrollback", {"escaped": True}
 
 _SESSIONS = uuid.UUID("6f0b2f3e-6f0f-5d0c-9a55-5c5f1f0c6a01")
 
@@ -58,7 +58,7 @@ def escaped(message: NewMessage) -> NewMessage:
         return _SPECIAL.sub(lambda found: "\\\\" if found[0] == "\\" else f"\\u{ord(found[0]):04x}", text)
 
     fields = _strings(fields, escape)
-    fields["metadata"] = {**(fields["metadata"] or {}), _MARK: {"escaped": True}}
+    fields["metadata"] = {**(fields["metadata"] or {}), _MARK: _MARKED}
     return replace(message, **fields)
 
 
@@ -66,7 +66,7 @@ def unescaped(message: Message | NewMessage) -> dict[str, Any]:
     """The fields of a message as they were before `escaped`."""
     fields: dict[str, Any] = {name: getattr(message, name) for name in _FIELDS}
     fields["metadata"] = dict(fields["metadata"] or {})
-    if _MARK not in fields["metadata"]:
+    if fields["metadata"].get(_MARK) != _MARKED:
         return fields
     del fields["metadata"][_MARK]
 

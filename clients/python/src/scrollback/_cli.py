@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn
 from rich.text import Text
 
+from . import __version__
 from ._client import Client
 from ._terminal import (
     block,
@@ -95,7 +96,7 @@ _limit = click.option("--limit", type=click.IntRange(min=1), metavar="N", help="
     show_envvar=True,
     help="The bearer token. Other users of the machine can see options, so set the variable instead.",
 )
-@click.version_option(package_name="scrollback-client", message="%(version)s")
+@click.version_option(__version__, message="%(version)s")
 @click.pass_context
 def cli(context: click.Context, url: str, token: str | None) -> None:
     """Reads and moves the chat histories that Scrollback stores."""

@@ -181,7 +181,16 @@ class Pages(Generic[T]):
 
 
 class AsyncPages(Generic[T]):
-    """A list that is requested page by page, while you iterate with `async for`. Iterating again requests it again."""
+    """A list that is requested page by page, while you iterate with `async for`. Iterating again requests it again.
+
+    >>> async def main():
+    ...     async with AsyncClient(server_url) as client:
+    ...         await client.add_messages(conversation.id, [NewMessage("user", text) for text in ("one", "two", "three")])
+    ...         history = client.get_chat_history(conversation.id, page_size=2)
+    ...         return [message.content async for message in history], await history.first_page()
+    >>> asyncio.run(main())
+    (['one', 'two', 'three'], Page(2 items, version='"2"', has_more=True))
+    """
 
     def __init__(self, run: Callable[[Operation[Page[T]]], Awaitable[Page[T]]], listing: Listing[T]) -> None:
         self._run = run

@@ -41,6 +41,10 @@ class Retry:
         base: seconds.
         cap: seconds.
         deadline: seconds for all attempts and waits together. No attempt starts after it, and none waits longer than it for the server.
+
+    >>> with Client(server_url, retry=Retry(attempts=3, deadline=5)) as client:
+    ...     client.get_conversation(conversation.id).message_count
+    0
     """
 
     attempts: int = 6

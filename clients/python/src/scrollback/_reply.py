@@ -233,7 +233,15 @@ class _Writer:
 
 
 class Reply(_Writer):
-    """A reply that is stored while a model writes it. `Client.stream_reply` makes it."""
+    """A reply that is stored while a model writes it. `Client.stream_reply` makes it.
+
+    >>> with client.stream_reply(conversation.id) as reply:
+    ...     reply.write("It is ")
+    ...     reply.flush()
+    ...     reply.write("raining.")
+    >>> reply.message.content
+    'It is raining.'
+    """
 
     def __init__(self, run: _Run, stream: Stream) -> None:
         super().__init__(stream)
@@ -290,7 +298,17 @@ _STORING: set[asyncio.Task[None]] = set()
 
 
 class AsyncReply(_Writer):
-    """A reply that is stored while a model writes it. `AsyncClient.stream_reply` makes it."""
+    """A reply that is stored while a model writes it. `AsyncClient.stream_reply` makes it.
+
+    >>> async def main():
+    ...     async with AsyncClient(server_url) as client, client.stream_reply(conversation.id) as reply:
+    ...         await reply.write("It is ")
+    ...         await reply.flush()
+    ...         await reply.write("raining.")
+    ...     return reply.message.content
+    >>> asyncio.run(main())
+    'It is raining.'
+    """
 
     def __init__(self, run: _AsyncRun, stream: Stream) -> None:
         super().__init__(stream)

@@ -36,7 +36,12 @@ def get_or_create_conversation(
     title: str | None = None,
     metadata: Mapping[str, Any] | None = None,
 ) -> Conversation:
-    """The user's most recently updated conversation, or a new one. See `Client.get_or_create_conversation`."""
+    """The user's most recently updated conversation, or a new one. See `Client.get_or_create_conversation`.
+
+    >>> with Session(server_url) as session:
+    ...     get_or_create_conversation(session, "grace").user_id
+    'grace'
+    """
     return session.get_or_create_conversation(user_id, new=new, id=id, title=title, metadata=metadata)
 
 
@@ -52,7 +57,15 @@ def add_message(
     name: str | None = None,
     metadata: Mapping[str, Any] | None = None,
 ) -> Message:
-    """Stores a message at the end of a conversation, exactly once. See `Client.add_message`."""
+    """Stores a message at the end of a conversation, exactly once. See `Client.add_message`.
+
+    `tool_calls` is an object, as it was at first, or a list.
+
+    >>> with Session(server_url) as session:
+    ...     message = add_message(session, conversation.id, "assistant", tool_calls={"name": "weather"})
+    >>> message.tool_calls
+    {'name': 'weather'}
+    """
     return session.add_message(
         conversation_id,
         role,
@@ -66,10 +79,21 @@ def add_message(
 
 
 def get_chat_history(session: Client, conversation_id: Id) -> list[Message]:
-    """All messages of a conversation, in chronological order. See `Client.get_chat_history`."""
+    """All messages of a conversation, in chronological order. See `Client.get_chat_history`.
+
+    >>> with Session(server_url) as session:
+    ...     get_chat_history(session, conversation.id)
+    []
+    """
     return session.get_chat_history(conversation_id).all()
 
 
 def get_user_conversations(session: Client, user_id: str) -> list[Conversation]:
-    """All conversations of a user, the most recently updated first. See `Client.get_user_conversations`."""
+    """All conversations of a user, the most recently updated first. See `Client.get_user_conversations`.
+
+    >>> with Session(server_url) as session:
+    ...     latest = get_or_create_conversation(session, "grace")
+    ...     get_user_conversations(session, "grace")[0].id == latest.id
+    True
+    """
     return session.get_user_conversations(user_id).all()

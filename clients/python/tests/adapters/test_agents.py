@@ -104,14 +104,14 @@ def test_what_other_programs_have_stored_is_several_items(client: Client, sessio
     client.add_messages(
         session.conversation_id,
         [
-            NewMessage("user", "Hello"),
+            NewMessage("user", r"C:\u0041", metadata={"scrollback": "theirs"}),
             NewMessage("assistant", "Wait.", tool_calls=[call, {"id": "x"}]),
             NewMessage("tool", "rain", tool_call_id="call_1"),
             NewMessage("assistant", "half", status="in_progress"),
         ],
     )
     items = [
-        {"role": "user", "content": "Hello"},
+        {"role": "user", "content": r"C:\u0041"},
         {"role": "assistant", "content": "Wait."},
         {"type": "function_call", "call_id": "call_1", "name": "weather", "arguments": "{}"},
         {"type": "function_call_output", "call_id": "call_1", "output": "rain"},

@@ -169,7 +169,9 @@ fn key(project: &Path) -> Result<String> {
             digest.update(bytes);
         }
     }
-    Ok(digest.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect())
+    let digest = digest.finalize();
+    let (first, _) = digest.split_first_chunk::<8>().context("a digest has 32 bytes")?;
+    Ok(format!("{:016x}", u64::from_be_bytes(*first)))
 }
 
 /// A file of the built console, or else its page: the page's own script reads the rest of the URL.

@@ -169,8 +169,9 @@ fn key(project: &Path) -> Result<String> {
             digest.update(bytes);
         }
     }
-    let first = digest.finalize()[..8].iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
-    Ok(format!("{first:016x}"))
+    let digest = digest.finalize();
+    let (first, _) = digest.split_first_chunk::<8>().context("a digest has 32 bytes")?;
+    Ok(format!("{:016x}", u64::from_be_bytes(*first)))
 }
 
 /// A file of the built console, or else its page: the page's own script reads the rest of the URL.

@@ -10,6 +10,6 @@ export default defineConfig({
     globalSetup: "../typescript/tests/server.ts",
     // Nothing that is tested is switched off by the one who runs it.
     allowOnly: false,
-    testTimeout: 60_000,
+    testTimeout: 180_000,
   },
 });

@@ -45,7 +45,10 @@ test.skipIf(release === 7)("a page that is reloaded in the middle of a reply goe
   const user = `user-${newId()}`;
   const server = createExample(client, model, user);
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const browser = await chromium.launch({ executablePath: process.env["CHROMIUM"] ?? "/usr/bin/chromium", args: [...FLAGS, ...QUIET] });
+  const browser = await chromium.launch({
+    executablePath: process.env["CHROMIUM"] ?? "/usr/bin/chromium",
+    args: [...FLAGS, ...QUIET],
+  });
   try {
     const page = await browser.newPage();
     await page.goto(`http://127.0.0.1:${String((server.address() as AddressInfo).port)}/`);

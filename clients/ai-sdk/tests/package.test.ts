@@ -11,7 +11,7 @@ const EXAMPLES = [...readFileSync(join(PACKAGE, "README.md"), "utf8").matchAll(/
 
 test("the examples of the README have the right types", () => {
   expect(EXAMPLES).toHaveLength(3);
-  const folder = mkdtempSync(join(PACKAGE, "../../node_modules/.scrollback-ai-sdk-"));
+  const folder = mkdtempSync(join(PACKAGE, "dist/example-"));
   try {
     const names = ["chats.ts", "route.ts", "stream.ts"];
     EXAMPLES.forEach(([, program = ""], index) => {

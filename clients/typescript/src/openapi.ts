@@ -1025,8 +1025,8 @@ export interface components {
             };
         };
         /**
-         * @description A message's content over 1 MiB, its `tool_calls` over 256 KiB, its `tool_call_id` or `name` over 1 KiB, its or a conversation's
-         *     `metadata` over 16 KiB, a request body over 4 MiB, a copy of more than 10,000 messages or 64 MiB.
+         * @description A message's content over 1 MiB, its `tool_calls` or `metadata` over 256 KiB, its `tool_call_id` over 16 KiB, its `name` over 1 KiB,
+         *     a conversation's `metadata` over 16 KiB, a request body over 4 MiB, a copy of more than 10,000 messages or 64 MiB.
          */
         ContentTooLarge: {
             headers: {

@@ -272,7 +272,14 @@ def test_an_interrupt_ends_tail_without_a_traceback(
 ) -> None:
     client.add_message(conversation.id, "assistant", "It is", status="in_progress")
     command = [*COMMAND, "tail", "-f", str(conversation.id)]
-    with subprocess.Popen(command, env=environment(server_url), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as tail:
+    # What runs behind a script's `&` ignores interrupts, and so do its children.
+    with subprocess.Popen(
+        command,
+        env=environment(server_url),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as tail:
         assert tail.stdout is not None
         assert tail.stderr is not None
         tail.stdout.readline()

@@ -39,6 +39,50 @@ export function Dialog({
   );
 }
 
+/** Does what a dialog is for, and closes the dialog. If that fails, the dialog stays, and `failure` says why. */
+function useAttempt(action: () => Promise<void>, onDone: () => void) {
+  const [busy, setBusy] = useState(false);
+  const [failure, setFailure] = useState<string>();
+  const run = async () => {
+    setBusy(true);
+    try {
+      await action();
+      onDone();
+    } catch (error) {
+      setFailure(reason(error));
+      setBusy(false);
+    }
+  };
+  return { busy, failure, attempt: () => void run() };
+}
+
+/** The end of a dialog: what failed, a button that cancels, and the button that does it. */
+function Choice({
+  failure,
+  onCancel,
+  children,
+}: {
+  failure: string | undefined;
+  onCancel: () => void;
+  children: ReactNode;
+}) {
+  return (
+    <>
+      {failure !== undefined && (
+        <p className="problem" role="alert">
+          {failure}
+        </p>
+      )}
+      <footer>
+        <button type="button" onClick={onCancel}>
+          Cancel
+        </button>
+        {children}
+      </footer>
+    </>
+  );
+}
+
 /** Asks before something that cannot be taken back. `action` is a verb with its counts. */
 export function Confirm({
   title,
@@ -54,34 +98,15 @@ export function Confirm({
   onClose: () => void;
   children: ReactNode;
 }) {
-  const [busy, setBusy] = useState(false);
-  const [failure, setFailure] = useState<string>();
-  const confirm = async () => {
-    setBusy(true);
-    try {
-      await onConfirm();
-      onClose();
-    } catch (error) {
-      setFailure(reason(error));
-      setBusy(false);
-    }
-  };
+  const { busy, failure, attempt } = useAttempt(onConfirm, onClose);
   return (
     <Dialog title={title} onClose={onClose}>
       {children}
-      {failure !== undefined && (
-        <p className="problem" role="alert">
-          {failure}
-        </p>
-      )}
-      <footer>
-        <button type="button" onClick={onClose}>
-          Cancel
-        </button>
-        <button type="button" className="danger" disabled={busy || action === undefined} onClick={() => void confirm()}>
+      <Choice failure={failure} onCancel={onClose}>
+        <button type="button" className="danger" disabled={busy || action === undefined} onClick={attempt}>
           {action ?? "Counting …"}
         </button>
-      </footer>
+      </Choice>
     </Dialog>
   );
 }
@@ -120,18 +145,8 @@ export function EditDialog({
 }) {
   const isText = typeof content === "string";
   const [text, setText] = useState(isText ? content : JSON.stringify(content, null, 2));
-  const [failure, setFailure] = useState<string>();
-  const [busy, setBusy] = useState(false);
-  const save = async () => {
-    setBusy(true);
-    try {
-      await onSave(isText ? text : (JSON.parse(text) as unknown));
-      onClose();
-    } catch (error) {
-      setFailure(reason(error));
-      setBusy(false);
-    }
-  };
+  const save = async () => onSave(isText ? text : (JSON.parse(text) as unknown));
+  const { busy, failure, attempt } = useAttempt(save, onClose);
   return (
     <Dialog title="Edit the message" onClose={onClose} wide>
       <label className="field">
@@ -143,23 +158,15 @@ export function EditDialog({
           spellCheck={isText}
           onChange={(event) => setText(event.target.value)}
           onKeyDown={(event) => {
-            if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) void save();
+            if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) attempt();
           }}
         />
       </label>
-      {failure !== undefined && (
-        <p className="problem" role="alert">
-          {failure}
-        </p>
-      )}
-      <footer>
-        <button type="button" onClick={onClose}>
-          Cancel
-        </button>
-        <button type="button" className="primary" disabled={busy} onClick={() => void save()}>
+      <Choice failure={failure} onCancel={onClose}>
+        <button type="button" className="primary" disabled={busy} onClick={attempt}>
           Save
         </button>
-      </footer>
+      </Choice>
     </Dialog>
   );
 }

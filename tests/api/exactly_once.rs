@@ -5,8 +5,8 @@
 //! the same ids until they have an answer. Then everything is read, by SQL and through the API. A seed fixes what is sent, and which
 //! fault meets which connection at which byte. It cannot fix when the processes are scheduled.
 //!
-//! Between its appends, each client also leads conversations of a guest through every endpoint: it replaces, streams, summarizes, forks,
-//! edits, deletes, transfers, exports, erases and imports them, and reads after each step. At last it erases them, so that the final
+//! Between its appends, each client also leads conversations of a guest through every endpoint. It replaces, streams, summarizes, forks and
+//! edits them. It deletes, transfers, exports, erases and imports them. It reads after each step. At last it erases them, so that the final
 //! comparison finds whatever a lost request left behind.
 //!
 //! The long run: `BATCHES=100000 SEED=1 cargo test -p tests exactly_once -- --ignored --nocapture`

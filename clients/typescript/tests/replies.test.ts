@@ -12,7 +12,7 @@ test("a reply grows while it is written, and ends complete", async ({ client, co
   );
   expect(reply.message).toMatchObject({ role: "assistant", status: "in_progress", content: "", name: "oslo" });
   reply.write("It is ");
-  // Nobody writes, and the text is stored all the same.
+  // The text is stored although nothing more is written.
   await vi.waitUntil(async () => (await client.getMessage(conversation.id, reply.id)).content === "It is ");
   reply.write("raining");
   expect((await reply.flush()).content).toBe("It is raining");

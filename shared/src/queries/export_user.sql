@@ -1,7 +1,5 @@
--- What is stored for a user, by conversation and position: from the conversation `from_id` on. `after` says what was sent of that one:
--- - -1: nothing
--- - less than -1: its summaries up to the position -1 - `after`
--- - 0 or more: all its summaries, and its messages up to this position
+-- What is stored for a user, by conversation and position: from the conversation `from_id` on. `after` says what was sent of that one.
+-- -1: nothing. Less than -1: its summaries up to the position -1 - `after`. 0 or more: all its summaries, and its messages up to there.
 --
 -- A conversation is a row with the outcome conversation, and a row with the outcome summary for each of its summaries. These are at most as
 -- many as a line can hold. A message is a row with the outcome message. If there may be more than about `bytes`, the last row has the

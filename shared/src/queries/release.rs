@@ -7,7 +7,7 @@
 //! Rules for the functions, which `tests/api/release.rs` checks:
 //! - `security definer`: the caller's role has no right on any table. A function that touches a conversation checks its owner.
 //! - `set search_path from current`: the search path is fixed when the function is created. It is the functions' own schema.
-//! - `set plan_cache_mode = force_generic_plan`: a plan is made once a session, and is the plan that `tests/plans` shows.
+//! - `set plan_cache_mode = force_generic_plan`: each session makes a plan once. It is the plan that `tests/plans` shows.
 //! - `#variable_conflict use_variable`: a bare name is a variable, and a column is written with the alias of its table. A later migration
 //!   may add a column with the name of a variable, and must not change what this release does. (`get_context.sql` has it the other way
 //!   around: there a bare name is a column, and parameters are written by their numbers.)

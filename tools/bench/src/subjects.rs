@@ -109,7 +109,7 @@ impl Endpoint {
             Self::History => "get-chat-history, last=50",
             Self::Context => "get-context, max_messages=50",
             Self::ContextOfTokens => "get-context, max_tokens=2000, step=500",
-            // Of a user's only conversation, which has 50 messages.
+            // The user has only this conversation, of 50 messages.
             Self::DeleteConversation => "delete-conversation, 50 messages",
             Self::Fork => "fork-conversation, 50 messages",
             Self::Rewind => "rewind-conversation, 1 message",

@@ -3,10 +3,14 @@ import { isProblem, ScrollbackClient, type ContextFields, type ContextFormat, ty
 import { QueryClient, useInfiniteQuery, useQueries, useQuery } from "@tanstack/react-query";
 import { useCallback } from "react";
 import { token } from "./settings.js";
+import { accessToken, configuration } from "./signin.js";
 
 const bearer = token();
+const config = configuration;
 
-export const api = new ScrollbackClient(location.origin, {
+// A deployed page and its API have different origins.
+export const api = new ScrollbackClient(config?.api ?? location.origin, {
+  ...(config === undefined ? {} : { token: async () => (await accessToken(config)) ?? "" }),
   ...(bearer === undefined ? {} : { token: bearer }),
   retry: { attempts: 3, deadline: 10_000 },
 });

@@ -5,7 +5,9 @@ import { ConversationView } from "./conversation.js";
 import { Dialog } from "./dialogs.js";
 import { go, hrefOf, usePlace } from "./place.js";
 import { recentUsers, rememberUser, setTheme, setToken, theme, type Theme } from "./settings.js";
+import { SignInButton, SignOutButton } from "./gate.js";
 import { Sidebar } from "./sidebar.js";
+import { configuration } from "./signin.js";
 import { useConversation } from "./api.js";
 
 const KEYS = [
@@ -50,6 +52,7 @@ export function App() {
         <UserForm key={place.user} user={place.user} />
         <span className="space" />
         <ThemeSwitch />
+        {configuration !== undefined && <SignOutButton config={configuration} />}
         <button type="button" className="quiet" aria-label="Keyboard shortcuts" onClick={() => setHelp(true)}>
           ?
         </button>
@@ -128,12 +131,13 @@ export function Problem({ error }: { error: unknown }) {
     <div className="problem" role="alert">
       <p>
         {isProblem(error, "no_response")
-          ? "The API does not answer. Is cargo dev running?"
+          ? `The API does not answer.${configuration === undefined ? " Is cargo dev running?" : ""}`
           : isProblem(error)
             ? error.detail
             : "Something went wrong."}
       </p>
-      {wantsToken && (
+      {configuration !== undefined && isProblem(error, "unauthenticated") && <SignInButton config={configuration} />}
+      {configuration === undefined && wantsToken && (
         <form onSubmit={submit}>
           <label className="field">
             A token for this API. On this machine, <code>cargo xtask token USER_ID</code> prints one.
@@ -198,11 +202,17 @@ function Welcome() {
           ))}
         </ul>
       )}
-      <p className="dim">
-        Nobody there yet? With <code>cargo dev</code> running, paste the three requests that it prints, and open{" "}
-        <code>grace</code>.
-      </p>
+      {configuration === undefined && <FirstSteps />}
     </main>
+  );
+}
+
+function FirstSteps() {
+  return (
+    <p className="dim">
+      Nobody there yet? With <code>cargo dev</code> running, paste the three requests that it prints, and open{" "}
+      <code>grace</code>.
+    </p>
   );
 }
 

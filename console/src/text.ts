@@ -1,4 +1,5 @@
 /** How text, times and numbers are shown. */
+import { configuration } from "./signin.js";
 
 // eslint-disable-next-line no-control-regex -- These are the characters that must not reach the page as they are.
 const UNSEEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069]/g;
@@ -54,6 +55,6 @@ function quoted(text: string): string {
 export function curl(path: string, fields: object = {}, token = false): string {
   const given = Object.entries(fields).filter(([, value]) => value !== undefined) as [string, string | number][];
   const query = given.map(([name, value]) => `${encodeURIComponent(name)}=${encodeURIComponent(value)}`).join("&");
-  const bearer = token ? ` -H "authorization: Bearer $token"` : "";
-  return `curl ${quoted(`${location.origin}${path}${query === "" ? "" : `?${query}`}`)}${bearer}`;
+  const bearer = token || configuration !== undefined ? ` -H "authorization: Bearer $token"` : "";
+  return `curl ${quoted(`${configuration?.api ?? location.origin}${path}${query === "" ? "" : `?${query}`}`)}${bearer}`;
 }

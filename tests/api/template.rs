@@ -320,6 +320,93 @@ fn wrong_combinations_of_parameters_are_refused() {
 }
 
 #[test]
+fn a_console_that_could_not_sign_in_is_refused() {
+    let (issuer, audience, scope) =
+        (("JwtIssuer", "https://issuer.example.com/"), ("JwtAudience", "api"), ("ServiceScope", "act:any"));
+    let (console, client) = (("Console", "true"), ("ConsoleClientId", "abc"));
+    for right in [vec![console], vec![console, issuer, audience, scope, client]] {
+        assert_eq!(refused_by(&right), Vec::<String>::new(), "{right:?}");
+    }
+    for (rule, wrong) in [
+        ("ConsoleHasAClient", vec![console, issuer, audience, scope]),
+        ("ClientGoesWithConsole", vec![client]),
+        ("ClientGoesWithConsole", vec![client, console]),
+        ("ClientGoesWithConsole", vec![client, issuer, audience, scope]),
+    ] {
+        assert_eq!(refused_by(&wrong), [rule], "{wrong:?}");
+    }
+}
+
+#[test]
+fn the_console_is_off_unless_somebody_turns_it_on() {
+    let template = template();
+    assert_eq!(template["Parameters"]["Console"]["Default"], "false");
+    assert_eq!(template["Conditions"]["HasConsole"], json!(["Console", "true"]));
+    assert_eq!(template["Conditions"]["OwnConsoleClient"], json!(["HasConsole", "OwnUserPool"]));
+    let resources = template["Resources"].as_object().unwrap().iter();
+    let console = resources.filter(|(id, resource)| {
+        let kind = text(&resource["Type"]);
+        id.starts_with("Console") || kind.starts_with("AWS::CloudFront") || kind.starts_with("AWS::S3")
+    });
+    let conditions: BTreeMap<&String, &Value> = console.map(|(id, resource)| (id, &resource["Condition"])).collect();
+    assert_eq!(conditions.len(), 6, "{conditions:?}");
+    for (id, condition) in conditions {
+        assert_eq!(condition, if id == "ConsoleClient" { "OwnConsoleClient" } else { "HasConsole" }, "{id}");
+    }
+}
+
+#[test]
+fn the_consoles_bucket_is_open_to_its_distribution_alone() {
+    let bucket = &resources("AWS::S3::Bucket")["ConsoleBucket"];
+    let blocked: BTreeMap<String, bool> =
+        serde_json::from_value(bucket["Properties"]["PublicAccessBlockConfiguration"].clone()).unwrap();
+    assert!(blocked.len() == 4 && blocked.values().all(|blocked| *blocked), "{blocked:?}");
+    assert!(!bucket["Properties"]["BucketEncryption"].is_null() && bucket["Properties"]["WebsiteConfiguration"].is_null());
+    let policies = resources("AWS::S3::BucketPolicy");
+    let statements = policies["ConsoleBucketPolicy"]["Properties"]["PolicyDocument"]["Statement"].as_array().unwrap();
+    let allowed: Vec<&Value> = statements.iter().filter(|statement| statement["Effect"] == "Allow").collect();
+    let [allowed] = allowed[..] else { panic!("{allowed:?}") };
+    assert_eq!(allowed["Principal"], json!({"Service": "cloudfront.amazonaws.com"}));
+    assert_eq!(allowed["Action"], "s3:GetObject");
+    let source = "arn:${AWS::Partition}:cloudfront::${AWS::AccountId}:distribution/${ConsoleDistribution}";
+    assert_eq!(allowed["Condition"], json!({"StringEquals": {"AWS:SourceArn": source}}));
+    assert!(statements.iter().any(|statement| statement["Effect"] == "Deny"
+        && statement["Principal"] == "*"
+        && statement["Condition"] == json!({"Bool": {"aws:SecureTransport": false}})));
+    let distribution = &resources("AWS::CloudFront::Distribution")["ConsoleDistribution"]["Properties"]["DistributionConfig"];
+    assert_eq!(distribution["DefaultCacheBehavior"]["ViewerProtocolPolicy"], "redirect-to-https");
+    assert_eq!(distribution["Origins"][0]["OriginAccessControlId"], "ConsoleAccess");
+}
+
+#[test]
+fn the_consoles_policy_allows_requests_to_the_api_and_the_issuer_and_nothing_inline() {
+    let headers = &resources("AWS::CloudFront::ResponseHeadersPolicy")["ConsoleHeaders"]["Properties"];
+    let security = &headers["ResponseHeadersPolicyConfig"]["SecurityHeadersConfig"];
+    let policy = text(&security["ContentSecurityPolicy"]["ContentSecurityPolicy"][0]);
+    let added = " https://*.execute-api.${AWS::Region}.${AWS::URLSuffix} ${Issuer}";
+    // console/tests/deployed.test.ts compares the rest with the policy of `cargo dev`.
+    assert!(policy.contains(&format!("connect-src 'self'{added};")) && policy.starts_with("default-src 'none';"), "{policy}");
+    assert!(!policy.contains("unsafe"), "{policy}");
+    for header in ["ContentTypeOptions", "FrameOptions", "ReferrerPolicy", "StrictTransportSecurity"] {
+        assert_eq!(security[header]["Override"], true, "{header}");
+    }
+}
+
+#[test]
+fn the_consoles_client_is_public_and_cannot_act_for_others() {
+    let client = &resources("AWS::Cognito::UserPoolClient")["ConsoleClient"]["Properties"];
+    assert_eq!(client["GenerateSecret"], false);
+    assert_eq!(client["AllowedOAuthFlows"], json!(["code"]));
+    // Cognito would grant scrollback/service to every user.
+    assert_eq!(client["AllowedOAuthScopes"], json!(["openid"]));
+    assert_eq!(client["CallbackURLs"], json!(["https://${ConsoleDistribution.DomainName}/"]));
+    // API Gateway takes its tokens.
+    let auth = &resources("AWS::Serverless::HttpApi")["Api"]["Properties"]["Auth"]["Authorizers"]["Jwt"];
+    let own = &auth["JwtConfiguration"]["audience"][1];
+    assert!(own.as_array().unwrap().contains(&json!(["OwnConsoleClient", "ConsoleClient", "AWS::NoValue"])), "{own}");
+}
+
+#[test]
 fn every_choice_of_roles_can_be_read_and_those_without_the_assistant_need_a_back_end() {
     let parameter = &template()["Parameters"]["UserRoles"];
     let others = ["assistant", "tool", "system", "developer"];

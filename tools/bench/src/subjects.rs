@@ -196,6 +196,12 @@ impl Event {
         }
         .into_bytes()
     }
+
+    /// For the echo: the same event, to be answered with so many bytes.
+    pub(super) fn answered_with(&self, bytes: usize) -> Self {
+        let header = format!(r#"{{"headers":{{"bytes":"{bytes}","#);
+        Self { text: self.text.replacen(r#""headers":{"#, &header[1..], 1), fresh: self.fresh }
+    }
 }
 
 /// Binaries and what they are started with.

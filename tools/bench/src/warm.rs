@@ -69,13 +69,14 @@ pub(super) async fn measure(bench: &mut Bench, database: &str) -> Result<()> {
             if endpoint.is_done_once() {
                 one::prepare(&superuser, endpoint).await?;
             }
-            function.call(&event.bytes())?;
+            // The echo's answer is as long as the function's, because that has to be sent, too.
+            let as_long = event.answered_with(function.answer(&event.bytes())?.body.len());
             let backend = superuser.query_typed(BACKENDS, &[]).await?;
             let backend = backend.first().context("the function is connected")?.try_get::<_, i32>(0)?.unsigned_abs();
             client.prepare(&statement)?;
             // In turns, call by call: each finds the caches as the others have left them. In a loop of its own, a statement is faster.
             for turn in 0..warming + counted {
-                let of_echo = measured(echo.process_id(), || echo.call(&event.bytes()))?;
+                let of_echo = measured(echo.process_id(), || echo.call(&as_long.bytes()))?;
                 if endpoint.is_done_once() {
                     one::prepare(&superuser, endpoint).await?;
                 }

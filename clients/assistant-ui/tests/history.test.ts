@@ -119,6 +119,14 @@ test("an append that is repeated stores nothing twice and removes nothing", asyn
   expect(await rows()).toEqual(before);
 });
 
+test("a message that is appended again with other content is changed in its place", async ({ client, id }) => {
+  await append(open(client, id), null, user("u1"), reply("a1"), user("u2"));
+  const message = reply("a1", { type: "text", text: "More.", state: "done" });
+  await append(open(client, id), "u1", message);
+  const { messages } = await open(client, id).load();
+  expect(messages.map((item) => item.message)).toEqual([user("u1"), message, user("u2")]);
+});
+
 test("an append whose answer is lost can be repeated", async ({ client, id }) => {
   await append(open(client, id), null, user("u1"), reply("a1"), user("u2"), reply("a2"));
   const { client: flaky, network } = lossy("POST");

@@ -61,9 +61,10 @@ test("the thread with the newest message comes first, page by page", async ({ cl
     ids.push(remoteId);
     await client.addMessage(remoteId, { role: "user", content: name });
   }
-  const [a = "", b, c] = ids;
+  const [a = "", b = "", c] = ids;
   await adapter.archive(a);
   await client.addMessage(a, { role: "user", content: "again" });
+  await adapter.rename(b, "Renamed");
   const first = await adapter.list();
   expect(first.threads.map(({ remoteId, status }) => [remoteId, status])).toEqual([
     [a, "archived"],

@@ -85,7 +85,7 @@ export function threadListAdapter(
   };
 }
 
-/** The thread that is shown, as one that stays the same when the page goes to another thread. */
+/** The thread of the page by its id. What `threadListItem` stands for can change when the user goes to another thread. */
 function threadOf(aui: AssistantClient): Thread {
   const shown = aui.threadListItem;
   const { id } = shown.getState();

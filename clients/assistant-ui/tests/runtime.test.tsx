@@ -19,17 +19,21 @@ import { test } from "./fixtures.js";
 /** A model that numbers its answers, behind a route that may store each turn. */
 function model(store?: ChatStore) {
   const chats: string[] = [];
+  /** Answers end when this does. */
+  const wait = { until: Promise.resolve() };
   const transport = new AssistantChatTransport({
     fetch: (_, init) => {
       const { id, messages } = JSON.parse(init?.body as string) as { id: string; messages: UIMessage[] };
       chats.push(id);
       const part = { id: "text" };
+      const answer = `Answer ${String(chats.length)}`;
       const stream = createUIMessageStream({
         originalMessages: messages,
         generateId: generateMessageId,
-        execute: ({ writer }) => {
+        execute: async ({ writer }) => {
           writer.write({ type: "text-start", ...part });
-          writer.write({ type: "text-delta", ...part, delta: `Answer ${String(chats.length)}` });
+          writer.write({ type: "text-delta", ...part, delta: answer });
+          await wait.until;
           writer.write({ type: "text-end", ...part });
         },
         onEnd: ({ messages }) => store?.saveChat({ id, messages }),
@@ -37,7 +41,7 @@ function model(store?: ChatStore) {
       return Promise.resolve(createUIMessageStreamResponse({ stream }));
     },
   });
-  return { chats, transport };
+  return { chats, transport, wait };
 }
 
 const eventually = (check: () => unknown) => vi.waitFor(check, { timeout: 20_000, interval: 20 });
@@ -126,6 +130,27 @@ test("a thread is there after a reload, with what was edited and generated anew"
   expect(await adapter().fetch(id)).toMatchObject({ title: "Weather", status: "archived" });
   await thread.delete();
   expect((await adapter().list()).threads).toEqual([]);
+  page.close();
+});
+
+test("a reply that ends after the user has gone to another thread is stored in its own", async ({ client, userId }) => {
+  const chat = chatStore(client);
+  const { transport, chats, wait } = model();
+  let end: (() => void) | undefined;
+  wait.until = new Promise((resolve) => (end = resolve));
+  const page = load(threadListAdapter(client, { userId }), transport);
+  await eventually(() => expect(page.runtime().threads.getState().isLoading).toBe(false));
+  page.runtime().thread.append("First");
+  await eventually(() => expect(page.shown()).toEqual(["First", "Answer 1"]));
+  await page.runtime().threads.switchToNewThread();
+  await eventually(() => expect(page.shown()).toEqual([]));
+  page.runtime().thread.append("Second");
+  await eventually(() => expect(page.shown()).toEqual(["Second", "Answer 2"]));
+  end?.();
+  const stored = async (id = "") =>
+    (await chat.loadChat(id)).map(({ parts }) => parts.map((part) => part.type === "text" && part.text).find(Boolean));
+  await eventually(async () => expect(await stored(chats[0])).toEqual(["First", "Answer 1"]));
+  await eventually(async () => expect(await stored(chats[1])).toEqual(["Second", "Answer 2"]));
   page.close();
 });
 

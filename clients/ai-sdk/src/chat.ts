@@ -1,4 +1,4 @@
-import type { ScrollbackClient } from "@scrollback/client";
+import { isProblem, type ScrollbackClient } from "@scrollback/client";
 import type { UIMessage, UIMessageChunk } from "ai";
 import { followChat, storeStream, type Storing, type StoreOptions } from "./reply.js";
 import { again, readChat, readEnd, replace } from "./store.js";
@@ -39,6 +39,13 @@ export interface ChatStore<M extends UIMessage = UIMessage> {
   regenerate: (request: { id: string; messageId?: string | undefined }) => Promise<M[]>;
   /** `appendUserMessage` or `regenerate`, as the page's request says. */
   beginReply: (request: ChatRequest<M>) => Promise<M[]>;
+  /**
+   * Stores what `change` makes of the stored messages. Only what is new or changed is written, in one transaction with what it replaces. A
+   * beginning of what is stored changes nothing. If another writer comes first, `change` is called again.
+   */
+  updateChat: (id: string, change: (stored: M[]) => readonly M[]) => Promise<void>;
+  /** Deletes these messages. The others stay, those behind them, too. */
+  deleteMessages: (id: string, messageIds: readonly string[]) => Promise<void>;
   /** Stores a reply while it is streamed. */
   storeWhileStreaming: (
     fields: { id: string; messages: readonly M[]; stream: ReadableStream<UIMessageChunk> },
@@ -116,9 +123,29 @@ export function chatStore<M extends UIMessage = UIMessage>(client: ScrollbackCli
       return history.slice(0, at);
     });
 
+  const updateChat: ChatStore<M>["updateChat"] = (id, change) =>
+    again(async () => {
+      const stored = await readChat<M>(client, id);
+      const history = stored.groups.map(({ message }) => message);
+      await replace(client, id, stored, change(history));
+    });
+
+  const deleteMessages: ChatStore<M>["deleteMessages"] = async (id, messageIds) => {
+    const { groups } = await readChat<M>(client, id);
+    const rows = groups.filter(({ message }) => messageIds.includes(message.id)).flatMap((group) => group.rows);
+    // The last first: a result goes before its call.
+    for (const row of rows.reverse()) {
+      await client.deleteMessage(id, row.id).catch((error: unknown) => {
+        if (!isProblem(error, "not_found")) throw error;
+      });
+    }
+  };
+
   return {
     loadChat,
     saveChat,
+    updateChat,
+    deleteMessages,
     appendUserMessage,
     regenerate,
     beginReply: ({ id, message, trigger, messageId }) => {

@@ -80,6 +80,42 @@ test("an edited question replaces what came after it", async ({ store, id }) => 
   expect(await store.loadChat(id)).toEqual([edited]);
 });
 
+test("updateChat replaces from the first message that differs", async ({ store, id, rows }) => {
+  const messages = [question, reply("r1", ...said("Yes.")), { ...question, id: "q2" }];
+  await store.updateChat(id, () => messages);
+  const before = await rows();
+  await store.updateChat(id, (stored) => [...stored.slice(0, 1), reply("r2", ...said("No."))]);
+  expect(await store.loadChat(id)).toEqual([question, reply("r2", ...said("No."))]);
+  expect((await rows())[0]).toEqual(before[0]);
+  const after = await rows();
+  await store.updateChat(id, (stored) => stored.slice(0, 1));
+  expect(await rows()).toEqual(after);
+});
+
+test("updateChat decides again when another writer comes first", async ({ store, id }) => {
+  const add = (name: string) => store.updateChat(id, (stored) => [...stored, { ...question, id: name }]);
+  await Promise.all(["a", "b", "c"].map(add));
+  expect((await store.loadChat(id)).map((message) => message.id).sort()).toEqual(["a", "b", "c"]);
+});
+
+test("deleteMessages deletes all that is stored of a message, and leaves those behind it", async ({
+  store,
+  id,
+  rows,
+}) => {
+  const called = { ...asked, state: "output-available" as const, output: "rain" };
+  const last = { ...question, id: "q2" };
+  await store.saveChat({
+    id,
+    messages: [question, reply("r1", { type: "step-start" }, called, ...said("Rain.")), last],
+  });
+  const before = await rows();
+  for (let time = 0; time < 2; time++) await store.deleteMessages(id, ["r1", "unknown"]);
+  expect(await rows()).toEqual([before[0], before.at(-1)]);
+  await store.deleteMessages(id, ["q2"]);
+  expect(await store.loadChat(id)).toEqual([question]);
+});
+
 test("regenerate deletes a reply and what came after it", async ({ store, id }) => {
   const messages = [question, reply("r1", ...said("Yes.")), { ...question, id: "q2" }, reply("r2", ...said("No."))];
   await store.saveChat({ id, messages });

@@ -1,0 +1,35 @@
+/** The package as it is published, and the examples of its README. */
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { expect, test } from "vitest";
+
+const PACKAGE = fileURLToPath(new URL("..", import.meta.url));
+const EXAMPLES = [...readFileSync(join(PACKAGE, "README.md"), "utf8").matchAll(/```(tsx?)\n(.*?)```/gs)];
+
+test("the examples of the README have the right types", () => {
+  expect(EXAMPLES).toHaveLength(2);
+  const folder = mkdtempSync(join(PACKAGE, "dist/example-"));
+  try {
+    EXAMPLES.forEach(([, kind = "", program = ""], index) => {
+      writeFileSync(join(folder, `example-${String(index)}.${kind}`), program);
+    });
+    writeFileSync(join(folder, "package.json"), '{"type":"module"}');
+    const config = { extends: join(PACKAGE, "tsconfig.json"), include: ["*.ts", "*.tsx"] };
+    writeFileSync(join(folder, "tsconfig.json"), JSON.stringify(config));
+    execFileSync("npx", ["tsc", "--project", "."], { cwd: folder, stdio: "pipe" });
+  } catch (error) {
+    expect.fail(String((error as { stdout?: Buffer }).stdout ?? error));
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test("the package has the files that it says", () => {
+  const [packed] = JSON.parse(execFileSync("npm", ["pack", "--dry-run", "--json"], { cwd: PACKAGE }).toString()) as [
+    { files: { path: string }[] },
+  ];
+  const paths = packed.files.map(({ path }) => path).filter((path) => !/^dist\/\w+\.(d\.ts|js)$/.test(path));
+  expect(paths.sort()).toEqual(["CHANGELOG.md", "LICENSE-APACHE", "LICENSE-MIT", "README.md", "package.json"]);
+});

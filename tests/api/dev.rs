@@ -25,7 +25,10 @@ struct Dev {
 
 impl Dev {
     async fn start(app: &App, options: &[&str]) -> Self {
-        let mut command = Command::new(binary("dev"));
+        Self::run(Command::new(binary("dev")), app, options).await
+    }
+
+    async fn run(mut command: Command, app: &App, options: &[&str]) -> Self {
         without_cargos_variables(&mut command);
         command.args(["--no-watch", "--port", "0"]).args(options);
         command.envs(app.environment().iter().map(|(name, value)| (name, value)));
@@ -143,6 +146,19 @@ async fn the_console_is_served_beside_the_api_to_this_machine_only() {
     let dev = Dev::start(&app, &[]).await;
     let foreign = dev.request("POST", "/console").header("host", "rebound.example.com").send().await.unwrap();
     assert_eq!(foreign.status(), 403);
+}
+
+/// On a machine without Node, one line says what the console needs.
+#[tokio::test]
+async fn without_node_everything_but_the_console_works() {
+    let app = App::start().await;
+    let mut command = Command::new(binary("dev"));
+    command.env("PATH", env!("CARGO_TARGET_TMPDIR"));
+    let dev = Dev::run(command, &app, &[]).await;
+    let about: Vec<&String> = dev.welcome.iter().filter(|line| line.contains("console")).collect();
+    let [line] = about[..] else { panic!("{:#?}", dev.welcome) };
+    assert!(line.starts_with("The console needs Node 20.19 or later with npm"), "{line}");
+    dev.json("POST", "/conversations", Some(&json!({"user_id": "ada"})), 201).await;
 }
 
 #[cfg(target_os = "linux")]

@@ -69,6 +69,25 @@ fn browsers_may_do_the_same_on_aws_and_on_this_machine() {
     assert_eq!(cors["MaxAge"].to_string(), gateway::MAX_AGE);
 }
 
+/// The response headers that a page of another origin may read anyway: <https://fetch.spec.whatwg.org/#cors-safelisted-response-header-name>
+const SAFELISTED: [&str; 7] =
+    ["cache-control", "content-language", "content-length", "content-type", "expires", "last-modified", "pragma"];
+
+#[test]
+fn a_page_of_another_origin_may_read_the_headers_that_the_client_reads() {
+    let exposed: Vec<_> = gateway::EXPOSE_HEADERS.split(',').chain(SAFELISTED).collect();
+    let mut read = 0;
+    for file in std::fs::read_dir(project().join("clients/typescript/src")).unwrap() {
+        let source = std::fs::read_to_string(file.unwrap().path()).unwrap();
+        for rest in source.split("headers.get(\"").skip(1) {
+            let name = rest.split('"').next().unwrap();
+            assert!(exposed.contains(&name), "the client reads {name}, which is not exposed");
+            read += 1;
+        }
+    }
+    assert!(read > 0, "the client reads no header by headers.get(\"…\")");
+}
+
 #[test]
 fn every_route_is_behind_the_authorizer() {
     let apis = resources("AWS::Serverless::HttpApi");

@@ -28,7 +28,8 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The page while it is being built. The browser asks again by itself.
-const BEING_BUILT: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Scrollback</title>\
+const BEING_BUILT: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><link rel=\"icon\" href=\"/console/icon.svg\">\
+                           <title>Scrollback</title>\
                            <p>The console is being built. This page shows it when it is ready.</p></html>";
 
 #[derive(Clone, Default)]
@@ -225,6 +226,19 @@ mod tests {
         for name in ["../../Cargo.toml", "src/../../../Cargo.toml", &outside.to_string_lossy(), "src", "nothing"] {
             assert_eq!(file(&directory, name).status(), StatusCode::NOT_FOUND, "{name}");
         }
+    }
+
+    #[test]
+    fn the_page_asks_again_while_it_is_built_and_then_says_what_was_missing() {
+        let get = |state| {
+            let console = Console { state: Arc::new(Mutex::new(state)) };
+            console.answer(&Method::GET, "/console").unwrap()
+        };
+        let reply = get(State::BeingBuilt);
+        assert_eq!((reply.status(), &reply.headers()["refresh"]), (StatusCode::ACCEPTED, &HeaderValue::from_static("1")));
+        // Without it, a browser asks for /favicon.ico.
+        assert!(BEING_BUILT.contains("<link rel=\"icon\" href=\"/console/icon.svg\">"));
+        assert_eq!(get(State::Failed("no Node".into())).status(), StatusCode::SERVICE_UNAVAILABLE);
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub const ALLOW_METHODS: &str = "DELETE,GET,PATCH,POST,PUT";
 /// As above.
 pub const ALLOW_HEADERS: &str = "authorization,content-type,if-match,if-none-match";
 /// As above.
-pub const EXPOSE_HEADERS: &str = "etag,idempotent-replayed,link,location";
+pub const EXPOSE_HEADERS: &str = "apigw-requestid,etag,idempotent-replayed,link,location,retry-after";
 /// As above, in seconds.
 pub const MAX_AGE: &str = "86400";
 

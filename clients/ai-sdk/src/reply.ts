@@ -1,6 +1,6 @@
 /** Replies that are stored while they are streamed, and pages that go on with one after they were loaded again. */
 import { isProblem, type ScrollbackClient } from "@scrollback/client";
-import { readUIMessageStream, type UIMessage, type UIMessageChunk } from "ai";
+import { readUIMessageStream, uiMessageChunkSchema, type UIMessage, type UIMessageChunk } from "ai";
 import { toChunks } from "./chunks.js";
 import { again, readEnd, replace } from "./store.js";
 
@@ -88,6 +88,7 @@ export async function followChat(
   if (!group || !first || group.message.role !== "assistant") return undefined;
   // Without `after`, a page has every reply that has ended.
   if (!group.inProgress && (after === undefined || after === group.message.id)) return undefined;
+  const release = await ownRelease();
   let sent: UIMessage | undefined;
   let version: string | undefined;
   let gone = false;
@@ -101,8 +102,8 @@ export async function followChat(
           return;
         }
         if (found) {
-          const done = !found.inProgress;
-          const chunks = toChunks(sent, found.message, done);
+          const chunks = toChunks(sent, found.message, !found.inProgress, release);
+          const done = !found.inProgress || chunks.some(({ type }) => type === "error");
           sent = found.message;
           for (const chunk of chunks) controller.enqueue(chunk);
           if (done) controller.close();
@@ -131,4 +132,10 @@ export async function followChat(
       throw error;
     }
   }
+}
+
+/** The release of the SDK, by what a page's stream may have. */
+async function ownRelease(): Promise<6 | 7> {
+  const { validate } = uiMessageChunkSchema();
+  return (await validate?.({ type: "reset-step" }))?.success ? 7 : 6;
 }

@@ -4,9 +4,11 @@ import * as fc from "fast-check";
 import { expect, vi } from "vitest";
 import { toChunks } from "../src/chunks.js";
 import { generateMessageId } from "../src/index.js";
-import { test } from "./fixtures.js";
+import { release, test } from "./fixtures.js";
+import { streams } from "./streams.js";
 
 const question: UIMessage = { id: "q1", role: "user", parts: [{ type: "text", text: "Rain in Oslo?" }] };
+const reply: UIMessage = { id: "r1", role: "assistant", parts: [{ type: "text", text: "Another one." }] };
 const weather = { toolCallId: "c1", toolName: "weather" };
 
 /** All kinds of chunks that both releases have, as a model's reply of three steps with tools makes them. */
@@ -87,10 +89,50 @@ test("whatever states a page sees, the chunks between them lead to the same mess
   await fc.assert(
     fc.asyncProperty(fc.subarray(all.slice(0, -1)), async (some) => {
       const seen = [...some, ...all.slice(-1)];
-      const chunks = seen.flatMap((state, index) => toChunks(seen[index - 1], state, index === seen.length - 1));
+      const chunks = seen.flatMap((state, index) =>
+        toChunks(seen[index - 1], state, index === seen.length - 1, release),
+      );
       const end = (await states(streamOf(chunks))).at(-1);
       expect(end).toEqual(all.at(-1));
     }),
+  );
+});
+
+/** What a page shows after these chunks. The SDK shows the beginning of a step with the next chunk. */
+const shown = async (chunks: UIMessageChunk[]) =>
+  (await states(streamOf([...chunks, { type: "message-metadata", messageMetadata: {} }]))).at(-1);
+
+/** The parts before the last step. */
+const earlier = ({ parts }: UIMessage) => parts.slice(0, parts.findLastIndex(({ type }) => type === "step-start") + 1);
+
+test("whatever is stored next, a page shows it or an error", async () => {
+  const pair = fc.tuple(streams(release), streams(release), fc.nat(), fc.nat());
+  await fc.assert(
+    fc.asyncProperty(pair, async ([first, second, m, n]) => {
+      const [from, to] = await Promise.all([states(streamOf(first)), states(streamOf(second))]);
+      const [before, now] = [from[m % from.length], to[n % to.length]];
+      if (!before || !now) throw new Error("a stream has no state");
+      const chunks = [...toChunks(undefined, before, false, release), ...toChunks(before, now, true, release)];
+      if (chunks.at(-1)?.type === "error") {
+        if (release === 7) expect(now.parts.slice(0, earlier(before).length)).not.toEqual(earlier(before));
+      } else {
+        expect(await shown(chunks)).toEqual(now);
+      }
+    }),
+    { numRuns: 500 },
+  );
+});
+
+test("a page is never sent an error for a reply that grows", async () => {
+  await fc.assert(
+    fc.asyncProperty(streams(release), fc.infiniteStream(fc.boolean()), async (script, picks) => {
+      const all = await states(streamOf(script));
+      const seen = all.filter((_, index) => index === all.length - 1 || picks.next().value);
+      const chunks = seen.flatMap((now, index) => toChunks(seen[index - 1], now, false, release));
+      expect(chunks.filter(({ type }) => type === "error")).toEqual([]);
+      expect(await shown(chunks)).toEqual(all.at(-1));
+    }),
+    { numRuns: 500 },
   );
 });
 
@@ -158,6 +200,45 @@ test("a reply whose stream fails stays as far as it came, and is not complete", 
   const stream = streamOf([...SCRIPT.slice(0, 9), { type: "error", errorText: "the model is gone" }]);
   await store.storeWhileStreaming({ id, messages, stream }).stored;
   expect((await rows()).at(-1)).toMatchObject({ status: "in_progress", content: [{}, {}, { text: "Let me 🌧" }] });
+});
+
+test.runIf(release === 7)(
+  "a step that is begun anew is begun anew in a page that follows",
+  async ({ store, id, rows }) => {
+    const messages = await store.appendUserMessage({ id, message: question });
+    const { stream, write, end } = pipe();
+    const { stored } = store.storeWhileStreaming({ id, messages, stream }, { flushMilliseconds: 10 });
+    await write(...SCRIPT.slice(0, 10));
+    await vi.waitUntil(async () => (await rows()).length === 2);
+    const resumed = await store.resumeStream({ id }, { interval: 10 });
+    const reading = states(resumed ?? streamOf([]));
+    // Release 6 has no type for it.
+    await write({ type: "reset-step" } as unknown as UIMessageChunk, ...SCRIPT.slice(3));
+    await end();
+    await stored;
+    expect((await reading).at(-1)).toEqual((await states(streamOf(SCRIPT))).at(-1));
+  },
+);
+
+test("a page that follows gets an error when an earlier step is changed", async ({ store, id, rows }) => {
+  const messages = await store.appendUserMessage({ id, message: question });
+  const { stream, write, end } = pipe();
+  const { stored } = store.storeWhileStreaming({ id, messages, stream }, { flushMilliseconds: 10 });
+  await write(...SCRIPT.slice(0, 9));
+  await vi.waitUntil(async () => {
+    // What is stored next has all of it.
+    await write({ type: "message-metadata", messageMetadata: {} });
+    return Array.isArray((await rows()).at(-1)?.content);
+  });
+  const resumed = await store.resumeStream({ id }, { interval: 10 });
+  const reader = (resumed ?? streamOf([])).getReader();
+  const read: UIMessageChunk[] = [];
+  for (let next = await reader.read(); !next.done; next = await reader.read()) {
+    if (read.push(next.value) === 1) await store.saveChat({ id, messages: [question, reply] });
+  }
+  expect(read.at(-1)).toEqual({ type: "error", errorText: "The reply was changed. Load the chat again." });
+  await end();
+  await stored;
 });
 
 test("a page that follows ends when the reply is deleted", async ({ store, id, rows }) => {

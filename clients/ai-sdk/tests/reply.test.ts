@@ -1,9 +1,10 @@
 /** Replies that are stored while they are streamed, and pages that are loaded again in the middle of one. */
+import type { Message } from "@scrollback/client";
 import { createUIMessageStream, readUIMessageStream, type UIMessage, type UIMessageChunk } from "ai";
 import * as fc from "fast-check";
 import { expect, vi } from "vitest";
 import { toChunks } from "../src/chunks.js";
-import { generateMessageId } from "../src/index.js";
+import { generateMessageId, type ChatStore } from "../src/index.js";
 import { release, test } from "./fixtures.js";
 import { streams } from "./streams.js";
 
@@ -200,6 +201,82 @@ test("a reply whose stream fails stays as far as it came, and is not complete", 
   const stream = streamOf([...SCRIPT.slice(0, 9), { type: "error", errorText: "the model is gone" }]);
   await store.storeWhileStreaming({ id, messages, stream }).stored;
   expect((await rows()).at(-1)).toMatchObject({ status: "in_progress", content: [{}, {}, { text: "Let me 🌧" }] });
+});
+
+/** Begins a reply of one text, and waits until its first words are stored. What it returns says the rest, and ends the reply. */
+async function begin(chat: Chat, messages: UIMessage[], id: string) {
+  const { stream, write, end } = pipe();
+  const { stored } = chat.store.storeWhileStreaming({ id: chat.id, messages, stream }, { flushMilliseconds: 0 });
+  await write({ type: "start", messageId: id }, { type: "text-start", id: "t" });
+  await write({ type: "text-delta", id: "t", delta: "…" });
+  await vi.waitUntil(async () => {
+    // What is stored next has all of it.
+    await write({ type: "message-metadata", messageMetadata: {} });
+    return (await chat.rows()).at(-1)?.content === "…";
+  });
+  return async (text?: string) => {
+    if (text !== undefined) await write({ type: "text-delta", id: "t", delta: text }, { type: "text-end", id: "t" });
+    await end();
+    await stored;
+  };
+}
+
+interface Chat {
+  store: ChatStore;
+  id: string;
+  rows: () => Promise<Message[]>;
+}
+
+/** What is stored, and whether it is complete. */
+const told = async ({ rows }: Chat) => (await rows()).map(({ content, status }) => `${String(content)} ${status}`);
+
+test("a reply that is generated anew replaces the one that was still written", async ({ store, id, rows }) => {
+  const chat = { store, id, rows };
+  const finishOld = await begin(chat, await store.appendUserMessage({ id, message: question }), "r1");
+  const finish = await begin(chat, await store.regenerate({ id }), "r2");
+  await finishOld("Yes");
+  await finish("No");
+  expect(await told(chat)).toEqual(["Rain in Oslo? complete", "…No complete"]);
+});
+
+test("no word is lost when the user writes on while a reply is written", async ({ store, id, rows }) => {
+  const chat = { store, id, rows };
+  const finish = await begin(chat, await store.appendUserMessage({ id, message: question }), "r1");
+  const more: UIMessage = { id: "q2", role: "user", parts: [{ type: "text", text: "And in Bergen?" }] };
+  const finishNext = await begin(chat, await store.appendUserMessage({ id, message: more }), "r2");
+  await finish("Yes");
+  const first = ["Rain in Oslo? complete", "…Yes complete", "And in Bergen? complete"];
+  expect(await told(chat)).toEqual([...first, "… in_progress"]);
+  await finishNext("There, too");
+  expect(await told(chat)).toEqual([...first, "…There, too complete"]);
+});
+
+test("a reply that ends without news when the user has written on is complete", async ({ store, id, rows }) => {
+  const chat = { store, id, rows };
+  const finish = await begin(chat, await store.appendUserMessage({ id, message: question }), "r1");
+  await store.appendUserMessage({ id, message: { ...question, id: "q2" } });
+  await finish();
+  expect(await told(chat)).toEqual(["Rain in Oslo? complete", "… complete", "Rain in Oslo? complete"]);
+});
+
+test("updateChat does not end a reply that another program writes", async ({ store, id, rows }) => {
+  const chat = { store, id, rows };
+  const finish = await begin(chat, await store.appendUserMessage({ id, message: question }), "r1");
+  await store.updateChat(id, (stored) => stored);
+  const asked = { ...question, parts: [{ type: "text" as const, text: "Snow in Oslo?" }] };
+  await store.updateChat(id, ([, ...others]) => [asked, ...others]);
+  expect(await told(chat)).toEqual(["Snow in Oslo? complete", "… in_progress"]);
+  await finish("Yes");
+  expect(await told(chat)).toEqual(["Snow in Oslo? complete", "…Yes complete"]);
+});
+
+test("a reply to a question that was edited in the meantime is dropped", async ({ store, id, rows }) => {
+  const chat = { store, id, rows };
+  const finish = await begin(chat, await store.appendUserMessage({ id, message: question }), "r1");
+  const edited: UIMessage = { ...question, id: "q2", parts: [{ type: "text", text: "Rain in Bergen?" }] };
+  await store.appendUserMessage({ id, message: edited, messageId: question.id });
+  await finish("Yes");
+  expect(await told(chat)).toEqual(["Rain in Bergen? complete"]);
 });
 
 test.runIf(release === 7)(

@@ -67,7 +67,11 @@ function grows(old: Json, part: Json | undefined, inLastStep: boolean): boolean 
 }
 
 function extended(old: Json | undefined, part: Json, name: string): boolean {
-  return old !== undefined && String(part[name] ?? "").startsWith(String(old[name] ?? ""));
+  return old !== undefined && textOf(part[name]).startsWith(textOf(old[name]));
+}
+
+function textOf(value: unknown): string {
+  return typeof value === "string" ? value : "";
 }
 
 function changes(old: Json | undefined, part: Json, index: number, release: 6 | 7): Json[] {
@@ -107,7 +111,7 @@ function toolChanges(old: Json | undefined, part: Json, release: 6 | 7): Json[] 
     if (!begun) {
       chunks.push({ type: "tool-input-start", ...called, inputEncoding, providerMetadata: callProviderMetadata });
     }
-    const inputTextDelta = String(rawInput ?? "").slice(begun ? String(old["rawInput"] ?? "").length : 0);
+    const inputTextDelta = textOf(rawInput).slice(begun ? textOf(old["rawInput"]).length : 0);
     if (inputTextDelta !== "") chunks.push({ type: "tool-input-delta", toolCallId, inputTextDelta });
     return chunks;
   }

@@ -228,7 +228,7 @@ interface Chat {
 }
 
 /** What is stored, and whether it is complete. */
-const told = async ({ rows }: Chat) => (await rows()).map(({ content, status }) => `${String(content)} ${status}`);
+const told = async ({ rows }: Chat) => (await rows()).map(({ content, status }) => `${content as string} ${status}`);
 
 test("a reply that is generated anew replaces the one that was still written", async ({ store, id, rows }) => {
   const chat = { store, id, rows };

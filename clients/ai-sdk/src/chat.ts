@@ -1,6 +1,7 @@
 import { isProblem, type ScrollbackClient } from "@scrollback/client";
 import type { UIMessage, UIMessageChunk } from "ai";
 import { followChat, storeStream, type Storing, type StoreOptions } from "./reply.js";
+import { isSame } from "./mapping.js";
 import { again, readChat, readEnd, replace } from "./store.js";
 
 /** What `useChat` sends with `prepareSendMessagesRequest`. */
@@ -41,10 +42,14 @@ export interface ChatStore<M extends UIMessage = UIMessage> {
   beginReply: (request: ChatRequest<M>) => Promise<M[]>;
   /**
    * Stores what `change` makes of the stored messages. Only what is new or changed is written, in one transaction with what it replaces. A
-   * beginning of what is stored changes nothing. If another writer comes first, `change` is called again.
+   * beginning of what is stored changes nothing. If another writer comes first, `change` is called again. A reply that
+   * is being written is the last of the stored messages. If `change` leaves it there as it is, its writer goes on.
    */
   updateChat: (id: string, change: (stored: M[]) => readonly M[]) => Promise<void>;
-  /** Deletes these messages. The others stay, those behind them, too. */
+  /**
+   * Deletes these messages. The others stay, those behind them, too. What is stored of a message is deleted from its end, one by one. If that
+   * fails in the middle, the same call deletes the rest.
+   */
   deleteMessages: (id: string, messageIds: readonly string[]) => Promise<void>;
   /** Stores a reply while it is streamed. */
   storeWhileStreaming: (
@@ -126,8 +131,10 @@ export function chatStore<M extends UIMessage = UIMessage>(client: ScrollbackCli
   const updateChat: ChatStore<M>["updateChat"] = (id, change) =>
     again(async () => {
       const stored = await readChat<M>(client, id);
-      const history = stored.groups.map(({ message }) => message);
-      await replace(client, id, stored, change(history));
+      const messages = change(stored.groups.map(({ message }) => message));
+      const last = stored.groups.at(-1);
+      const goesOn = last?.inProgress === true && isSame(last.message, messages.at(-1));
+      await replace(client, id, stored, messages, goesOn ? "in_progress" : "complete");
     });
 
   const deleteMessages: ChatStore<M>["deleteMessages"] = async (id, messageIds) => {

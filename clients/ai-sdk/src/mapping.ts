@@ -159,7 +159,7 @@ function isStep(part: Json): boolean {
 }
 
 /** A tool part, as the SDK makes them. Anything else that is called so is stored as it is. */
-function isTool(part: Json): boolean {
+export function isTool(part: Json): boolean {
   const type = String(part["type"]);
   const named = type === "dynamic-tool" ? typeof part["toolName"] === "string" : type.startsWith("tool-");
   return named && typeof part["toolCallId"] === "string" && typeof part["state"] === "string";

@@ -1,8 +1,8 @@
 /** Replies that are stored while they are streamed, and pages that go on with one after they were loaded again. */
 import { isProblem, type ScrollbackClient } from "@scrollback/client";
-import { readUIMessageStream, type UIMessage, type UIMessageChunk } from "ai";
+import { readUIMessageStream, uiMessageChunkSchema, type UIMessage, type UIMessageChunk } from "ai";
 import { toChunks } from "./chunks.js";
-import { again, readEnd, replace } from "./store.js";
+import { again, readChat, readEnd, replace } from "./store.js";
 
 /** Options of `storeWhileStreaming`. */
 export interface StoreOptions {
@@ -37,11 +37,34 @@ export function storeStream(
     let written: UIMessage | undefined;
     let writing = undefined as Promise<void> | undefined;
     let next = 0;
+    const lastId = async () => (await readEnd(client, id, 1)).groups.at(-1)?.message.id;
+    let asked = lastId();
+    asked.catch(() => undefined);
+    let isStored = false;
     const write = (message: UIMessage, status: "complete" | "in_progress") =>
       again(async () => {
-        const { groups, version } = await readEnd(client, id, 1);
-        const same = groups.at(-1)?.message.id === message.id;
-        await replace(client, id, { groups: same ? groups.slice(-1) : [], version }, [message], status);
+        const question = await asked.catch(() => (asked = lastId()));
+        let { groups, version } = await readEnd(client, id, 1);
+        const find = (wanted: string | undefined) => groups.findIndex((group) => group.message.id === wanted);
+        if (find(message.id) < 0 && find(question) < 0) ({ groups, version } = await readChat(client, id));
+        let at = find(message.id);
+        const isThere = at >= 0;
+        if (!isThere) at = question === undefined ? 0 : find(question) + 1;
+        // Somebody has deleted the reply, or what it answers: a message was edited, or its reply is generated anew.
+        if (!isThere && (isStored || (question !== undefined && at === 0))) return;
+        const behind = groups.slice(at + (isThere ? 1 : 0));
+        const last = behind.at(-1);
+        if (!last) {
+          await replace(client, id, { groups: groups.slice(at), version }, [message], status);
+        } else if (status === "complete") {
+          // Somebody has written on. What is behind the reply stays behind it.
+          const messages = [message, ...behind.map((group) => group.message)];
+          const end = last.inProgress ? "in_progress" : "complete";
+          const replaced = await replace(client, id, { groups: groups.slice(at), version }, messages, end);
+          const row = isThere ? groups[at]?.rows.at(-1) : undefined;
+          if (!replaced && row) await client.updateMessage(id, row.id, { status }, { ifMatch: version });
+        }
+        isStored = true;
       });
     const watched = own.pipeThrough(
       new TransformStream<UIMessageChunk, UIMessageChunk>({
@@ -88,6 +111,7 @@ export async function followChat(
   if (!group || !first || group.message.role !== "assistant") return undefined;
   // Without `after`, a page has every reply that has ended.
   if (!group.inProgress && (after === undefined || after === group.message.id)) return undefined;
+  const release = await ownRelease();
   let sent: UIMessage | undefined;
   let version: string | undefined;
   let gone = false;
@@ -101,8 +125,8 @@ export async function followChat(
           return;
         }
         if (found) {
-          const done = !found.inProgress;
-          const chunks = toChunks(sent, found.message, done);
+          const chunks = toChunks(sent, found.message, !found.inProgress, release);
+          const done = !found.inProgress || chunks.some(({ type }) => type === "error");
           sent = found.message;
           for (const chunk of chunks) controller.enqueue(chunk);
           if (done) controller.close();
@@ -131,4 +155,10 @@ export async function followChat(
       throw error;
     }
   }
+}
+
+/** The release of the SDK, by what a page's stream may have. */
+async function ownRelease(): Promise<6 | 7> {
+  const { validate } = uiMessageChunkSchema();
+  return (await validate?.({ type: "reset-step" }))?.success ? 7 : 6;
 }

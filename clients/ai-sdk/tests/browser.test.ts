@@ -39,9 +39,11 @@ const model = new MockLanguageModelV3({
     }),
 });
 
-// The page's @ai-sdk/react is release 6's.
-test.skipIf(release === 7)("a page that is reloaded in the middle of a reply goes on with it", async ({ client }) => {
-  await build({ root: EXAMPLE, configFile: `${EXAMPLE}/vite.config.ts` });
+/** The page's packages of the release that the tests run with. */
+const alias = release === 7 ? { ai: "ai-v7", "@ai-sdk/react": "@ai-sdk/react-v7" } : {};
+
+test("a page that is reloaded in the middle of a reply goes on with it", async ({ client }) => {
+  await build({ root: EXAMPLE, configFile: `${EXAMPLE}/vite.config.ts`, resolve: { alias } });
   const user = `user-${newId()}`;
   const server = createExample(client, model, user);
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));

@@ -76,8 +76,13 @@ const shared = [
   toolPart({ ...kind("dynamic-tool"), toolName: filled }),
   toolPart(kind("tool-weather")),
 ];
+const cited = record(
+  { ...kind("source"), sourceType: fc.constant("url"), id: filled, url },
+  { title: text, providerMetadata },
+).map((source) => ({ source }));
 /** What release 7 has beside these. */
 const newer = [
+  record({ ...kind("text"), text, citations: fc.array(cited, { maxLength: 2 }) }, { state }),
   record({ ...kind("custom"), kind: custom }, { providerMetadata }),
   record({ ...kind("reasoning-file"), mediaType, url }, { providerMetadata }),
   record({ ...kind("steering-message"), id: filled, parts: fc.array(textPart, { minLength: 1, maxLength: 2 }) }),

@@ -1,12 +1,15 @@
 /** Replies that are stored while they are streamed, and pages that are loaded again in the middle of one. */
+import type { Message } from "@scrollback/client";
 import { createUIMessageStream, readUIMessageStream, type UIMessage, type UIMessageChunk } from "ai";
 import * as fc from "fast-check";
 import { expect, vi } from "vitest";
 import { toChunks } from "../src/chunks.js";
-import { generateMessageId } from "../src/index.js";
-import { test } from "./fixtures.js";
+import { generateMessageId, type ChatStore } from "../src/index.js";
+import { release, test } from "./fixtures.js";
+import { streams } from "./streams.js";
 
 const question: UIMessage = { id: "q1", role: "user", parts: [{ type: "text", text: "Rain in Oslo?" }] };
+const reply: UIMessage = { id: "r1", role: "assistant", parts: [{ type: "text", text: "Another one." }] };
 const weather = { toolCallId: "c1", toolName: "weather" };
 
 /** All kinds of chunks that both releases have, as a model's reply of three steps with tools makes them. */
@@ -87,10 +90,50 @@ test("whatever states a page sees, the chunks between them lead to the same mess
   await fc.assert(
     fc.asyncProperty(fc.subarray(all.slice(0, -1)), async (some) => {
       const seen = [...some, ...all.slice(-1)];
-      const chunks = seen.flatMap((state, index) => toChunks(seen[index - 1], state, index === seen.length - 1));
+      const chunks = seen.flatMap((state, index) =>
+        toChunks(seen[index - 1], state, index === seen.length - 1, release),
+      );
       const end = (await states(streamOf(chunks))).at(-1);
       expect(end).toEqual(all.at(-1));
     }),
+  );
+});
+
+/** What a page shows after these chunks. The SDK shows the beginning of a step with the next chunk. */
+const shown = async (chunks: UIMessageChunk[]) =>
+  (await states(streamOf([...chunks, { type: "message-metadata", messageMetadata: {} }]))).at(-1);
+
+/** The parts before the last step. */
+const earlier = ({ parts }: UIMessage) => parts.slice(0, parts.findLastIndex(({ type }) => type === "step-start") + 1);
+
+test("whatever is stored next, a page shows it or an error", async () => {
+  const pair = fc.tuple(streams(release), streams(release), fc.nat(), fc.nat());
+  await fc.assert(
+    fc.asyncProperty(pair, async ([first, second, m, n]) => {
+      const [from, to] = await Promise.all([states(streamOf(first)), states(streamOf(second))]);
+      const [before, now] = [from[m % from.length], to[n % to.length]];
+      if (!before || !now) throw new Error("a stream has no state");
+      const chunks = [...toChunks(undefined, before, false, release), ...toChunks(before, now, true, release)];
+      if (chunks.at(-1)?.type === "error") {
+        if (release === 7) expect(now.parts.slice(0, earlier(before).length)).not.toEqual(earlier(before));
+      } else {
+        expect(await shown(chunks)).toEqual(now);
+      }
+    }),
+    { numRuns: 500 },
+  );
+});
+
+test("a page is never sent an error for a reply that grows", async () => {
+  await fc.assert(
+    fc.asyncProperty(streams(release), fc.infiniteStream(fc.boolean()), async (script, picks) => {
+      const all = await states(streamOf(script));
+      const seen = all.filter((_, index) => index === all.length - 1 || picks.next().value);
+      const chunks = seen.flatMap((now, index) => toChunks(seen[index - 1], now, false, release));
+      expect(chunks.filter(({ type }) => type === "error")).toEqual([]);
+      expect(await shown(chunks)).toEqual(all.at(-1));
+    }),
+    { numRuns: 500 },
   );
 });
 
@@ -158,6 +201,121 @@ test("a reply whose stream fails stays as far as it came, and is not complete", 
   const stream = streamOf([...SCRIPT.slice(0, 9), { type: "error", errorText: "the model is gone" }]);
   await store.storeWhileStreaming({ id, messages, stream }).stored;
   expect((await rows()).at(-1)).toMatchObject({ status: "in_progress", content: [{}, {}, { text: "Let me 🌧" }] });
+});
+
+/** Begins a reply of one text, and waits until its first words are stored. What it returns says the rest, and ends the reply. */
+async function begin(chat: Chat, messages: UIMessage[], id: string) {
+  const { stream, write, end } = pipe();
+  const { stored } = chat.store.storeWhileStreaming({ id: chat.id, messages, stream }, { flushMilliseconds: 0 });
+  await write({ type: "start", messageId: id }, { type: "text-start", id: "t" });
+  await write({ type: "text-delta", id: "t", delta: "…" });
+  await vi.waitUntil(async () => {
+    // What is stored next has all of it.
+    await write({ type: "message-metadata", messageMetadata: {} });
+    return (await chat.rows()).at(-1)?.content === "…";
+  });
+  return async (text?: string) => {
+    if (text !== undefined) await write({ type: "text-delta", id: "t", delta: text }, { type: "text-end", id: "t" });
+    await end();
+    await stored;
+  };
+}
+
+interface Chat {
+  store: ChatStore;
+  id: string;
+  rows: () => Promise<Message[]>;
+}
+
+/** What is stored, and whether it is complete. */
+const told = async ({ rows }: Chat) => (await rows()).map(({ content, status }) => `${content as string} ${status}`);
+
+test("a reply that is generated anew replaces the one that was still written", async ({ store, id, rows }) => {
+  const chat = { store, id, rows };
+  const finishOld = await begin(chat, await store.appendUserMessage({ id, message: question }), "r1");
+  const finish = await begin(chat, await store.regenerate({ id }), "r2");
+  await finishOld("Yes");
+  await finish("No");
+  expect(await told(chat)).toEqual(["Rain in Oslo? complete", "…No complete"]);
+});
+
+test("no word is lost when the user writes on while a reply is written", async ({ store, id, rows }) => {
+  const chat = { store, id, rows };
+  const finish = await begin(chat, await store.appendUserMessage({ id, message: question }), "r1");
+  const more: UIMessage = { id: "q2", role: "user", parts: [{ type: "text", text: "And in Bergen?" }] };
+  const finishNext = await begin(chat, await store.appendUserMessage({ id, message: more }), "r2");
+  await finish("Yes");
+  const first = ["Rain in Oslo? complete", "…Yes complete", "And in Bergen? complete"];
+  expect(await told(chat)).toEqual([...first, "… in_progress"]);
+  await finishNext("There, too");
+  expect(await told(chat)).toEqual([...first, "…There, too complete"]);
+});
+
+test("a reply that ends without news when the user has written on is complete", async ({ store, id, rows }) => {
+  const chat = { store, id, rows };
+  const finish = await begin(chat, await store.appendUserMessage({ id, message: question }), "r1");
+  await store.appendUserMessage({ id, message: { ...question, id: "q2" } });
+  await finish();
+  expect(await told(chat)).toEqual(["Rain in Oslo? complete", "… complete", "Rain in Oslo? complete"]);
+});
+
+test("updateChat does not end a reply that another program writes", async ({ store, id, rows }) => {
+  const chat = { store, id, rows };
+  const finish = await begin(chat, await store.appendUserMessage({ id, message: question }), "r1");
+  await store.updateChat(id, (stored) => stored);
+  const asked = { ...question, parts: [{ type: "text" as const, text: "Snow in Oslo?" }] };
+  await store.updateChat(id, ([, ...others]) => [asked, ...others]);
+  expect(await told(chat)).toEqual(["Snow in Oslo? complete", "… in_progress"]);
+  await finish("Yes");
+  expect(await told(chat)).toEqual(["Snow in Oslo? complete", "…Yes complete"]);
+});
+
+test("a reply to a question that was edited in the meantime is dropped", async ({ store, id, rows }) => {
+  const chat = { store, id, rows };
+  const finish = await begin(chat, await store.appendUserMessage({ id, message: question }), "r1");
+  const edited: UIMessage = { ...question, id: "q2", parts: [{ type: "text", text: "Rain in Bergen?" }] };
+  await store.appendUserMessage({ id, message: edited, messageId: question.id });
+  await finish("Yes");
+  expect(await told(chat)).toEqual(["Rain in Bergen? complete"]);
+});
+
+test.runIf(release === 7)(
+  "a step that is begun anew is begun anew in a page that follows",
+  async ({ store, id, rows }) => {
+    const messages = await store.appendUserMessage({ id, message: question });
+    const { stream, write, end } = pipe();
+    const { stored } = store.storeWhileStreaming({ id, messages, stream }, { flushMilliseconds: 10 });
+    await write(...SCRIPT.slice(0, 10));
+    await vi.waitUntil(async () => (await rows()).length === 2);
+    const resumed = await store.resumeStream({ id }, { interval: 10 });
+    const reading = states(resumed ?? streamOf([]));
+    // Release 6 has no type for it.
+    await write({ type: "reset-step" } as unknown as UIMessageChunk, ...SCRIPT.slice(3));
+    await end();
+    await stored;
+    expect((await reading).at(-1)).toEqual((await states(streamOf(SCRIPT))).at(-1));
+  },
+);
+
+test("a page that follows gets an error when an earlier step is changed", async ({ store, id, rows }) => {
+  const messages = await store.appendUserMessage({ id, message: question });
+  const { stream, write, end } = pipe();
+  const { stored } = store.storeWhileStreaming({ id, messages, stream }, { flushMilliseconds: 10 });
+  await write(...SCRIPT.slice(0, 9));
+  await vi.waitUntil(async () => {
+    // What is stored next has all of it.
+    await write({ type: "message-metadata", messageMetadata: {} });
+    return Array.isArray((await rows()).at(-1)?.content);
+  });
+  const resumed = await store.resumeStream({ id }, { interval: 10 });
+  const reader = (resumed ?? streamOf([])).getReader();
+  const read: UIMessageChunk[] = [];
+  for (let next = await reader.read(); !next.done; next = await reader.read()) {
+    if (read.push(next.value) === 1) await store.saveChat({ id, messages: [question, reply] });
+  }
+  expect(read.at(-1)).toEqual({ type: "error", errorText: "The reply was changed. Load the chat again." });
+  await end();
+  await stored;
 });
 
 test("a page that follows ends when the reply is deleted", async ({ store, id, rows }) => {

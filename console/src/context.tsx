@@ -8,17 +8,23 @@ import type { Fate } from "./message.js";
 import { token } from "./settings.js";
 import { count, curl } from "./text.js";
 
-export type Limits = Pick<ContextFields, "max_messages" | "max_tokens" | "step">;
+export type Limits = Pick<ContextFields, "max_messages" | "max_tokens" | "step" | "tool_results" | "unanswered">;
 
 /** The stops of the sliders. The last one of a limit is none. */
 const STOPS = {
   max_messages: [1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 75, 100, 150, 200, 300, 500, 1000, undefined],
   max_tokens: [100, 250, 500, 1000, 2000, 4000, 8000, 16_000, 32_000, 64_000, 128_000, 200_000, 1_000_000, undefined],
   step: [undefined, 2, 5, 10, 20, 50, 100, 500, 1000],
+  tool_results: [0, 1, 2, 3, 5, 10, 20, 50, undefined],
 } as const;
 
-const LABELS = { max_messages: "Messages at most", max_tokens: "Tokens at most", step: "Step" } as const;
-const NONE = { max_messages: "no limit", max_tokens: "no limit", step: "none" } as const;
+const LABELS = {
+  max_messages: "Messages at most",
+  max_tokens: "Tokens at most",
+  step: "Step",
+  tool_results: "Tool results in full",
+} as const;
+const NONE = { max_messages: "no limit", max_tokens: "no limit", step: "none", tool_results: "all" } as const;
 const FORMATS = {
   messages: "Scrollback",
   openai: "OpenAI Chat",
@@ -34,12 +40,13 @@ export function useFates(
   const fields = { ...limits, format: "messages" } as const;
   const { data } = useContextOf(conversation.id, fields, limits !== undefined);
   if (limits === undefined || data === undefined) return () => undefined;
+  const repair = limits.unanswered === "drop" ? "an unanswered call is left out" : "a call got no result";
   const sent = new Map(data.messages.map((message) => [message.position, message]));
   const repaired = new Set(data.repaired);
   return ({ position, status, tool_calls, content }) => {
     if (status !== "complete") return { kind: "omitted", reason: "not sent: it is not complete" };
     if (sent.has(position))
-      return repaired.has(position) ? { kind: "repaired", reason: "repaired: a call got no result" } : undefined;
+      return repaired.has(position) ? { kind: "repaired", reason: `repaired: ${repair}` } : undefined;
     if (repaired.has(position)) return { kind: "omitted", reason: "not sent: its call and result do not match" };
     const written = JSON.stringify([tool_calls, content]);
     if (data.open_calls.some((call) => written.includes(JSON.stringify(call))))
@@ -83,7 +90,7 @@ export function ContextPanel({
       </header>
       <div className="scroll">
         <div className="limits">
-          {(["max_messages", "max_tokens", "step"] as const).map((name) => (
+          {(Object.keys(STOPS) as (keyof typeof STOPS)[]).map((name) => (
             <Stops
               key={name}
               name={name}
@@ -91,6 +98,18 @@ export function ContextPanel({
               onChange={(value) => onLimits({ ...limits, [name]: value })}
             />
           ))}
+          <label className="field">
+            Unanswered calls
+            <select
+              value={limits.unanswered ?? "answer"}
+              onChange={(event) =>
+                onLimits({ ...limits, unanswered: event.target.value === "drop" ? "drop" : undefined })
+              }
+            >
+              <option value="answer">get a result</option>
+              <option value="drop">are left out</option>
+            </select>
+          </label>
           <label className="field">
             Format
             <select value={format} onChange={(event) => setFormat(event.target.value as ContextFormat)}>
@@ -125,6 +144,10 @@ export function ContextPanel({
               <div>
                 <dt>repaired</dt>
                 <dd>{count(data.repaired.length)}</dd>
+              </div>
+              <div>
+                <dt>shortened</dt>
+                <dd>{count(data.elided)}</dd>
               </div>
             </dl>
             <div className="row">

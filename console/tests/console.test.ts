@@ -196,6 +196,124 @@ test("the limits show which messages a model would be sent, and why others are n
   expect(await violations(page)).toEqual([]);
 });
 
+test("each filter and a search by title show the conversations that they say", async () => {
+  const { user } = await conversation([], "Rain in Oslo");
+  const { id: pinned } = await conversation([], "Snow in Bergen", user);
+  const { id: archived } = await conversation([], "Sun in Rome", user);
+  await client.updateConversation(pinned, { pinned: true });
+  await client.updateConversation(archived, { archived: true });
+  await visit({ user });
+  const titles = page.locator(".conversations a .title");
+  const shown = () => titles.allTextContents().then((all) => all.map((title) => title.trim()).sort());
+  for (const [filter, expected] of [
+    ["Active", ["Rain in Oslo", "Snow in Bergen"]],
+    ["Pinned", ["Snow in Bergen"]],
+    ["Archived", ["Sun in Rome"]],
+    ["All", ["Rain in Oslo", "Snow in Bergen", "Sun in Rome"]],
+  ] as const) {
+    await page.getByRole("button", { name: filter, exact: true }).click();
+    await expect.poll(shown).toEqual(expected);
+  }
+  await page.getByLabel("Search titles and messages").fill("rome");
+  await expect.poll(shown).toEqual(["Sun in Rome"]);
+  await page.getByLabel("Search titles and messages").fill("moon");
+  await page.getByText("No such title.").waitFor();
+  await page.getByText("No message has these words.").waitFor();
+});
+
+test("Markdown, who, when and how many tokens", async () => {
+  const content =
+    "# Oslo\n\n| day | rain |\n|---|---|\n| Monday | 7 mm |\n\n```py\nprint(1)\n```\n\n- [x] **dry** `socks`";
+  const { user, id, messages } = await conversation([
+    { role: "user", content: "Tell me.", name: "ada" },
+    { role: "assistant", content, token_count: 1234 },
+  ]);
+  await visit({ user, conversation: id });
+  const reply = article(2);
+  await reply.getByRole("heading", { name: "Oslo" }).waitFor();
+  expect(await reply.getByRole("cell").allTextContents()).toEqual(["Monday", "7 mm"]);
+  expect((await reply.locator("pre code").innerText()).trim()).toBe("print(1)");
+  await reply.getByText("☑").waitFor();
+  expect(await reply.locator("strong").innerText()).toBe("dry");
+  await article(1).getByText("User · ada").waitFor();
+  await reply.getByText("Assistant", { exact: true }).waitFor();
+  await reply.getByText("1,234 tokens").waitFor();
+  expect(await reply.locator("time").getAttribute("datetime")).toBe(messages[1]?.created_at);
+});
+
+test("tool calls of every provider stand with their results", async () => {
+  const text = "Let me look.";
+  const { user, id } = await conversation([
+    { role: "user", content: "Rain?" },
+    {
+      role: "assistant",
+      content: [
+        { type: "text", text },
+        { type: "tool_use", id: "t1", name: "get_weather", input: { city: "Oslo" } },
+      ],
+    },
+    { role: "user", content: [{ type: "tool_result", tool_use_id: "t1", content: "rain" }] },
+    {
+      role: "assistant",
+      content: null,
+      tool_calls: [{ id: "c1", type: "function", function: { name: "get_tides", arguments: "{}" } }],
+    },
+  ]);
+  await visit({ user, conversation: id });
+  const anthropic = article(2).locator("details.call");
+  await anthropic.getByText("get_weather").waitFor();
+  expect(await anthropic.locator(".badge").innerText()).toBe("result");
+  await anthropic.locator("summary").click();
+  await anthropic.getByRole("region", { name: "Result" }).getByText("rain").waitFor();
+  const open = article(4).locator("details.call");
+  await open.getByText("get_tides").waitFor();
+  expect(await open.locator(".badge").innerText()).toBe("no result");
+});
+
+test("the panel says why a message is not sent, and takes every limit of the API", async () => {
+  const call = (id: string) => [{ id, type: "function", function: { name: "get_weather", arguments: "{}" } }];
+  const { user, id } = await conversation([
+    { role: "user", content: "Is it raining in Oslo?" },
+    { role: "assistant", content: "It is." },
+    { role: "user", content: "And in Bergen?" },
+    { role: "assistant", content: null, tool_calls: call("c1") },
+    { role: "tool", tool_call_id: "c1", content: "Seven millimetres. ".repeat(10) },
+    { role: "assistant", content: "Wait", tool_calls: call("c2") },
+    { role: "user", content: "Never mind. In Rome?" },
+    { role: "assistant", content: null, tool_calls: call("c3") },
+  ]);
+  await client.summarizeConversation(id, { through: 2, content: "It rains in Oslo." });
+  await visit({ user, conversation: id });
+  await article(8).waitFor();
+  await page.keyboard.press("c");
+  const panel = page.getByRole("complementary", { name: "What the model sees" });
+  const most = panel.getByRole("slider", { name: "Messages at most" });
+  await most.focus();
+  await page.keyboard.press("Home");
+  for (let stop = 0; stop < 4; stop++) await page.keyboard.press("ArrowRight");
+  expect(await most.getAttribute("aria-valuetext")).toBe("7");
+  await article(1).getByText("not sent: the summary stands for it").waitFor();
+  await article(6).getByText("repaired: a call got no result").waitFor();
+  await article(8).getByText("not sent: a tool is still running").waitFor();
+  const border = (position: number) => article(position).evaluate((element) => getComputedStyle(element).borderStyle);
+  expect([await border(1), await border(3), await border(6)]).toEqual(["dashed", "solid", "dashed"]);
+  await panel.getByLabel("Unanswered calls").selectOption({ label: "are left out" });
+  await article(6).getByText("repaired: an unanswered call is left out").waitFor();
+  await panel.getByText("[no result: interrupted]").waitFor({ state: "detached" });
+  const results = panel.getByRole("slider", { name: "Tool results in full" });
+  await panel.getByText("Seven millimetres").waitFor();
+  await results.focus();
+  await page.keyboard.press("Home");
+  expect(await results.getAttribute("aria-valuetext")).toBe("0");
+  await panel.getByText("[omitted: 190 characters]").waitFor();
+  await panel.getByRole("button", { name: "Copy as curl" }).click();
+  await page.getByRole("status").getByText("Copied.").waitFor();
+  const command = await page.evaluate(() => navigator.clipboard.readText());
+  const printed = execFileSync("sh", ["-c", `${command} -s --noproxy '*'`], { encoding: "utf8" });
+  expect(JSON.parse(printed)).toMatchObject({ elided: 1, repaired: [6], open_calls: ["c3"] });
+  expect(await violations(page)).toEqual([]);
+});
+
 test("an edit is saved, and taken back", async () => {
   const { user, id, messages } = await conversation(SMALL);
   await visit({ user, conversation: id });

@@ -1,6 +1,6 @@
 /** A menu behind a button. It is not modal: a modal one adds inline styles, which the Content-Security-Policy forbids. */
 import { DropdownMenu } from "radix-ui";
-import type { ReactNode } from "react";
+import { useState, type ReactNode } from "react";
 
 export interface Item {
   label: string;
@@ -9,14 +9,16 @@ export interface Item {
 }
 
 export function Menu({ label, children, items }: { label: string; children: ReactNode; items: (Item | null)[] }) {
+  // Chosen when the menu opens: an open menu that moves to another container closes.
+  const [container, setContainer] = useState<Element | null>(null);
   return (
-    <DropdownMenu.Root modal={false}>
+    <DropdownMenu.Root modal={false} onOpenChange={(open) => open && setContainer(document.querySelector("main"))}>
       <DropdownMenu.Trigger asChild>
         <button type="button" className="quiet" aria-label={label} title={label}>
           {children}
         </button>
       </DropdownMenu.Trigger>
-      <DropdownMenu.Portal container={document.querySelector("main")}>
+      <DropdownMenu.Portal container={container}>
         <DropdownMenu.Content className="menu" align="end" sideOffset={4} aria-label={label}>
           {items.map((item, index) =>
             item === null ? (

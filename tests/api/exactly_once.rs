@@ -138,7 +138,10 @@ async fn run(seed: u64, batches: usize, crashes: bool) {
     let messages = run.check(&superuser).await;
     assert_eq!(*run.called.lock().unwrap(), local::project::functions(), "`Run::guest` calls every function");
     let faults = proxy.faults();
-    assert!(faults.len() == 4 && faults.values().all(|count| *count > 0), "SEED={seed}: too few faults: {faults:?}");
+    // A short run may have no black hole: three connections of a hundred become one, unless they end before.
+    for kind in ["resets", "half-closes", "delays"].into_iter().chain(crashes.then_some("black holes")) {
+        assert!(faults.contains_key(kind), "SEED={seed}: no {kind}: {faults:?}");
+    }
 
     let count = |counter: &AtomicUsize| counter.load(Ordering::SeqCst);
     println!(

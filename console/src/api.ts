@@ -143,6 +143,6 @@ export function reason(error: unknown): string {
   if (isProblem(error, "precondition_failed"))
     return "Somebody has written here in between. Look at it again, and then repeat it.";
   if (isProblem(error, "no_response")) return "The API does not answer.";
-  if (isProblem(error)) return error.detail;
+  if (isProblem(error)) return error.param === undefined ? error.detail : `${error.param}: ${error.detail}`;
   return error instanceof Error ? error.message : String(error);
 }

@@ -3,12 +3,12 @@ import { isProblem } from "@scrollback/client";
 import { useEffect, useState, type SyntheticEvent } from "react";
 import { ConversationView } from "./conversation.js";
 import { Dialog } from "./dialogs.js";
-import { go, hrefOf, usePlace } from "./place.js";
+import { go, hrefOf, togglePanel, usePanel, usePlace } from "./place.js";
 import { recentUsers, rememberUser, setTheme, setToken, theme, type Theme } from "./settings.js";
 import { SignInButton, SignOutButton } from "./gate.js";
 import { Sidebar } from "./sidebar.js";
 import { configuration } from "./signin.js";
-import { useConversation } from "./api.js";
+import { reason, useConversation } from "./api.js";
 
 const KEYS = [
   ["/", "Search"],
@@ -24,7 +24,7 @@ const THEMES: Record<Theme, string> = { system: "System", light: "Light", dark: 
 export function App() {
   const place = usePlace();
   const [help, setHelp] = useState(false);
-  const [panel, setPanel] = useState(false);
+  const panel = usePanel() !== undefined;
 
   useEffect(() => {
     const onKey = (event: KeyboardEvent) => {
@@ -33,7 +33,7 @@ export function App() {
       if (/^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName) || target.role === "slider") return;
       if (event.key === "/") document.getElementById("search")?.focus();
       else if (event.key === "?") setHelp(true);
-      else if (event.key === "c") setPanel((open) => !open);
+      else if (event.key === "c") togglePanel();
       else if (event.key === "n" || event.key === "p") step(event.key === "n" ? 1 : -1);
       else return;
       event.preventDefault();
@@ -67,7 +67,7 @@ export function App() {
               <p>Choose a conversation.</p>
             </main>
           ) : (
-            <Opened key={place.conversation} id={place.conversation} panel={panel} onPanel={setPanel} />
+            <Opened key={place.conversation} id={place.conversation} />
           )}
         </>
       )}
@@ -105,7 +105,7 @@ export function follow(event: React.MouseEvent, place: Parameters<typeof go>[0])
 }
 
 /** A link may name the conversation alone. */
-function Opened({ id, panel, onPanel }: { id: string; panel: boolean; onPanel: (open: boolean) => void }) {
+function Opened({ id }: { id: string }) {
   const place = usePlace();
   const { data, error } = useConversation(id);
   const owner = data?.user_id;
@@ -116,7 +116,7 @@ function Opened({ id, panel, onPanel }: { id: string; panel: boolean; onPanel: (
   }, [owner, place]);
   if (data === undefined)
     return <main className="empty">{error === null ? <p>Loading …</p> : <Problem error={error} />}</main>;
-  return <ConversationView conversation={data} panel={panel} onPanel={onPanel} />;
+  return <ConversationView conversation={data} />;
 }
 
 export function Problem({ error }: { error: unknown }) {
@@ -133,7 +133,7 @@ export function Problem({ error }: { error: unknown }) {
         {isProblem(error, "no_response")
           ? `The API does not answer.${configuration === undefined ? " Is cargo dev running?" : ""}`
           : isProblem(error)
-            ? error.detail
+            ? reason(error)
             : "Something went wrong."}
       </p>
       {configuration !== undefined && isProblem(error, "unauthenticated") && <SignInButton config={configuration} />}

@@ -1,14 +1,14 @@
 /** What a model would be sent of a conversation, live. */
 import { Slider } from "radix-ui";
-import { useState } from "react";
 import type { ContextFields, ContextFormat, Conversation, Message, Versioned } from "@scrollback/client";
 import { reason, useContextOf } from "./api.js";
 import { CopyButton, Plain } from "./markdown.js";
 import type { Fate } from "./message.js";
+import { setPanel, togglePanel, usePanel, type Panel } from "./place.js";
 import { token } from "./settings.js";
 import { count, curl } from "./text.js";
 
-export type Limits = Pick<ContextFields, "max_messages" | "max_tokens" | "step" | "tool_results" | "unanswered">;
+export type Asked = Pick<ContextFields, keyof typeof STOPS | "unanswered"> & { format: ContextFormat };
 
 /** The stops of the sliders. The last one of a limit is none. */
 const STOPS = {
@@ -25,22 +25,39 @@ const LABELS = {
   tool_results: "Tool results in full",
 } as const;
 const NONE = { max_messages: "no limit", max_tokens: "no limit", step: "none", tool_results: "all" } as const;
-const FORMATS = {
-  messages: "Scrollback",
-  openai: "OpenAI Chat",
-  anthropic: "Anthropic",
-  responses: "OpenAI Responses",
-} as const;
+const LIMITS = Object.keys(STOPS) as (keyof typeof STOPS)[];
+const FORMATS = [
+  ["messages", "Scrollback"],
+  ["openai", "OpenAI Chat"],
+  ["anthropic", "Anthropic"],
+  ["responses", "OpenAI Responses"],
+] as const;
+
+/** What the URL asks for. What it does not say in the API's words is left out. */
+export function useAsked(): Asked | undefined {
+  const panel = usePanel();
+  if (panel === undefined) return undefined;
+  const asked: Asked = { format: FORMATS.find(([format]) => format === panel.format)?.[0] ?? "openai" };
+  for (const name of LIMITS) if (/^\d+$/.test(panel[name] ?? "")) asked[name] = Number(panel[name]);
+  if (panel.unanswered === "drop") asked.unanswered = "drop";
+  return asked;
+}
+
+/** Asks for something else, with the same URL but for that. */
+function ask(asked: Asked, change: Partial<Record<keyof Panel, string | number | undefined>>): void {
+  const all = Object.entries({ ...asked, ...change }).filter(([, value]) => value !== undefined);
+  setPanel(Object.fromEntries(all.map(([name, value]) => [name, String(value)])));
+}
 
 /** For each message whether it is sent, and why not. */
 export function useFates(
   conversation: Versioned<Conversation>,
-  limits: Limits | undefined,
+  asked: Asked | undefined,
 ): (message: Message) => Fate | undefined {
-  const fields = { ...limits, format: "messages" } as const;
-  const { data } = useContextOf(conversation.id, fields, limits !== undefined);
-  if (limits === undefined || data === undefined) return () => undefined;
-  const repair = limits.unanswered === "drop" ? "an unanswered call is left out" : "a call got no result";
+  const fields = { ...asked, format: "messages" } as const;
+  const { data } = useContextOf(conversation.id, fields, asked !== undefined);
+  if (asked === undefined || data === undefined) return () => undefined;
+  const repair = asked.unanswered === "drop" ? "an unanswered call is left out" : "a call got no result";
   const sent = new Map(data.messages.map((message) => [message.position, message]));
   const repaired = new Set(data.repaired);
   return ({ position, status, tool_calls, content }) => {
@@ -57,20 +74,8 @@ export function useFates(
   };
 }
 
-export function ContextPanel({
-  conversation,
-  limits,
-  onLimits,
-  onClose,
-}: {
-  conversation: Versioned<Conversation>;
-  limits: Limits;
-  onLimits: (limits: Limits) => void;
-  onClose: () => void;
-}) {
-  const [format, setFormat] = useState<ContextFormat>("openai");
-  const fields = { ...limits, format };
-  const { data, error, isPlaceholderData } = useContextOf(conversation.id, fields);
+export function ContextPanel({ conversation, asked }: { conversation: Versioned<Conversation>; asked: Asked }) {
+  const { data, error, isPlaceholderData } = useContextOf(conversation.id, asked);
   const { messages, input, system, instructions } = (data ?? {}) as {
     messages?: unknown[];
     input?: unknown[];
@@ -78,33 +83,26 @@ export function ContextPanel({
     instructions?: unknown;
   };
   const sent = JSON.stringify({ system, instructions, messages, input }, null, 2);
-  const command = curl(`/conversations/${conversation.id}/context`, fields, token() !== undefined);
+  const command = curl(`/conversations/${conversation.id}/context`, asked, token() !== undefined);
   return (
     <aside className="panel" aria-label="What the model sees">
       <header className="heading">
         <h2>What the model sees</h2>
         <span className="space" />
-        <button type="button" className="quiet" aria-label="Close the panel" onClick={onClose}>
+        <button type="button" className="quiet" aria-label="Close the panel" onClick={togglePanel}>
           ✕
         </button>
       </header>
       <div className="scroll">
         <div className="limits">
-          {(Object.keys(STOPS) as (keyof typeof STOPS)[]).map((name) => (
-            <Stops
-              key={name}
-              name={name}
-              value={limits[name]}
-              onChange={(value) => onLimits({ ...limits, [name]: value })}
-            />
+          {LIMITS.map((name) => (
+            <Stops key={name} name={name} value={asked[name]} onChange={(value) => ask(asked, { [name]: value })} />
           ))}
           <label className="field">
             Unanswered calls
             <select
-              value={limits.unanswered ?? "answer"}
-              onChange={(event) =>
-                onLimits({ ...limits, unanswered: event.target.value === "drop" ? "drop" : undefined })
-              }
+              value={asked.unanswered ?? "answer"}
+              onChange={(event) => ask(asked, { unanswered: event.target.value === "drop" ? "drop" : undefined })}
             >
               <option value="answer">get a result</option>
               <option value="drop">are left out</option>
@@ -112,8 +110,8 @@ export function ContextPanel({
           </label>
           <label className="field">
             Format
-            <select value={format} onChange={(event) => setFormat(event.target.value as ContextFormat)}>
-              {Object.entries(FORMATS).map(([name, label]) => (
+            <select value={asked.format} onChange={(event) => ask(asked, { format: event.target.value })}>
+              {FORMATS.map(([name, label]) => (
                 <option key={name} value={name}>
                   {label}
                 </option>
@@ -166,6 +164,15 @@ export function ContextPanel({
   );
 }
 
+/** The stop for a limit. A limit that a link brought may be between two. */
+function stopOf(stops: readonly (number | undefined)[], value: number | null | undefined): number {
+  const exact = stops.indexOf(value ?? undefined);
+  if (exact >= 0) return exact;
+  let below = 0;
+  for (const [at, stop] of stops.entries()) if (stop !== undefined && stop <= Number(value)) below = at;
+  return below;
+}
+
 function Stops({
   name,
   value,
@@ -185,7 +192,7 @@ function Stops({
         className="slider"
         min={0}
         max={stops.length - 1}
-        value={[stops.indexOf(value ?? undefined)]}
+        value={[stopOf(stops, value)]}
         onValueChange={([index]) => onChange(stops[index ?? 0])}
       >
         <Slider.Track className="track">

@@ -5,11 +5,11 @@ import type { Conversation, Message, Versioned } from "@scrollback/client";
 import { api, CHUNK, queries, reason, refresh, useLastPosition, useMessage, useMessages } from "./api.js";
 import { follow } from "./app.js";
 import { fold } from "./calls.js";
-import { ContextPanel, useFates, type Limits } from "./context.js";
+import { ContextPanel, useAsked, useFates, type Asked } from "./context.js";
 import { Confirm, EditDialog, RawDialog } from "./dialogs.js";
 import { Menu, type Item } from "./menu.js";
 import { MessageView } from "./message.js";
-import { go, hrefOf, usePlace } from "./place.js";
+import { go, hrefOf, togglePanel, usePlace } from "./place.js";
 import { token } from "./settings.js";
 import { titleOf } from "./sidebar.js";
 import { count, curl, exact, pretty } from "./text.js";
@@ -23,20 +23,12 @@ type Asking =
   | { what: "raw"; title: string; value: unknown; command: string }
   | { what: "delete" };
 
-export function ConversationView({
-  conversation,
-  panel,
-  onPanel,
-}: {
-  conversation: Versioned<Conversation>;
-  panel: boolean;
-  onPanel: (open: boolean) => void;
-}) {
+export function ConversationView({ conversation }: { conversation: Versioned<Conversation> }) {
   const { id, version } = conversation;
   const place = usePlace();
   const toast = useToast();
   const [asking, setAsking] = useState<Asking>();
-  const [limits, setLimits] = useState<Limits>({ max_messages: 50 });
+  const asked = useAsked();
   const last = useLastPosition(id);
 
   // Somebody has written: what is on screen is read again.
@@ -139,7 +131,7 @@ export function ConversationView({
             </p>
           </div>
           <span className="space" />
-          <button type="button" aria-pressed={panel} onClick={() => onPanel(!panel)}>
+          <button type="button" aria-pressed={asked !== undefined} onClick={togglePanel}>
             What the model sees
           </button>
           <Menu
@@ -184,16 +176,14 @@ export function ConversationView({
           <Messages
             conversation={conversation}
             last={last.data}
-            limits={panel ? limits : undefined}
+            asked={asked}
             itemsOf={itemsOf}
             onRaw={raw}
             onEdit={(message) => setAsking({ what: "edit", message })}
           />
         )}
       </main>
-      {panel && (
-        <ContextPanel conversation={conversation} limits={limits} onLimits={setLimits} onClose={() => onPanel(false)} />
-      )}
+      {asked && <ContextPanel conversation={conversation} asked={asked} />}
       {asking?.what === "edit" && (
         <EditDialog
           content={asking.message.content}
@@ -298,14 +288,14 @@ function Rewind({
 function Messages({
   conversation,
   last,
-  limits,
+  asked,
   itemsOf,
   onRaw,
   onEdit,
 }: {
   conversation: Versioned<Conversation>;
   last: number;
-  limits: Limits | undefined;
+  asked: Asked | undefined;
   itemsOf: (message: Message) => (Item | null)[];
   onRaw: (message: Message) => void;
   onEdit: (message: Message) => void;
@@ -329,7 +319,7 @@ function Messages({
   const chunks = useMemo(() => Array.from({ length: to - from + 1 }, (_, n) => from + n), [from, to]);
   const { messages, loaded, error } = useMessages(id, chunks);
   const { results, hidden } = useMemo(() => fold(messages), [messages]);
-  const fates = useFates(conversation, limits);
+  const fates = useFates(conversation, asked);
 
   const target = linked.data?.position;
   useLayoutEffect(() => {

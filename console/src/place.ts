@@ -7,6 +7,12 @@ export interface Place {
   message?: string | undefined;
 }
 
+/** What the panel beside a conversation asks `get-context` for. It is open while the URL names a format. */
+const PANEL = ["format", "max_messages", "max_tokens", "step", "tool_results", "unanswered"] as const;
+export type Panel = Partial<Record<(typeof PANEL)[number], string>>;
+
+const OPENED: Panel = { format: "openai", max_messages: "50" };
+
 const MOVED = "scrollback:moved";
 
 function subscribe(listener: () => void): () => void {
@@ -18,16 +24,27 @@ function subscribe(listener: () => void): () => void {
   };
 }
 
-export function usePlace(): Place {
-  const query = useSyncExternalStore(subscribe, () => location.search);
+function placeIn(query: string): Place {
   const search = new URLSearchParams(query);
   const value = (name: string) => search.get(name) ?? undefined;
   return { user: value("user"), conversation: value("conversation"), message: value("message") };
 }
 
-export function hrefOf(place: Place): string {
+function panelIn(query: string): Panel | undefined {
+  const search = new URLSearchParams(query);
+  if (!search.has("format")) return undefined;
+  return Object.fromEntries([...search].filter(([name]) => (PANEL as readonly string[]).includes(name)));
+}
+
+const useQueryOfPage = () => useSyncExternalStore(subscribe, () => location.search);
+export const usePlace = (): Place => placeIn(useQueryOfPage());
+export const usePanel = (): Panel | undefined => panelIn(useQueryOfPage());
+
+/** A conversation is linked to with the panel as it is now. */
+export function hrefOf(place: Place, panel = panelIn(location.search)): string {
   const search = new URLSearchParams();
-  for (const [name, value] of Object.entries(place) as [string, string | undefined][])
+  const fields = place.conversation === undefined ? place : { ...place, ...panel };
+  for (const [name, value] of Object.entries(fields) as [string, string | undefined][])
     if (value !== undefined) search.set(name, value);
   const query = search.toString();
   return query === "" ? location.pathname : `${location.pathname}?${query}`;
@@ -39,4 +56,14 @@ export function go(place: Place, replace = false): void {
   if (replace) history.replaceState(null, "", href);
   else history.pushState(null, "", href);
   dispatchEvent(new Event(MOVED));
+}
+
+/** Changes what the panel asks for, or closes it. */
+export function setPanel(panel: Panel | undefined): void {
+  history.replaceState(null, "", hrefOf(placeIn(location.search), panel ?? {}));
+  dispatchEvent(new Event(MOVED));
+}
+
+export function togglePanel(): void {
+  setPanel(panelIn(location.search) === undefined ? OPENED : undefined);
 }

@@ -196,6 +196,50 @@ test("the limits show which messages a model would be sent, and why others are n
   expect(await violations(page)).toEqual([]);
 });
 
+test("a link keeps what the panel asks for, and says what the API refuses", async () => {
+  const { user, id, messages } = await conversation(SMALL);
+  await client.getOrCreateConversation({ user_id: user, new: true, title: "Another" });
+  await visit({ user, conversation: id });
+  await article(1).waitFor();
+  await page.keyboard.press("c");
+  const panel = page.getByRole("complementary", { name: "What the model sees" });
+  const most = panel.getByRole("slider", { name: "Messages at most" });
+  await most.focus();
+  await page.keyboard.press("Home");
+  await panel.getByLabel("Unanswered calls").selectOption({ label: "are left out" });
+  await panel.getByLabel("Format").selectOption("anthropic");
+  const asked = { format: "anthropic", max_messages: "1", unanswered: "drop" };
+  const query = () => Object.fromEntries(new URL(page.url()).searchParams);
+  expect(query()).toEqual({ user, conversation: id, ...asked });
+  await actions(2, "Copy link");
+  const link = await page.evaluate(() => navigator.clipboard.readText());
+  await page.goto(link);
+  await panel.getByText('"role": "user"').waitFor();
+  expect(await most.getAttribute("aria-valuetext")).toBe("1");
+  expect(await panel.getByLabel("Format").inputValue()).toBe("anthropic");
+  expect(await panel.getByLabel("Unanswered calls").inputValue()).toBe("drop");
+  // It stays for the next conversation. Closing it leaves the URL as it was before.
+  await page.locator(".conversations a").getByText("Another").click();
+  await page.getByRole("heading", { name: "Another" }).waitFor();
+  expect(query()).toMatchObject(asked);
+  await panel.getByRole("button", { name: "Close the panel" }).click();
+  await panel.waitFor({ state: "detached" });
+  expect(Object.keys(query())).toEqual(["user", "conversation"]);
+  // A limit between two stops, one that is no number, and a format that there is not.
+  await visit({ user, conversation: id, format: "telegram", max_messages: "6", step: "often" });
+  await panel.getByText('"role": "user"').waitFor();
+  expect(await most.getAttribute("aria-valuetext")).toBe("6");
+  expect(await most.getAttribute("aria-valuenow")).toBe("3");
+  await most.focus();
+  await page.keyboard.press("ArrowRight");
+  expect(query()).toEqual({ user, conversation: id, format: "openai", max_messages: "7" });
+  await visit({ user, conversation: id, message: messages[0]?.id ?? "", format: "openai", max_messages: "0" });
+  await panel.getByRole("alert").getByText("max_messages: must be a whole number from 1").waitFor();
+  // What is sent, and what is greyed.
+  await expect.poll(() => problems.filter((problem) => problem.includes("400"))).toHaveLength(2);
+  problems.splice(0);
+});
+
 test("each filter and a search by title show the conversations that they say", async () => {
   const { user } = await conversation([], "Rain in Oslo");
   const { id: pinned } = await conversation([], "Snow in Bergen", user);

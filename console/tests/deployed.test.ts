@@ -292,6 +292,69 @@ test("an answer with another state signs nobody in", async () => {
   await page.getByRole("alert").getByText("begun in another tab").waitFor();
 });
 
+test("an identity token of another sign-in signs nobody in", async () => {
+  await page.route(
+    (url) => url.href.startsWith(`${issuer}/auth?`),
+    (route) => {
+      const url = new URL(route.request().url());
+      url.searchParams.set("nonce", "another");
+      return route.continue({ url: url.href });
+    },
+  );
+  await page.goto(`${site}/`);
+  await signIn("ada");
+  await page.getByRole("alert").getByText("does not belong to this sign-in").waitFor();
+  expect(await page.evaluate(() => sessionStorage.length)).toBe(0);
+});
+
+test("a session that cannot be renewed ends with an offer to sign in again, and the place is kept", async () => {
+  lifetime = 30;
+  const { user, id } = await conversation();
+  const link = `${site}/?${new URLSearchParams({ user, conversation: id }).toString()}`;
+  await page.goto(link);
+  await signIn(user);
+  await page.getByRole("heading", { name: "Rain in Oslo" }).waitFor();
+  isDown = true;
+  // What API Gateway answers to a token that has ended.
+  await page.route(
+    (url) => url.origin === api,
+    (route) => {
+      const headers = { "access-control-allow-origin": site, "www-authenticate": "Bearer" };
+      return route.fulfill({ status: 401, headers, json: { message: "Unauthorized" } });
+    },
+  );
+  await page.reload();
+  await page.getByRole("main").getByRole("button", { name: "Sign in" }).waitFor();
+  await page.unrouteAll();
+  [isDown, lifetime] = [false, 3600];
+  // The provider still knows them, and asks for no password.
+  await page.getByRole("main").getByRole("button", { name: "Sign in" }).click();
+  await page.getByRole("button", { name: "Continue" }).click();
+  await page.getByRole("heading", { name: "Rain in Oslo" }).waitFor();
+  expect(page.url()).toBe(link);
+  const refused = problems.splice(0).filter((problem) => !problem.includes("ERR_EMPTY_RESPONSE"));
+  expect(refused.filter((problem) => problem.startsWith("Failed to load")).join("\n")).toContain("401");
+});
+
+test("signing out goes to Cognito's own address with what it wants to be told", async () => {
+  told = { sign_out: `${issuer}/logout` };
+  const { user } = await conversation();
+  await page.goto(`${site}/`);
+  await signIn(user);
+  await page.locator(".conversations a").waitFor();
+  // Cognito sends the browser to `logout_uri`.
+  await page.route(
+    (url) => url.href.startsWith(`${issuer}/logout?`),
+    (route) => route.fulfill({ status: 302, headers: { location: `${site}/` } }),
+  );
+  const sent = page.waitForRequest((request) => request.url().startsWith(`${issuer}/logout?`));
+  await button("Sign out").click();
+  const asked = new URL((await sent).url()).searchParams;
+  expect(Object.fromEntries(asked)).toEqual({ client_id: "console", logout_uri: `${site}/` });
+  await button("Sign in").waitFor();
+  expect(await page.evaluate(() => sessionStorage.length)).toBe(0);
+});
+
 test("a client that the provider does not know is refused there", async () => {
   told = { client_id: "unknown" };
   await page.goto(`${site}/`);

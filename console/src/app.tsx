@@ -130,11 +130,8 @@ export function Problem({ error }: { error: unknown }) {
   return (
     <div className="problem" role="alert">
       <p>
-        {isProblem(error, "no_response")
-          ? `The API does not answer.${configuration === undefined ? " Is cargo dev running?" : ""}`
-          : isProblem(error)
-            ? reason(error)
-            : "Something went wrong."}
+        {isProblem(error) ? reason(error) : "Something went wrong."}
+        {isProblem(error, "no_response") && configuration === undefined && " Is cargo dev running?"}
       </p>
       {configuration !== undefined && isProblem(error, "unauthenticated") && <SignInButton config={configuration} />}
       {configuration === undefined && wantsToken && (

@@ -51,8 +51,8 @@ export function hrefOf(place: Place, panel = panelIn(location.search)): string {
 }
 
 /** Goes to a place. `replace` leaves no step for the browser's back button. */
-export function go(place: Place, replace = false): void {
-  const href = hrefOf(place);
+export function go(place: Place, replace = false, panel?: Panel): void {
+  const href = hrefOf(place, panel);
   if (replace) history.replaceState(null, "", href);
   else history.pushState(null, "", href);
   dispatchEvent(new Event(MOVED));
@@ -60,8 +60,7 @@ export function go(place: Place, replace = false): void {
 
 /** Changes what the panel asks for, or closes it. */
 export function setPanel(panel: Panel | undefined): void {
-  history.replaceState(null, "", hrefOf(placeIn(location.search), panel ?? {}));
-  dispatchEvent(new Event(MOVED));
+  go(placeIn(location.search), true, panel ?? {});
 }
 
 export function togglePanel(): void {

@@ -62,6 +62,20 @@ async function choose(menu: string, item: string) {
   await page.getByRole("menuitem", { name: item, exact: true }).click();
 }
 
+/** What the model sees, with a slider moved to one of its stops, the first one being 0. */
+async function openPanel() {
+  await page.keyboard.press("c");
+  const panel = page.getByRole("complementary", { name: "What the model sees" });
+  const slide = async (name: string, stop: number) => {
+    const slider = panel.getByRole("slider", { name });
+    await slider.focus();
+    await page.keyboard.press("Home");
+    for (let at = 0; at < stop; at++) await page.keyboard.press("ArrowRight");
+    return slider;
+  };
+  return { panel, slide };
+}
+
 const actions = (position: number, item: string) => choose(`Actions for message ${String(position)}`, item);
 const undo = () => page.getByRole("status").getByRole("button", { name: "Undo" }).click();
 
@@ -177,15 +191,11 @@ test("the limits show which messages a model would be sent, and why others are n
   ]);
   await visit({ user, conversation: id });
   await article(8).waitFor();
-  await page.keyboard.press("c");
-  const panel = page.getByRole("complementary", { name: "What the model sees" });
+  const { panel, slide } = await openPanel();
   await article(7).getByText("repaired: a call got no result").waitFor();
   await panel.getByText("[no result: interrupted]").waitFor();
-  const slider = panel.getByRole("slider", { name: "Messages at most" });
-  await slider.focus();
-  await page.keyboard.press("Home");
-  for (let stop = 0; stop < 3; stop++) await page.keyboard.press("ArrowRight");
-  expect(await slider.getAttribute("aria-valuetext")).toBe("5");
+  const most = await slide("Messages at most", 3);
+  expect(await most.getAttribute("aria-valuetext")).toBe("5");
   await article(2).getByText("not sent: over the limit").waitFor();
   expect(await article(1).locator(".fate").count()).toBe(0);
   expect(await article(8).locator(".fate").count()).toBe(0);
@@ -201,11 +211,8 @@ test("a link keeps what the panel asks for, and says what the API refuses", asyn
   await client.getOrCreateConversation({ user_id: user, new: true, title: "Another" });
   await visit({ user, conversation: id });
   await article(1).waitFor();
-  await page.keyboard.press("c");
-  const panel = page.getByRole("complementary", { name: "What the model sees" });
-  const most = panel.getByRole("slider", { name: "Messages at most" });
-  await most.focus();
-  await page.keyboard.press("Home");
+  const { panel, slide } = await openPanel();
+  const most = await slide("Messages at most", 0);
   await panel.getByLabel("Unanswered calls").selectOption({ label: "are left out" });
   await panel.getByLabel("Format").selectOption("anthropic");
   const asked = { format: "anthropic", max_messages: "1", unanswered: "drop" };
@@ -329,12 +336,8 @@ test("the panel says why a message is not sent, and takes every limit of the API
   await client.summarizeConversation(id, { through: 2, content: "It rains in Oslo." });
   await visit({ user, conversation: id });
   await article(8).waitFor();
-  await page.keyboard.press("c");
-  const panel = page.getByRole("complementary", { name: "What the model sees" });
-  const most = panel.getByRole("slider", { name: "Messages at most" });
-  await most.focus();
-  await page.keyboard.press("Home");
-  for (let stop = 0; stop < 4; stop++) await page.keyboard.press("ArrowRight");
+  const { panel, slide } = await openPanel();
+  const most = await slide("Messages at most", 4);
   expect(await most.getAttribute("aria-valuetext")).toBe("7");
   await article(1).getByText("not sent: the summary stands for it").waitFor();
   await article(6).getByText("repaired: a call got no result").waitFor();
@@ -344,10 +347,8 @@ test("the panel says why a message is not sent, and takes every limit of the API
   await panel.getByLabel("Unanswered calls").selectOption({ label: "are left out" });
   await article(6).getByText("repaired: an unanswered call is left out").waitFor();
   await panel.getByText("[no result: interrupted]").waitFor({ state: "detached" });
-  const results = panel.getByRole("slider", { name: "Tool results in full" });
   await panel.getByText("Seven millimetres").waitFor();
-  await results.focus();
-  await page.keyboard.press("Home");
+  const results = await slide("Tool results in full", 0);
   expect(await results.getAttribute("aria-valuetext")).toBe("0");
   await panel.getByText("[omitted: 190 characters]").waitFor();
   await panel.getByRole("button", { name: "Copy as curl" }).click();

@@ -92,6 +92,19 @@ impl Scene {
         }
     }
 
+    /// Reads until a pooler that could not log in has done so. A client that asks makes it try again, and is refused meanwhile.
+    async fn is_let_in(&self) {
+        let started = Instant::now();
+        loop {
+            let answer = self.app.get(&self.path).send().await;
+            if answer.status == 200 {
+                return;
+            }
+            assert_eq!(answer.json()["code"], "database_error", "{}", answer.body);
+            assert!(started.elapsed() < IN_TIME, "the pooler does not log in again");
+        }
+    }
+
     /// A message is refused as the contract says, in this time.
     pub async fn refuses(&self, within: Duration) {
         let started = Instant::now();
@@ -247,6 +260,9 @@ async fn a_database_that_has_no_connection_left_is_a_500_until_it_has() {
         // A pooler lets its clients wait.
         scene.refuses(if pooled() { IN_TIME } else { AT_ONCE }).await;
         limit(-1).await;
+        if pooled() {
+            scene.is_let_in().await;
+        }
         scene.stores(AT_ONCE).await;
     }
 }

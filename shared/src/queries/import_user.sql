@@ -1,5 +1,5 @@
 -- Line breaks between the tokens of JSON, which an export writes as spaces, are no difference.
-create function in_one_line(json text) returns text
+create function in_one_line(value text) returns text
 language sql immutable parallel safe as $$
     select translate($1, E'\n\r', '  ')
 $$;

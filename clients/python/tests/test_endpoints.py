@@ -210,6 +210,14 @@ def test_a_reply_is_written_piece_by_piece(either: Any, conversation: Conversati
     assert either.update_message(conversation.id, reply.id, metadata={"b": 2}).metadata == {"a": 1, "b": 2}
 
 
+def test_a_reply_is_cancelled(either: Any, conversation: Conversation) -> None:
+    reply = either.add_message(conversation.id, "assistant", "Rain", status="in_progress")
+    assert either.cancel_reply(conversation.id, reply.id).status == "cancelled"
+    assert either.update_message(conversation.id, reply.id, status="cancelled").content == "Rain"
+    with pytest.raises(errors.Cancelled):
+        either.update_message(conversation.id, reply.id, append=".", at=4)
+
+
 def test_a_message_is_deleted_and_replaced(either: Any, conversation: Conversation) -> None:
     either.add_messages(conversation.id, [NewMessage("user", "One"), NewMessage("assistant", "Two")])
     again = either.add_message(conversation.id, "assistant", "Two!", from_=2)

@@ -372,15 +372,19 @@ impl<'a> Fields<'a> {
             Invalid::new(Fault::Missing, "role is required: user, assistant, tool, system or developer").at(self.path("role"))
         })?;
         let (mut content, tool_calls) = (self.content()?, self.tool_calls()?);
-        let is_unfinished = self.status()?.is_some_and(|status| status != Status::Complete);
-        if is_unfinished && content.is_none() && tool_calls.is_none() {
+        let status = self.status()?.unwrap_or(Status::Complete);
+        if status == Status::Cancelled {
+            let detail = "a new message is complete or in_progress; update-message cancels a reply that is being written";
+            return Err(Invalid::new(Fault::Parameter, detail).at(self.path("status")));
+        }
+        if status == Status::InProgress && content.is_none() && tool_calls.is_none() {
             content = Some(Content::text("")?);
         }
         let mut message = NewMessage::new(role, content, tool_calls).map_err(|invalid| invalid.at(self.path("content")))?;
         if let Some(id) = self.uuid("id")? {
             (message.id, message.id_is_given) = (id, true);
         }
-        message.is_unfinished = is_unfinished;
+        message.status = status;
         message.tool_call_id = self.parse("tool_call_id", Text::tool_call_id)?;
         message.name = self.parse("name", Text::name)?;
         if let Some(metadata) = self.metadata(Metadata::of_message)? {

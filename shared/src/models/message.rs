@@ -63,6 +63,8 @@ pub enum Status {
     InProgress,
     /// It was being written, and nobody has touched it for 60 seconds.
     Incomplete,
+    /// It was being written, and its reader has stopped it.
+    Cancelled,
 }
 
 impl Status {
@@ -74,11 +76,32 @@ impl Status {
         match text {
             "complete" => Ok(Self::Complete),
             "in_progress" => Ok(Self::InProgress),
+            "cancelled" => Ok(Self::Cancelled),
             "incomplete" => Err(Invalid::new(
                 Fault::Parameter,
-                "a message in_progress becomes incomplete when nobody touches it for 60 seconds; a request sets complete or in_progress",
+                "a message in_progress becomes incomplete when nobody touches it for 60 seconds; a request sets another status",
             )),
-            _ => Err(Invalid::new(Fault::Parameter, "a status is complete or in_progress")),
+            _ => Err(Invalid::new(Fault::Parameter, "a status is complete, in_progress or cancelled")),
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::InProgress => "in_progress",
+            Self::Incomplete => "incomplete",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// As the column `in_progress` has it. Null: complete, as almost all messages are.
+    pub(crate) fn in_progress(self) -> Option<bool> {
+        match self {
+            Self::Complete => None,
+            Self::InProgress | Self::Incomplete => Some(true),
+            Self::Cancelled => Some(false),
         }
     }
 
@@ -87,6 +110,7 @@ impl Status {
         match text {
             None => Self::Complete,
             Some("in_progress") => Self::InProgress,
+            Some("cancelled") => Self::Cancelled,
             Some(_) => Self::Incomplete,
         }
     }
@@ -295,7 +319,7 @@ pub struct NewMessage {
     pub(crate) name: Option<Text>,
     pub(crate) metadata: Metadata,
     pub(crate) token_count: Option<i32>,
-    pub(crate) is_unfinished: bool,
+    pub(crate) status: Status,
 }
 
 impl NewMessage {
@@ -318,7 +342,7 @@ impl NewMessage {
             name: None,
             metadata: Metadata::default(),
             token_count: None,
-            is_unfinished: false,
+            status: Status::Complete,
         })
     }
 

@@ -69,8 +69,7 @@ pub async fn add_message(
     let tool_call_ids: Vec<Option<&str>> = messages.iter().map(|message| message.tool_call_id.as_ref().map(Text::as_str)).collect();
     let names: Vec<Option<&str>> = messages.iter().map(|message| message.name.as_ref().map(Text::as_str)).collect();
     let token_counts: Vec<Option<i32>> = messages.iter().map(|message| message.token_count).collect();
-    // Null: complete, as almost all messages are.
-    let unfinished: Vec<Option<bool>> = messages.iter().map(|message| message.is_unfinished.then_some(true)).collect();
+    let unfinished: Vec<Option<bool>> = messages.iter().map(|message| message.status.in_progress()).collect();
     let characters: Vec<i64> = messages.iter().map(NewMessage::characters).collect();
     let tokens: Vec<i64> = messages.iter().map(NewMessage::tokens).collect();
     let metadata: Vec<&str> = messages.iter().map(|message| message.metadata.as_str()).collect();

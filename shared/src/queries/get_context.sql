@@ -29,7 +29,7 @@ with conversation as (
     select coalesce(min(position), 9223372036854775807) as position
     from (
         select position from public.messages
-        where conversation_id = (select conversation from conversation) and role not in ('system', 'developer') and in_progress is null
+        where conversation_id = (select conversation from conversation) and role not in ('system', 'developer') and in_progress is not true
         order by position limit 1
     ) first
 ), spoken as (
@@ -38,7 +38,7 @@ with conversation as (
     select position, role = 'assistant' and (tool_calls is not null or content_parts::text ~ '"(tool_use|function_call|toolCallId)"') as may_call
     from public.messages
     where conversation_id = (select conversation from conversation where wanted)
-        and role in ('assistant', 'user') and in_progress is null
+        and role in ('assistant', 'user') and in_progress is not true
         and (
             content_parts is null
             or content_parts::text !~ '"(tool_result|function_call_output|tool-result)"'
@@ -52,7 +52,7 @@ with conversation as (
     from (
         select position, size from public.messages
         where conversation_id = (select conversation from conversation)
-            and position >= (select position from spoken where may_call) and in_progress is null
+            and position >= (select position from spoken where may_call) and in_progress is not true
         -- Cuts nothing: there is a limit so that the planner reads in order.
         order by position desc limit (select $5)
     ) step
@@ -75,7 +75,7 @@ with conversation as (
             ) over newest_first as tokens
         from public.messages
         where conversation_id = (select conversation from conversation where wanted)
-            and position < coalesce((select position from last_step), 9223372036854775807) and in_progress is null
+            and position < coalesce((select position from last_step), 9223372036854775807) and in_progress is not true
         window newest_first as (order by position desc rows unbounded preceding)
         order by position desc limit (select $3)
     ) newest
@@ -93,7 +93,7 @@ from conversation c
                 updated_at, characters_before, tokens_before, null::bigint as summarized,
                 sum(size) over (order by position rows unbounded preceding) - size as bytes_before
             from public.messages
-            where c.wanted and conversation_id = c.conversation and position < (select position from first_other) and in_progress is null
+            where c.wanted and conversation_id = c.conversation and position < (select position from first_other) and in_progress is not true
             -- Cuts nothing: there is a limit so that the planner reads in order.
             order by position limit (select $5)
         ) pinned
@@ -104,7 +104,7 @@ from conversation c
                 characters_before, tokens_before, null, 0
             from public.messages
             -- A user's message whose parts are results is no question.
-            where c.wanted and conversation_id = c.conversation and role = 'user' and in_progress is null
+            where c.wanted and conversation_id = c.conversation and role = 'user' and in_progress is not true
                 and (content is not null or content_parts::text !~ '"(tool_result|function_call_output|tool-result)"')
             order by position desc limit 1
         )
@@ -116,7 +116,7 @@ from conversation c
             where c.wanted
                 and conversation_id = c.conversation
                 and position >= greatest((select position from start), (select position from first_other))
-                and in_progress is null
+                and in_progress is not true
             order by position desc limit (select $3 + coalesce((select messages from last_step), 0))
         )
         union all

@@ -73,7 +73,7 @@ pub async fn import_user(database: &Database, user_id: &UserId, import: &Import)
         (&column!(messages, one => one.message.metadata.as_str()), Type::TEXT_ARRAY),
         (&column!(messages, one => one.message.token_count), Type::INT4_ARRAY),
         // Null: complete, as almost all messages are.
-        (&column!(messages, one => one.message.is_unfinished.then_some(true)), Type::BOOL_ARRAY),
+        (&column!(messages, one => one.message.status.in_progress()), Type::BOOL_ARRAY),
         (&column!(messages, one => one.created_at), Type::TIMESTAMPTZ_ARRAY),
         (&column!(messages, one => one.updated_at), Type::TIMESTAMPTZ_ARRAY),
         (&column!(messages, one => one.message.characters()), Type::INT8_ARRAY),

@@ -211,7 +211,7 @@ begin
         select from public.summaries s
         where s.conversation_id = c.id and s.through >= a.first and s.messages >= (
             select count(*) from public.messages m
-            where m.conversation_id = c.id and m.position <= s.through and m.in_progress is null
+            where m.conversation_id = c.id and m.position <= s.through and m.in_progress is not true
         )
     );
     -- What was there before has changed.

@@ -646,7 +646,7 @@ def update_message(
         token_count: how many tokens it has, as you counted them.
         append: the next piece of a reply that is being written, with `at`. A piece that is there already is not appended again.
         at: how many characters the content has before the piece. If it has another number, `Conflict` is raised, with `length`.
-        status: `complete` ends a reply that was being written.
+        status: `complete` ends a reply that was being written, and so does `cancelled`. See `cancel_reply`.
         if_match: edit it only if the conversation still has this version. Otherwise `PreconditionFailed` is raised.
 
     >>> message = client.add_message(conversation.id, "user", "Is it raining in Olso?")
@@ -666,6 +666,19 @@ def update_message(
         ),
         read=_one(Message),
     )
+
+
+def cancel_reply(conversation_id: Id, message_id: Id) -> Operation[Message]:
+    """Stops a reply that is being written, for the person who reads it. The reply keeps what it has, and contexts have it.
+
+    A reply that is cancelled already stays as it is. `Conflict` is raised if the message is complete. The writer's next piece raises
+    `Cancelled`. A user's own token may cancel, whatever roles it may write.
+
+    >>> reply = client.add_message(conversation.id, "assistant", "It is rain", status="in_progress")
+    >>> client.cancel_reply(conversation.id, reply.id).status
+    'cancelled'
+    """
+    return update_message(conversation_id, message_id, status="cancelled")
 
 
 def get_context(

@@ -40,7 +40,7 @@ T_co = TypeVar("T_co", covariant=True)
 Role: TypeAlias = Literal["user", "assistant", "tool", "system", "developer"]
 """Who speaks."""
 
-Status: TypeAlias = Literal["complete", "in_progress"]
+Status: TypeAlias = Literal["complete", "in_progress", "cancelled"]
 """Whether a message is whole, or the beginning of a reply that is still being written."""
 
 Content: TypeAlias = str | Sequence[Mapping[str, Any]]
@@ -131,7 +131,7 @@ class Message:
     """A stored message.
 
     `status` is `complete`, or `in_progress` for a reply that is still being written. It is `incomplete` if nobody has touched such a reply
-    for 60 seconds. A context has complete messages only.
+    for 60 seconds, and `cancelled` if somebody has stopped it. A context has complete and cancelled messages only.
 
     `position` orders the messages of a conversation. `version` is the ETag that the conversation had after the write which answered this
     message. It is None for a message that was read from a list: there, the page has the version.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import re
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -69,9 +70,16 @@ _LINES = "application/x-ndjson"
 _LINE_NUMBER = re.compile(r"line (\d+)")
 
 
+def checked(name: str, value: object) -> str:
+    """An id as a text. Any value has a text, and that of None would be an id like another, so only texts and UUIDs are taken."""
+    if not isinstance(value, (str, UUID)):
+        raise TypeError(f"{name} must be a text, and not {type(value).__name__}")
+    return str(value)
+
+
 def _segment(name: str, value: Id) -> str:
     """A path segment. An empty one would name another resource, so it is refused here."""
-    text = str(value)
+    text = checked(name, value)
     if not text:
         raise ValueError(f"{name} must not be empty")
     # A client or a proxy resolves the segments `.` and `..`, unless they are encoded.
@@ -107,7 +115,8 @@ def _body(fields: Mapping[str, Any]) -> bytes:
             return str(value)
         if isinstance(value, Mapping):
             return dict(value)
-        if isinstance(value, Iterable):
+        # Bytes would be a list of numbers.
+        if isinstance(value, Iterable) and not isinstance(value, (bytes, bytearray)):
             return list(value)
         raise TypeError(f"{type(value).__name__} is not JSON")
 
@@ -119,6 +128,28 @@ def _body(fields: Mapping[str, Any]) -> bytes:
     except UnicodeEncodeError:
         # UTF-8 has no half surrogate pairs, and JSON's escapes do. The API takes them inside of tool calls and content parts.
         return dump(ascii_only=True).encode()
+    except (TypeError, ValueError) as error:
+        found = None if "Circular" in str(error) else not_json(fields)
+        if found is None:
+            raise
+        name, what = found
+        raise type(error)(f"{name} is {what}, which JSON does not have") from None
+
+
+def not_json(value: Any, name: str = "") -> tuple[str, str] | None:
+    """The name of the first field whose value is not JSON, such as `messages[3].metadata.score`, and what it is."""
+    if isinstance(value, (float, bytes, bytearray)):
+        finite = isinstance(value, float) and math.isfinite(value)
+        return None if finite else (name, str(value) if isinstance(value, float) else type(value).__name__)
+    if isinstance(value, Mapping):
+        inner = [(f"{name}.{key}" if name else str(key), item) for key, item in value.items()]
+    elif isinstance(value, Iterable) and not isinstance(value, str):
+        inner = [(f"{name}[{index}]", item) for index, item in enumerate(value)]
+    elif value is None or isinstance(value, (str, int, UUID)):
+        return None
+    else:
+        return name, type(value).__name__
+    return next((found for each, item in inner if (found := not_json(item, each)) is not None), None)
 
 
 def _given(**fields: Any) -> dict[str, Any]:
@@ -246,6 +277,8 @@ def get_or_create_conversation(
     >>> client.get_or_create_conversation("grace", new=True, title="Compilers").title
     'Compilers'
     """
+    if user_id is not None:
+        user_id = checked("user_id", user_id)
     if new and id is None:
         id = new_id()  # noqa: A001
     return Operation(

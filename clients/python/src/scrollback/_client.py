@@ -24,8 +24,22 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec,
 import httpx
 
 from . import _operations, _reply
-from ._exchange import Answer, Lost, Operation, Outcome, Retry, Send, Sleep, Steps, check_seconds, exchange
-from ._operations import Id, Listing, Series
+from ._exchange import (
+    Answer,
+    Lost,
+    Operation,
+    Outcome,
+    Retry,
+    Send,
+    Series,
+    Sleep,
+    Steps,
+    check_seconds,
+    drive,
+    drive_async,
+    exchange,
+)
+from ._operations import Id, Listing
 from ._reply import AsyncReply, Reply, Stream
 from .errors import InvalidResponse
 from .models import Context, Imported, Message, Page
@@ -303,15 +317,7 @@ def _async_list_method(operation: Callable[P, Listing[T]]) -> Callable[Concatena
 
 def _series_method(operation: Callable[P, Series[T]]) -> Callable[Concatenate[Client, P], T]:
     def method(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        series = operation(*args, **kwargs)
-        answer: Any = None
-        while True:
-            try:
-                request = series.send(answer)
-            except StopIteration as end:
-                result: T = end.value
-                return result
-            answer = self._run(request)
+        return drive(self._run, operation(*args, **kwargs))
 
     _describe(method, operation, _result(operation))
     return method
@@ -321,15 +327,7 @@ def _async_series_method(
     operation: Callable[P, Series[T]],
 ) -> Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]]:
     async def method(self: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        series = operation(*args, **kwargs)
-        answer: Any = None
-        while True:
-            try:
-                request = series.send(answer)
-            except StopIteration as end:
-                result: T = end.value
-                return result
-            answer = await self._run(request)
+        return await drive_async(self._run, operation(*args, **kwargs))
 
     _describe(method, operation, _result(operation))
     return method

@@ -13,7 +13,7 @@ import random
 import socket
 import ssl
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
@@ -170,6 +170,42 @@ class Sleep:
     """Wait so many seconds."""
 
     seconds: float
+
+
+Series: TypeAlias = Generator[Operation[Any], Any, T]
+"""Requests, one after the other. Each one's result or error is sent back, and the generator returns the result of the call."""
+
+
+def drive(run: Callable[[Operation[Any]], Any], series: Series[T]) -> T:
+    """Runs a series with the function that runs an operation."""
+    try:
+        operation = next(series)
+        while True:
+            try:
+                result = run(operation)
+            except ScrollbackError as error:  # noqa: PERF203
+                operation = series.throw(error)
+            else:
+                operation = series.send(result)
+    except StopIteration as end:
+        value: T = end.value
+        return value
+
+
+async def drive_async(run: Callable[[Operation[Any]], Awaitable[Any]], series: Series[T]) -> T:
+    """The same as `drive`, asynchronously."""
+    try:
+        operation = next(series)
+        while True:
+            try:
+                result = await run(operation)
+            except ScrollbackError as error:  # noqa: PERF203
+                operation = series.throw(error)
+            else:
+                operation = series.send(result)
+    except StopIteration as end:
+        value: T = end.value
+        return value
 
 
 Outcome: TypeAlias = Answer | Lost | None

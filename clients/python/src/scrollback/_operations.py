@@ -9,7 +9,7 @@ import io
 import json
 import math
 import re
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from dataclasses import fields as dataclass_fields
 from enum import Enum
@@ -17,7 +17,7 @@ from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
 from urllib.parse import quote, urlencode
 from uuid import UUID
 
-from ._exchange import Answer, Operation
+from ._exchange import Answer, Operation, Series
 from ._ids import new_id
 from .errors import ScrollbackError
 from .models import (
@@ -227,10 +227,6 @@ def _listing(
         read=_page(model),
     )
     return Listing(first, limit)
-
-
-Series: TypeAlias = Generator[Operation[Any], Any, T]
-"""Requests, one after the other. Each one's result is sent back, and the generator returns the result of the call."""
 
 
 def _plus(one: Counts, other: Counts) -> Counts:

@@ -367,7 +367,9 @@ impl<'a> Fields<'a> {
             let value = match name {
                 "refusal" | "reasoning_content" => {
                     let text = self.parse(name, Text::parse)?.filter(|text| !text.as_str().is_empty());
-                    text.map(|text| serde_json::to_string(text.as_str())).transpose().map_err(|error| Error::Internal(error.into()))?
+                    text.map(|text| serde_json::to_string(text.as_str()))
+                        .transpose()
+                        .map_err(|error| Error::Internal(error.into()))?
                 }
                 _ => {
                     let (value, is_list) = (self.json(name)?, name == "annotations");

@@ -442,6 +442,11 @@ def add_message(
     metadata: Mapping[str, Any] | None = None,
     token_count: int | None = None,
     status: Status | None = None,
+    refusal: str | None = None,
+    annotations: Sequence[Any] | None = None,
+    audio: Mapping[str, Any] | None = None,
+    function_call: Mapping[str, Any] | None = None,
+    reasoning_content: str | None = None,
     from_: int | None = None,
     if_match: str | None = None,
 ) -> Operation[Message]:
@@ -458,6 +463,8 @@ def add_message(
         metadata: your own data about the message.
         token_count: how many tokens it has, as you counted them. `get_context` counts with it instead of an estimate.
         status: `in_progress` for the beginning of a reply that is still being written. See `stream_reply`.
+        refusal, annotations, audio, function_call, reasoning_content: what OpenAI's SDKs dump of a message besides. They come back in the
+            message's `extra`.
         from_: replace the message at this position and all after it, in one transaction. A retry deletes nothing, because the message is
             stored already.
         if_match: store it only if the conversation still has this version. Otherwise `PreconditionFailed` is raised.
@@ -479,6 +486,11 @@ def add_message(
         metadata=metadata,
         token_count=token_count,
         status=status,
+        refusal=refusal,
+        annotations=annotations,
+        audio=audio,
+        function_call=function_call,
+        reasoning_content=reasoning_content,
         **{"from": from_},
     )
     return _append(conversation_id, fields, if_match, _one(Message))

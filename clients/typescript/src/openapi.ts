@@ -628,6 +628,17 @@ export interface components {
             status: "complete" | "in_progress" | "incomplete" | "cancelled";
             created_at: components["schemas"]["Time"];
             updated_at: components["schemas"]["Time"];
+            /**
+             * @description What the message was stored with of `refusal`, `annotations`, `audio`, `function_call` and `reasoning_content`. It is there only
+             *     if one of them is.
+             */
+            extra?: {
+                refusal?: string;
+                annotations?: unknown[];
+                audio?: Record<string, never>;
+                function_call?: Record<string, never>;
+                reasoning_content?: string;
+            };
         };
         /** @description One message. `role` is required here or in the query string, and so is one of `content` and `tool_calls`. */
         MessageFields: {
@@ -645,6 +656,16 @@ export interface components {
              * @enum {string|null}
              */
             status?: "complete" | "in_progress" | null;
+            /**
+             * @description This and the next four are what OpenAI's SDKs dump of a message beside its other members. Null and empty ones are dropped. The
+             *     others come back in the message's `extra`. They have 256 KiB of JSON together. Beside one of them, `content` may be left out,
+             *     and is empty then.
+             */
+            refusal?: string | null;
+            annotations?: unknown[] | null;
+            audio?: Record<string, never> | null;
+            function_call?: Record<string, never> | null;
+            reasoning_content?: string | null;
             /** @description The message at this position and all after it are replaced. Nothing is deleted if all the new messages are stored already. */
             from?: components["schemas"]["Position"] | null;
             /** @description Several have only `from` beside them. */
@@ -665,6 +686,16 @@ export interface components {
              * @enum {string|null}
              */
             status?: "complete" | "in_progress" | null;
+            /**
+             * @description This and the next four are what OpenAI's SDKs dump of a message beside its other members. Null and empty ones are dropped. The
+             *     others come back in the message's `extra`. They have 256 KiB of JSON together. Beside one of them, `content` may be left out,
+             *     and is empty then.
+             */
+            refusal?: string | null;
+            annotations?: unknown[] | null;
+            audio?: Record<string, never> | null;
+            function_call?: Record<string, never> | null;
+            reasoning_content?: string | null;
         } | {
             content: components["schemas"]["Content"];
         } | {
@@ -672,6 +703,16 @@ export interface components {
         } | {
             /** @constant */
             status: "in_progress";
+        } | {
+            refusal: string;
+        } | {
+            annotations: unknown[];
+        } | {
+            audio: Record<string, never>;
+        } | {
+            function_call: Record<string, never>;
+        } | {
+            reasoning_content: string;
         };
         NewMessages: {
             /** @description In order. Those that have an id have one each. */

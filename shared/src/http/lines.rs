@@ -129,6 +129,10 @@ fn read_message(mut fields: Fields<'_>, line: i64) -> Result<ImportedMessage> {
     // One that has lost its writer is stored as one that is still being written.
     let status = fields.parse("status", |text| if text == "incomplete" { Ok(Status::Incomplete) } else { Status::parse(&text) })?;
     message.status = status.unwrap_or(Status::Complete);
+    if let Some(mut extra) = fields.object("extra")? {
+        message.extra = extra.extra()?;
+        extra.finish()?;
+    }
     let position = fields.integer("position", 1..=MAX_POSITION - 1)?;
     let (created_at, updated_at) = (fields.past("created_at")?, fields.past("updated_at")?);
     let message = ImportedMessage {

@@ -250,6 +250,9 @@ pub struct Message {
     /// When it last changed.
     #[serde(serialize_with = "serialize_time")]
     pub updated_at: DateTime<Utc>,
+    /// What `OpenAI`'s SDKs say of a message beside its content and its calls: a JSON object with some of [`EXTRA`](NewMessage::EXTRA).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extra: Option<Box<RawValue>>,
 }
 
 impl Message {
@@ -320,9 +323,16 @@ pub struct NewMessage {
     pub(crate) metadata: Metadata,
     pub(crate) token_count: Option<i32>,
     pub(crate) status: Status,
+    /// An object with some of [`NewMessage::EXTRA`], none of them null or empty.
+    pub(crate) extra: Option<Json>,
 }
 
 impl NewMessage {
+    /// The members of a message that `OpenAI`'s SDKs dump beside those that every message has.
+    pub const EXTRA: [&str; 5] = ["refusal", "annotations", "audio", "function_call", "reasoning_content"];
+    /// How many bytes of JSON these may have together.
+    pub(crate) const MAX_EXTRA_BYTES: usize = 256 << 10;
+
     /// A message with an id of its own (UUID v7).
     ///
     /// # Errors
@@ -343,6 +353,7 @@ impl NewMessage {
             metadata: Metadata::default(),
             token_count: None,
             status: Status::Complete,
+            extra: None,
         })
     }
 

@@ -11,7 +11,8 @@ create function update_message(
 )
 returns table (
     outcome text, length bigint, version bigint, "position" bigint, id uuid, role text, content text, content_parts text, tool_calls text,
-    tool_call_id text, name text, metadata text, token_count integer, status text, created_at timestamptz, updated_at timestamptz
+    tool_call_id text, name text, metadata text, token_count integer, status text, created_at timestamptz, updated_at timestamptz,
+    extra text
 )
 language plpgsql security definer set search_path from current set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_variable
@@ -105,7 +106,7 @@ begin
             end,
             in_progress = case coalesce(new_status, was_status) when 'in_progress' then true when 'cancelled' then false end,
             updated_at = changed_at,
-            size = message_size(n.content, n.content_parts, n.tool_calls, m.tool_call_id, m.name, n.metadata),
+            size = message_size(n.content, n.content_parts, n.tool_calls, m.tool_call_id, m.name, n.metadata, m.extra::text),
             characters = message_characters(n.content, n.content_parts, n.tool_calls)
         from (
             select
@@ -142,7 +143,8 @@ begin
     end if;
     return query
     select outcome, length, version, m.position, m.id, m.role, m.content, m.content_parts::text, m.tool_calls::text, m.tool_call_id,
-        m.name, m.metadata::text, m.token_count, message_status(m.in_progress, m.updated_at), m.created_at, m.updated_at
+        m.name, m.metadata::text, m.token_count, message_status(m.in_progress, m.updated_at), m.created_at, m.updated_at,
+        m.extra::text
     from public.messages m
     where m.conversation_id = conversation and m.id = message;
 end

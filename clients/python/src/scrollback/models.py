@@ -135,6 +135,8 @@ class Message:
 
     `position` orders the messages of a conversation. `version` is the ETag that the conversation had after the write which answered this
     message. It is None for a message that was read from a list: there, the page has the version.
+
+    `extra` has what the message was stored with of `refusal`, `annotations`, `audio`, `function_call` and `reasoning_content`.
     """
 
     id: UUID = _read(UUID)
@@ -293,7 +295,7 @@ def _readers(model: Any) -> dict[str, Callable[[Any], Any] | None]:
 
 
 def decode(model: type[T], data: Any, **more: Any) -> T:
-    """The model's object that a response describes. An unknown member goes to `extra`. A missing one that is required is a TypeError."""
+    """The model's object that a response describes. An unknown member goes to `extra`. So do the members of the API's own `extra`. A missing one that is required is a TypeError."""
     if not isinstance(data, dict):
         raise TypeError("the response has no JSON object where one is expected")
     readers = _readers(cast("Hashable", model))
@@ -301,6 +303,9 @@ def decode(model: type[T], data: Any, **more: Any) -> T:
     extra: dict[str, Any] = {}
     for name, value in data.items():
         if name in more:
+            continue
+        if name == "extra":
+            extra.update(value)
             continue
         if name not in readers:
             extra[name] = value

@@ -190,10 +190,15 @@ impl Database {
     }
 
     async fn fetch_until(&self, deadline: Instant, sql: &str, parameters: &Parameters<'_>) -> Result<Vec<Row>> {
-        let (mut kept, mut pause, mut sent_again) = (self.take_fresh(), PAUSE, false);
+        let (mut kept, mut failed, mut pause, mut sent_again) = (self.take_fresh(), None, PAUSE, false);
         loop {
             let was_used = matches!(kept, Some(Kept::Open(_)));
-            let outcome = self.attempt(kept.take(), sql, parameters, deadline).await;
+            let outcome = match self.connection(kept.take(), deadline).await {
+                Some(Ok(connection)) => self.send(connection, sql, parameters, deadline).await,
+                Some(Err(error)) => Err(error),
+                // What went wrong before says more than that the time is over.
+                None => return Err(failed.unwrap_or(Error::DatabaseTimeout)),
+            };
             let Err(error) = &outcome else { return outcome };
             let again = match error {
                 Error::Connect(error) => failure::may_pass(error),
@@ -219,29 +224,36 @@ impl Database {
                 sleep_until(next).await;
                 pause = LONGEST_PAUSE.min(2 * pause);
             }
+            failed = outcome.err();
         }
     }
 
-    /// Sends the statement once, on the kept connection or on a fresh one.
-    async fn attempt(&self, kept: Option<Kept>, sql: &str, parameters: &Parameters<'_>, deadline: Instant) -> Result<Vec<Row>> {
-        let opened = match kept {
-            Some(Kept::Open(connection)) => Some(connection),
+    /// The kept connection or a fresh one. `None`: there is none at the deadline.
+    async fn connection(&self, kept: Option<Kept>, deadline: Instant) -> Option<Result<Connection>> {
+        match kept {
+            Some(Kept::Open(connection)) => return Some(Ok(connection)),
             Some(Kept::Opening(_, mut opening)) => {
                 self.usage.connects.fetch_add(1, Ordering::Relaxed);
                 let opened = timeout_at(deadline, &mut opening).await;
                 opening.abort();
                 // If it failed, that may have been long before this request, and is no answer to it.
-                opened.map_err(|_| Error::DatabaseTimeout)?.ok().and_then(Result::ok)
+                if let Ok(Ok(connection)) = opened.ok()? {
+                    return Some(Ok(connection));
+                }
             }
-            None => None,
-        };
-        let mut connection = if let Some(connection) = opened {
-            connection
-        } else {
-            self.usage.connects.fetch_add(1, Ordering::Relaxed);
-            timeout_at(deadline, self.process.connect()).await.map_err(|_| Error::DatabaseTimeout)??
-        };
+            None => {}
+        }
+        self.usage.connects.fetch_add(1, Ordering::Relaxed);
+        timeout_at(deadline, self.process.connect()).await.ok()
+    }
 
+    async fn send(
+        &self,
+        mut connection: Connection,
+        sql: &str,
+        parameters: &Parameters<'_>,
+        deadline: Instant,
+    ) -> Result<Vec<Row>> {
         self.usage.statements.fetch_add(1, Ordering::Relaxed);
         let outcome = {
             let mut statement = pin!(connection.client.query_typed(sql, parameters));

@@ -58,8 +58,8 @@ pub fn lose_connections_to(port: u16) {
 pub fn localhost_is(addresses: &[&str]) {
     assert!(std::env::var_os(INSIDE).is_some(), "outside of a namespace, this would change the machine's names");
     let hosts = std::env::temp_dir().join(format!("scrollback-hosts-{}", std::process::id()));
-    let lines: String = addresses.iter().map(|address| format!("{address} localhost\n")).collect();
-    std::fs::write(&hosts, lines).unwrap();
+    let lines: Vec<_> = addresses.iter().map(|address| format!("{address} localhost")).collect();
+    std::fs::write(&hosts, lines.join("\n")).unwrap();
     assert!(Command::new("mount").arg("--bind").arg(&hosts).arg("/etc/hosts").status().unwrap().success());
     // The mount keeps what it shows.
     std::fs::remove_file(hosts).unwrap();

@@ -203,7 +203,8 @@ export class ScrollbackClient {
     options: FollowOptions = {},
   ): AsyncGenerator<string, Message, undefined> {
     return followReply(
-      (from, ifNoneMatch) => this.getMessage(conversationId, messageId, { from, wait: 20 }, { ...options, ifNoneMatch }),
+      (from, ifNoneMatch) =>
+        this.getMessage(conversationId, messageId, { from, wait: 20 }, { ...options, ifNoneMatch }),
       fields.from ?? 0,
       options,
     );

@@ -58,7 +58,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// How often start-up lets the runtime's client go first. Connecting to the Runtime API and asking for an event take it three turns of
 /// the event loop. If it ever needs more turns, the first poll is later by the time that the trust store takes.
 const HEAD_START: usize = 4;
-/// How long one request may take, unless [`Database::until`] says less.
+/// What is kept of a function's time for the last look of a request that waits.
+const LAST_LOOK: Duration = Duration::from_secs(1);
+/// How long the statements of one request may take, unless [`Database::until`] says less.
 pub(crate) const REQUEST_BUDGET: Duration = Duration::from_secs(10);
 
 /// A statement's parameters, with their types: what keeps the driver from asking the server for them.
@@ -78,6 +80,8 @@ pub(crate) type Parameters<'a> = [(&'a (dyn ToSql + Sync), Type)];
 pub struct Database {
     process: Arc<Process>,
     deadline: Option<Instant>,
+    /// When the function has to answer, where that is known.
+    end: Option<Instant>,
     usage: Arc<Usage>,
 }
 
@@ -142,7 +146,7 @@ impl Database {
     pub fn with_retention(mut config: tokio_postgres::Config, days: Option<i32>) -> Self {
         notice_a_dead_network(&mut config);
         let process = Process { config, retention_days: days, tls: OnceCell::new(), kept: Mutex::new(None) };
-        Self { process: Arc::new(process), deadline: None, usage: Arc::default() }
+        Self { process: Arc::new(process), deadline: None, end: None, usage: Arc::default() }
     }
 
     /// Starts to connect, in the background, behind the runtime's first poll: the first statement takes over from there.
@@ -157,15 +161,30 @@ impl Database {
         *self.kept() = Some(Kept::Opening(SystemTime::now(), tokio::spawn(opening)));
     }
 
-    /// The same database for one request, which gives up at `deadline`.
+    /// The same database for one request, whose statements have 10 s in all. The function has to answer at `end`, if that is known.
     #[must_use]
-    pub fn until(&self, deadline: Instant) -> Self {
-        Self { process: Arc::clone(&self.process), deadline: Some(deadline), usage: Arc::default() }
+    pub fn until(&self, end: Option<Instant>) -> Self {
+        Self {
+            process: Arc::clone(&self.process),
+            deadline: Some(no_later(Instant::now() + REQUEST_BUDGET, end)),
+            end,
+            usage: Arc::default(),
+        }
+    }
+
+    /// The same database for the next look of a request that waits. Each look has the time of a request.
+    pub(crate) fn for_a_look(&self) -> Self {
+        Self { deadline: Some(no_later(Instant::now() + REQUEST_BUDGET, self.end)), ..self.clone() }
+    }
+
+    /// When a request that waits for so long has to look for the last time.
+    pub(crate) fn last_look(&self, wait: Duration) -> Instant {
+        no_later(Instant::now() + wait, self.end.map(|end| end - LAST_LOOK))
     }
 
     /// The same database for a job, with a usage of its own. Each statement has a request's time.
     pub(crate) fn anew(&self) -> Self {
-        Self { process: Arc::clone(&self.process), deadline: None, usage: Arc::default() }
+        Self { process: Arc::clone(&self.process), deadline: None, end: None, usage: Arc::default() }
     }
 
     /// How many days conversations are kept after their last change. `None`: for ever.
@@ -377,6 +396,10 @@ pub fn tls_connector(negotiation: SslNegotiation) -> Result<MakeTlsConnector, na
         postgres_native_tls::set_postgresql_alpn(&mut builder);
     }
     Ok(MakeTlsConnector::new(builder.build()?))
+}
+
+fn no_later(instant: Instant, end: Option<Instant>) -> Instant {
+    end.map_or(instant, |end| instant.min(end))
 }
 
 /// Ends a connection whose peer does not acknowledge anything, unless the URL has its own limits. Once it is open, the kernel does this.

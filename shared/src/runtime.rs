@@ -107,7 +107,7 @@ async fn serve(handler: &Handler<'_>) -> ExitCode {
             log::hide_the_words_of_panics();
         }
         let (event, context) = event.into_parts();
-        let database = database.until(started + budget(context.deadline));
+        let database = database.until(time_left(context.deadline).map(|left| started + left));
         let mut subject = Subject::default();
         let answer = AssertUnwindSafe(answer(handler, &event, &config, database.clone(), &mut subject));
         // Where it panicked, the log has been told already.
@@ -239,10 +239,7 @@ fn job_budget(deadline_ms: u64) -> Duration {
 }
 
 /// What is left of the function's time-out, less a margin. The emulator's deadline lies in 1970, which says nothing.
-fn budget(deadline_ms: u64) -> Duration {
+fn time_left(deadline_ms: u64) -> Option<Duration> {
     let deadline = UNIX_EPOCH + Duration::from_millis(deadline_ms);
-    match deadline.duration_since(SystemTime::now()) {
-        Ok(left) => left.saturating_sub(DEADLINE_MARGIN).min(REQUEST_BUDGET),
-        Err(_past) => REQUEST_BUDGET,
-    }
+    Some(deadline.duration_since(SystemTime::now()).ok()?.saturating_sub(DEADLINE_MARGIN))
 }

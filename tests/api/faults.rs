@@ -22,7 +22,7 @@ pub const IN_TIME: Duration = Duration::from_secs(12);
 pub struct Scene {
     pub app: App,
     pub proxy: Proxy,
-    path: String,
+    pub path: String,
     own: Option<OwnServer>,
     stored: std::cell::Cell<u64>,
 }

@@ -24,8 +24,8 @@ use uuid::Uuid;
 
 use crate::http::{self, Reply};
 
-/// How long a function has for one event: the deadline that it is told. `template.yaml` says the same.
-pub const TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a function has for one event: the deadline that it is told. It is the longest that `template.yaml` gives a function of the API.
+pub const TIMEOUT: Duration = Duration::from_secs(29);
 /// How long an instance that starts when it is needed waits for another event.
 const IDLE: Duration = Duration::from_mins(1);
 /// What Lambda takes as a response: 6 MiB, and a little for its frame.

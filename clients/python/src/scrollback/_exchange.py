@@ -82,9 +82,9 @@ class Retry:
         check_seconds("cap", self.cap, zero=True)
         check_seconds("deadline", self.deadline)
 
-    def once(self, seconds: float) -> Retry:
-        """One attempt, which takes so many seconds at most."""
-        return replace(self, attempts=1, deadline=min(seconds, self.deadline))
+    def within(self, seconds: float, attempts: int) -> Retry:
+        """So many attempts at most, which take so many seconds at most."""
+        return replace(self, attempts=min(attempts, self.attempts), deadline=min(seconds, self.deadline))
 
     def wait(self, failures: int) -> float:
         """A random wait after so many failures, in seconds."""

@@ -4,7 +4,7 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::call;
-use super::rows::get;
+use super::rows::{self, get};
 use crate::auth::Caller;
 use crate::db::Database;
 use crate::error::{Error, Result};
@@ -129,6 +129,7 @@ pub async fn add_message(
                 created_at: get(row, 6)?,
                 updated_at: get(row, 7)?,
                 extra: message.extra.map(Json::into_raw),
+                feedback: rows::feedback(get(row, 8)?)?,
             })
         })
         .collect::<Result<Vec<_>>>()?;

@@ -6,7 +6,7 @@ create type listed_conversation as (
     archived_at timestamptz, pinned_at timestamptz, expires_at timestamptz, forked_from uuid, forked_position bigint,
     last_position bigint, last_id uuid, last_role text, last_content text, last_content_parts text, last_tool_calls text,
     last_tool_call_id text, last_name text, last_metadata text, last_token_count integer, last_status text, last_created_at timestamptz,
-    last_updated_at timestamptz, last_extra text
+    last_updated_at timestamptz, last_extra text, last_feedback text
 );
 
 -- Whether the members with these keys have these values, as text.

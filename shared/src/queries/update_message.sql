@@ -8,12 +8,13 @@
 create function update_message(
     conversation uuid, owner text, roles text[], message uuid, operation uuid, if_match bigint[], keep_content boolean, new_content text,
     new_parts text, new_parts_text text, keep_tool_calls boolean, new_tool_calls text, keep_metadata boolean, patch text,
-    keep_token_count boolean, new_token_count integer, piece text, at bigint, max_bytes bigint, new_status text, retention integer
+    keep_token_count boolean, new_token_count integer, keep_feedback boolean, new_feedback text, piece text, at bigint, max_bytes bigint,
+    new_status text, retention integer
 )
 returns table (
     outcome text, length bigint, version bigint, "position" bigint, id uuid, role text, content text, content_parts text, tool_calls text,
     tool_call_id text, name text, metadata text, token_count integer, status text, created_at timestamptz, updated_at timestamptz,
-    extra text
+    extra text, feedback text
 )
 language plpgsql security definer set search_path from current set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_variable
@@ -48,14 +49,16 @@ begin
             or not keep_tool_calls and m.tool_calls::text is distinct from new_tool_calls
             or not keep_metadata
                 and m.metadata::text <> case when patch is null then '{}' else merge_patch(m.metadata, patch::json)::text end
-    into is_text, length, bytes, was_status, writable, is_appended, differs
+            or not keep_feedback and m.feedback::text is distinct from new_feedback,
+        keep_feedback or m.feedback::text is not distinct from new_feedback
+    into is_text, length, bytes, was_status, writable, is_appended, differs, keep_feedback
     from public.messages m
     where m.conversation_id = conversation and m.id = message;
     if not found then
         return;
     end if;
 
-    -- A count is no metadata here, because it decides what is in a context. Whoever may read a reply may stop it.
+    -- A count is no metadata here, because it decides what is in a context. Whoever may read a message may rate it, and stop it.
     if not writable
         and not (keep_content and keep_tool_calls and keep_token_count and piece is null and coalesce(new_status, 'cancelled') = 'cancelled')
     then
@@ -95,7 +98,7 @@ begin
         piece := null;
     end if;
     is_new_text := not (keep_content and keep_tool_calls) or piece is not null or new_status <> was_status;
-    if outcome is null and not done and (is_new_text is true or not (keep_metadata and keep_token_count)) then
+    if outcome is null and not done and (is_new_text is true or not (keep_metadata and keep_token_count and keep_feedback)) then
         changed_at := greatest(clock_timestamp(), changed_at + interval '1 microsecond');
         -- An estimate of tokens takes four bytes for one.
         more_tokens := (bytes + octet_length(piece) + 3) / 4 - (bytes + 3) / 4;
@@ -112,7 +115,12 @@ begin
             end,
             in_progress = case coalesce(new_status, was_status) when 'in_progress' then true when 'cancelled' then false end,
             updated_at = changed_at,
-            alive_at = null,
+            -- Feedback is no sign of the writer.
+            alive_at = case
+                when was_status = 'in_progress' and keep_metadata and keep_token_count and not coalesce(is_new_text or is_alive, false)
+                    then coalesce(m.alive_at, m.updated_at)
+            end,
+            feedback = case when keep_feedback then m.feedback else new_feedback::json end,
             size = message_size(n.content, n.content_parts, n.tool_calls, m.tool_call_id, m.name, n.metadata, m.extra::text),
             characters = message_characters(n.content, n.content_parts, n.tool_calls)
         from (
@@ -143,7 +151,7 @@ begin
             tokens_appended = c.tokens_appended + coalesce(more_tokens, 0)
         where c.id = conversation
         returning c.version into version;
-        -- Metadata and a count say nothing that a summary could have said.
+        -- Metadata, a count and feedback say nothing that a summary could have said.
         if is_new_text then
             perform change_messages(conversation, edited, version);
         end if;
@@ -154,7 +162,7 @@ begin
     return query
     select outcome, length, version, m.position, m.id, m.role, m.content, m.content_parts::text, m.tool_calls::text, m.tool_call_id,
         m.name, m.metadata::text, m.token_count, message_status(m.in_progress, m.alive_at, m.updated_at), m.created_at, m.updated_at,
-        m.extra::text
+        m.extra::text, m.feedback::text
     from public.messages m
     where m.conversation_id = conversation and m.id = message;
 end

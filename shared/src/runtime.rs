@@ -10,12 +10,12 @@ use futures_util::future::LocalBoxFuture;
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde_json::value::RawValue;
 use tokio::time::Instant;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 use uuid::Uuid;
 
 use crate::auth::{self, Caller};
-use crate::config::Config;
-use crate::db::{Database, REQUEST_BUDGET};
+use crate::config::{self, Config};
+use crate::db::{Database, REQUEST_BUDGET, hint};
 use crate::error::{Error, Result, chain};
 use crate::http::{Event, Reply, Request};
 use crate::log;
@@ -81,7 +81,7 @@ pub async fn run_schedule(job: impl AsyncFn(&Database, std::time::Instant) -> Re
                 Ok(purged)
             }
             Err(error) => {
-                log!(error, code = error.code(), cause = error.cause(), sqlstate = error.sqlstate(),);
+                log!(error, code = error.code(), cause = error.cause(), sqlstate = error.sqlstate(), hint = hint(&error),);
                 Err(lambda_runtime::Error::from(error.detail()))
             }
         }
@@ -144,7 +144,14 @@ async fn serve(handler: &Handler<'_>) -> ExitCode {
             Err(error) => {
                 let reply = Reply::problem(&error, &context.request_id);
                 if error.status().is_server_error() {
-                    log!(error, reply, code = error.code(), cause = error.cause(), sqlstate = error.sqlstate(),);
+                    log!(
+                        error,
+                        reply,
+                        code = error.code(),
+                        cause = error.cause(),
+                        sqlstate = error.sqlstate(),
+                        hint = hint(&error),
+                    );
                 } else {
                     log!(info, reply, code = error.code(),);
                 }
@@ -159,7 +166,12 @@ async fn serve(handler: &Handler<'_>) -> ExitCode {
 /// Starts the log and reads the environment. `None`: it can't work, and the log says why.
 fn start() -> Option<Config> {
     log::start();
-    Config::from_env().inspect_err(|error| error!(cause = %error, "the function can't start")).ok()
+    let config =
+        Config::from_env().inspect_err(|error| error!(cause = %error, hint = error.hint(), "the function can't start")).ok()?;
+    if let Some(hint) = config::hint(&config.database) {
+        warn!(hint, "the database's host has few connections");
+    }
+    Some(config)
 }
 
 /// What the process ends with.

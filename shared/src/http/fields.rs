@@ -209,13 +209,10 @@ impl<'a> Fields<'a> {
             return Err(Invalid::new(Fault::TooLarge, "a comment may have 4 KiB").at(fields.path("comment")));
         }
         fields.finish()?;
-        let mut text = format!("{{\"rating\":{}", rating.unwrap_or("null"));
-        if let Some(comment) = comment {
-            let comment = serde_json::to_string(comment.as_str()).map_err(|error| Error::Internal(error.into()))?;
-            text += &format!(",\"comment\":{comment}");
-        }
-        text.push('}');
-        Json::parse(text).map(Some).map_err(Error::from)
+        let comment = comment.map(|comment| serde_json::to_string(comment.as_str())).transpose();
+        let comment = comment.map_err(|error| Error::Internal(error.into()))?;
+        let comment = comment.map_or_else(String::new, |comment| format!(",\"comment\":{comment}"));
+        Json::parse(format!("{{\"rating\":{}{comment}}}", rating.unwrap_or("null"))).map(Some).map_err(Error::from)
     }
 
     /// Each `metadata.KEY`: the key, which may be any text, and the value.

@@ -58,7 +58,7 @@ begin
         if by_activity then
             return query
             select shown.*, null::bigint, null::uuid, null::text, null::text, null::text, null::text, null::text, null::text, null::text,
-                null::integer, null::text, null::timestamptz, null::timestamptz, null::text
+                null::integer, null::text, null::timestamptz, null::timestamptz, null::text, null::text
             from (
                 select c as row, coalesce(c.last_message_at, c.created_at) as time, c.id,
                     -- The running total cuts the page to what a response can hold.
@@ -78,7 +78,7 @@ begin
         else
             return query
             select shown.*, null::bigint, null::uuid, null::text, null::text, null::text, null::text, null::text, null::text, null::text,
-                null::integer, null::text, null::timestamptz, null::timestamptz, null::text
+                null::integer, null::text, null::timestamptz, null::timestamptz, null::text, null::text
             from (
                 select c as row, c.updated_at as time, c.id,
                     sum(octet_length(c.metadata::text)) over newest_first - octet_length(c.metadata::text) as bytes_before

@@ -102,6 +102,9 @@ async fn everything_that_can_be_stored_comes_back() {
         app.delete(&format!("{messages}/{}", ids[gone].0)).expect(204).await;
     }
     app.patch(&format!("{messages}/{}", ids[0].0)).json(&json!({"content": "edited"})).expect(200).await;
+    let stopped = app.post(&format!("{messages}?role=assistant&content=stopped&status=in_progress")).expect(201).await.json();
+    let stopped = format!("{messages}/{}", stopped["id"].as_str().unwrap());
+    app.patch(&stopped).json(&json!({"status": "cancelled"})).expect(200).await;
     for (through, content) in [(2, "short"), (4, "longer\n\"é")] {
         app.put(&format!("{path}/summary"))
             .json(&json!({"through": through, "content": content, "token_count": 3}))
@@ -130,7 +133,7 @@ async fn everything_that_can_be_stored_comes_back() {
     assert_eq!(read().await, before);
     // Positions that were deleted are not used again.
     let next = app.post(&format!("{messages}?role=user&content=more")).expect(201).await.json();
-    assert_eq!(next["position"], 9);
+    assert_eq!(next["position"], 10);
 }
 
 #[tokio::test]
@@ -192,7 +195,8 @@ async fn real_conversations_come_back() {
 async fn a_page_may_begin_in_the_middle_of_a_conversation() {
     let app = App::start().await;
     fill(&app, "ada", 2, 9_000).await;
-    let newest = "update conversations c set last_message_at = (select max(m.created_at) from messages m where m.conversation_id = c.id)";
+    let newest =
+        "update conversations c set last_message_at = (select max(m.created_at) from messages m where m.conversation_id = c.id)";
     app.superuser().await.batch_execute(newest).await.unwrap();
     let path = format!("/conversations/{}", app.conversation().await);
     let say = vec![json!({"role": "user", "content": "x"}); 20];
@@ -342,6 +346,7 @@ async fn a_line_that_is_stored_with_other_content_refuses_the_whole_request() {
         (3, "/message/name", json!("other")),
         (3, "/message/token_count", json!(1)),
         (3, "/message/status", json!("in_progress")),
+        (3, "/message/status", json!("cancelled")),
         (3, "/message/created_at", time.clone()),
         (3, "/message/updated_at", time),
     ] {
@@ -526,7 +531,7 @@ async fn of_an_import_and_an_erasure_at_once_one_waits() {
     assert_eq!(lines, body(&lines_of(&app).await));
 }
 
-/// A conversation of six messages, as lines, with a summary of the first five of which one is gone.
+/// A conversation of five messages, as lines. Its summary stands for the positions up to 5, and the message at 3 is gone.
 fn summarized(id: Uuid, claim: u64) -> Vec<Value> {
     let mut lines = small(id);
     lines[0]["summaries"][0]["through"] = json!(5);

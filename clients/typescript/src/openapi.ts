@@ -133,10 +133,14 @@ export interface paths {
          *     piece at that place already, the answer is a 200 and nothing changes, so that a piece can be sent again. Any other length is a 409
          *     with `length`. `status: complete`, alone or with the last piece, ends the reply.
          *
+         *     `status: cancelled` ends it, too: its reader has stopped it, or its writer was stopped. The reply keeps what it has, and contexts have
+         *     it. The writer's next piece is a 409 with the code `cancelled`, and so is a `status` of the writer's. This is the sign to stop the
+         *     model. A reply that is cancelled twice is a 200. A message that is complete can't be cancelled, which is a 409 with the param `status`.
+         *
          *     A new `content` or `tool_calls` without a `token_count` clears the `token_count`, because it counted the text before.
          *
-         *     A caller who may not write the message's role may change its `metadata`, such as a rating. `content`, `tool_calls` and
-         *     `token_count` are a 403, because they decide what a model is sent.
+         *     A caller who may not write the message's role may change its `metadata`, such as a rating, and may cancel the reply. `content`,
+         *     `tool_calls`, `token_count`, `append` and another `status` are a 403, because they decide what a model is sent.
          */
         patch: operations["update-message"];
         trace?: never;
@@ -345,6 +349,11 @@ export interface paths {
          *     All lines are stored, or none. A line that is stored already, with the same content, is skipped, so the request can be sent again.
          *     A line that is stored with other content, or for another user, is a 409, and `param` has the number of the line. So is a line of a
          *     conversation that has changed since the export. A malformed line is a 400, and `param` has its number and its field.
+         *
+         *     What a line says about other lines is checked. A position is at most the number of microseconds since 1970. A summary ends before
+         *     `next_position`, and how many messages it stands for is counted. `last_message_at` is not earlier than a message.
+         *
+         *     A conversation that has expired counts as deleted. Its lines are counted in `expired`, and nothing of them can be read.
          */
         post: operations["import-user"];
         delete?: never;
@@ -430,8 +439,12 @@ export interface paths {
         };
         /**
          * Search a user's messages
-         * @description In the text of that user's messages alone, the newest first. Upper and lower case are the same. A word is found as a whole word
-         *     in scripts that put spaces between words, and as any part of the text in those that don't.
+         * @description In the text of that user's messages alone, the newest first. A word is found as a whole word in scripts that put spaces between
+         *     words, and as any part of the text in those that don't.
+         *
+         *     Upper and lower case are the same, by PostgreSQL's rules. So are composed and decomposed accents, and straight and curly
+         *     apostrophes. Sentence marks around a word do not matter: `Oslo?` finds *(Oslo)*. Brackets that are closed inside a word are a part
+         *     of it: `foo(bar)` is found as written, and so are `C++` and addresses.
          *
          *     A request reads 10,000 messages at most, and fewer if they are long or if the query has many words. If older messages are left, the
          *     response has a `next` link, even if it holds few messages or none. Without a link, everything was read.
@@ -617,13 +630,24 @@ export interface components {
             /** @description The message's tokens, as the caller counted them. null if nobody has. */
             token_count: components["schemas"]["TokenCount"] | null;
             /**
-             * @description `in_progress`: the message is still being written. `incomplete`: it was, and nobody has touched it for 60 seconds. A context has
-             *     complete messages only.
+             * @description `in_progress`: the message is still being written. `incomplete`: it was, and nobody has touched it for 60 seconds. `cancelled`: it
+             *     was, and its reader has stopped it. A context has complete and cancelled messages only.
              * @enum {string}
              */
-            status: "complete" | "in_progress" | "incomplete";
+            status: "complete" | "in_progress" | "incomplete" | "cancelled";
             created_at: components["schemas"]["Time"];
             updated_at: components["schemas"]["Time"];
+            /**
+             * @description What the message was stored with of `refusal`, `annotations`, `audio`, `function_call` and `reasoning_content`. It is there only
+             *     if one of them is.
+             */
+            extra?: {
+                refusal?: string;
+                annotations?: unknown[];
+                audio?: Record<string, never>;
+                function_call?: Record<string, never>;
+                reasoning_content?: string;
+            };
         };
         /** @description One message. `role` is required here or in the query string, and so is one of `content` and `tool_calls`. */
         MessageFields: {
@@ -641,6 +665,16 @@ export interface components {
              * @enum {string|null}
              */
             status?: "complete" | "in_progress" | null;
+            /**
+             * @description This and the next four are what OpenAI's SDKs dump of a message beside its other members. Null and empty ones are dropped. The
+             *     others come back in the message's `extra`. They have 256 KiB of JSON together. Beside one of them, `content` may be left out,
+             *     and is empty then.
+             */
+            refusal?: string | null;
+            annotations?: unknown[] | null;
+            audio?: Record<string, never> | null;
+            function_call?: Record<string, never> | null;
+            reasoning_content?: string | null;
             /** @description The message at this position and all after it are replaced. Nothing is deleted if all the new messages are stored already. */
             from?: components["schemas"]["Position"] | null;
             /** @description Several have only `from` beside them. */
@@ -661,6 +695,16 @@ export interface components {
              * @enum {string|null}
              */
             status?: "complete" | "in_progress" | null;
+            /**
+             * @description This and the next four are what OpenAI's SDKs dump of a message beside its other members. Null and empty ones are dropped. The
+             *     others come back in the message's `extra`. They have 256 KiB of JSON together. Beside one of them, `content` may be left out,
+             *     and is empty then.
+             */
+            refusal?: string | null;
+            annotations?: unknown[] | null;
+            audio?: Record<string, never> | null;
+            function_call?: Record<string, never> | null;
+            reasoning_content?: string | null;
         } | {
             content: components["schemas"]["Content"];
         } | {
@@ -668,6 +712,16 @@ export interface components {
         } | {
             /** @constant */
             status: "in_progress";
+        } | {
+            refusal: string;
+        } | {
+            annotations: unknown[];
+        } | {
+            audio: Record<string, never>;
+        } | {
+            function_call: Record<string, never>;
+        } | {
+            reasoning_content: string;
         };
         NewMessages: {
             /** @description In order. Those that have an id have one each. */
@@ -693,10 +747,11 @@ export interface components {
              */
             at?: number | null;
             /**
-             * @description `in_progress`: the beginning of a reply that is still being written. Its `content` may be left out, and is empty then.
+             * @description `complete`: a reply that was being written has ended. `cancelled`: it was stopped, and keeps what it has. `in_progress`: it is
+             *     still being written.
              * @enum {string|null}
              */
-            status?: "complete" | "in_progress" | null;
+            status?: "complete" | "in_progress" | "cancelled" | null;
         };
         /** @description At most 1 MiB in UTF-8. Any Unicode but U+0000. */
         SummaryText: string;
@@ -719,6 +774,8 @@ export interface components {
             messages: components["schemas"]["Count"];
             /** @description How many lines were stored before, with the same content. */
             skipped: components["schemas"]["Count"];
+            /** @description How many lines belong to conversations that have expired. Nothing of them can be read. */
+            expired: components["schemas"]["Count"];
         };
         Transferred: {
             conversations: components["schemas"]["Count"];
@@ -795,8 +852,16 @@ export interface components {
         };
         SearchHit: {
             message: components["schemas"]["Message"];
-            /** @description Text, not HTML. The part around the first hit, every hit between `**` and `**`, `…` where something was left out. */
+            /**
+             * @description Text, not HTML. The part around the first hit, every hit between `**` and `**`, `…` where something was left out. The message may
+             *     have asterisks of its own, as Markdown writes bold text. `highlights` tells them apart.
+             */
             snippet: string;
+            /**
+             * @description Where the hits are in `snippet`, in its order: the first character of each, and the character behind its last. Characters are
+             *     Unicode scalar values, counted from 0. The two asterisks before and behind a hit are not in it.
+             */
+            highlights: number[][];
             /** @description The title of the message's conversation, or null. */
             title: components["schemas"]["Title"] | null;
         };
@@ -812,7 +877,7 @@ export interface components {
              * @description Stable. For programs.
              * @enum {string}
              */
-            code: "invalid_uuid" | "invalid_parameter" | "invalid_body" | "invalid_character" | "ambiguous_parameter" | "missing_parameter" | "unauthenticated" | "forbidden" | "not_found" | "conflict" | "precondition_failed" | "payload_too_large" | "unsupported_media_type" | "database_error" | "internal_error";
+            code: "invalid_uuid" | "invalid_parameter" | "invalid_body" | "invalid_character" | "ambiguous_parameter" | "missing_parameter" | "unauthenticated" | "forbidden" | "not_found" | "conflict" | "cancelled" | "precondition_failed" | "payload_too_large" | "unsupported_media_type" | "database_error" | "internal_error";
             /** @description The field at fault, where there is one, such as `messages[3].role`. */
             param?: string;
             /** @description How many characters a content has that a piece does not fit. Only with `conflict` and the param `at`. */
@@ -972,6 +1037,7 @@ export interface components {
          * @description A message's id that the conversation has with other content, or the id of a conversation that another user has or that is being
          *     erased, or the id of a copy that another conversation has, or a line
          *     of an import that is stored with other content. Or a piece of a reply that belongs at another place: then `length` says how many characters the content has.
+         *     Or a message that can't be cancelled, because it is complete. The code `cancelled` is for a piece of a reply that was cancelled.
          */
         Conflict: {
             headers: {
@@ -993,8 +1059,8 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"] & {
                     /** @constant */
                     status?: 409;
-                    /** @constant */
-                    code?: "conflict";
+                    /** @enum {unknown} */
+                    code?: "conflict" | "cancelled";
                 };
             };
         };
@@ -1131,6 +1197,8 @@ export interface components {
         MessageMetadata: string;
         /** @description `in_progress`: the message is still being written. */
         Status: "complete" | "in_progress";
+        /** @description `complete` or `cancelled`: the reply has ended. `in_progress`: the message is still being written. */
+        NewStatus: "complete" | "in_progress" | "cancelled";
         /** @description How many tokens the message has, as the caller counted them. `get-context` uses the count with `max_tokens`. */
         TokenCount: components["schemas"]["TokenCount"];
         /**
@@ -1631,8 +1699,8 @@ export interface operations {
                 metadata?: components["parameters"]["MessageMetadata"];
                 /** @description How many tokens the message has, as the caller counted them. `get-context` uses the count with `max_tokens`. */
                 token_count?: components["parameters"]["TokenCount"];
-                /** @description `in_progress`: the message is still being written. */
-                status?: components["parameters"]["Status"];
+                /** @description `complete` or `cancelled`: the reply has ended. `in_progress`: the message is still being written. */
+                status?: components["parameters"]["NewStatus"];
                 /** @description Text that is appended to the content, with `at`. */
                 append?: components["schemas"]["Text"];
                 /** @description How many characters the content has before `append`. */
@@ -2008,7 +2076,8 @@ export interface operations {
                      * @example {
                      *       "conversations": 3,
                      *       "messages": 118,
-                     *       "skipped": 0
+                     *       "skipped": 0,
+                     *       "expired": 0
                      *     }
                      */
                     "application/json": components["schemas"]["Imported"];
@@ -2100,7 +2169,7 @@ export interface operations {
                  *     message.
                  */
                 order?: "updated" | "activity";
-                /** @description A part of the title, in upper or lower case. An empty one filters nothing. */
+                /** @description A part of the title, in upper or lower case, with composed or decomposed accents. An empty one filters nothing. */
                 title?: components["schemas"]["Title"];
                 /**
                  * @description The value of a member of the metadata, as text. `KEY` stands for the member's name, which may be any text. Up to 16 of these
@@ -2179,8 +2248,8 @@ export interface operations {
         parameters: {
             query: {
                 /**
-                 * @description Words that must all be there, `"a phrase"`, `-not`, and `or` between alternatives: 16 of these at most, of which one has a
-                 *     letter or digit.
+                 * @description Words that must all be there, `"a phrase"` in straight or curly quotes, `-not`, and `or` between alternatives: 16 of these at
+                 *     most, of which one has a letter or digit.
                  * @example rain "in Oslo" -snow or umbrella
                  */
                 q: components["schemas"]["Query"];
@@ -2231,6 +2300,12 @@ export interface operations {
                      *           "updated_at": "2026-11-22T10:00:00.123456Z"
                      *         },
                      *         "snippet": "Is it raining **in Oslo**?",
+                     *         "highlights": [
+                     *           [
+                     *             16,
+                     *             23
+                     *           ]
+                     *         ],
                      *         "title": "Umbrellas in Oslo"
                      *       }
                      *     ]

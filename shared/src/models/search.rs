@@ -198,7 +198,7 @@ impl Word {
     }
 }
 
-/// What may stand between the words of a phrase beside spaces: sentence marks, and what Markdown writes around words.
+/// The characters that are allowed between the words of a phrase, beside spaces: sentence marks, and those that Markdown writes around words.
 const SENTENCE_MARKS: &str = ".,;:?!…()[]{}\"'“”„‟‘’‚«»‹›¿¡–—*`。，、．；：？！「」『』（）【】《》〈〉［］｛｝＂＇";
 /// What ends a word and is no part of it.
 const CLOSING: &str = ".,;:?!…\"'“”„‟‘’‚«»‹›–—。，、．；：？！＂＇";

@@ -1,7 +1,7 @@
--- Reads the user's messages from the newest to the oldest, `reads` of them at most, and about `read_bytes` bytes. Returns a first row with
--- nothing but `read_to`, `conversation_id` and `position`: the time and the place of the oldest message that was read, or nulls if nothing is
--- left behind it. Messages of one time are ordered by their places, and the index has this order, so forks of a batch cannot make a request
--- read more. The messages that were found follow. A message is found if all terms of one alternative hold. The collation decides what is a
+-- Reads the user's messages from the newest to the oldest, `reads` of them at most, and about `read_bytes` bytes. The first row
+-- has nothing but `read_to`, `conversation_id` and `position`. They are the time and the place of the oldest message that was read, or nulls if
+-- nothing is left behind it. Messages of one time are ordered by their places, and the index has this order. So forks of a batch cannot make
+-- a request read more. The messages that were found follow. A message is found if all terms of one alternative hold. The collation decides what is a
 -- letter, and which letters differ in case alone.
 create function search_messages(
     of_user text, before_time timestamptz, before_id uuid, before_position bigint, alternatives integer[], patterns text[],
@@ -10,7 +10,7 @@ create function search_messages(
 returns table (
     read_to timestamptz, conversation_id uuid, title text, "position" bigint, id uuid, role text, content text, content_parts text,
     tool_calls text, tool_call_id text, name text, metadata text, token_count integer, status text, created_at timestamptz,
-    updated_at timestamptz
+    updated_at timestamptz, extra text
 )
 language plpgsql stable security definer set search_path from current set plan_cache_mode = force_generic_plan
 -- Rows come from the index in their order. The planner expects few rows, and might sort all instead, which would read all first.
@@ -42,7 +42,8 @@ begin
 
     return query
     select read_to, m.conversation_id, hit.title, m.position, m.id, m.role, m.content, m.content_parts::text, m.tool_calls::text,
-        m.tool_call_id, m.name, m.metadata::text, m.token_count, message_status(m.in_progress, m.updated_at), m.created_at, m.updated_at
+        m.tool_call_id, m.name, m.metadata::text, m.token_count, message_status(m.in_progress, m.updated_at), m.created_at, m.updated_at,
+        m.extra::text
     from (
         -- The running total cuts the page to what a response can hold.
         select found.conversation_id, found.title, found.position, found.created_at, sum(found.size) over newest_first - found.size as bytes_before

@@ -251,7 +251,8 @@ async fn a_search_of_forks_of_one_batch_reads_no_more_messages_than_another() {
         select gen_random_uuid(), 'ada', 500, 501 from generate_series(1, 41);
         insert into messages (conversation_id, position, id, role, content, created_at, updated_at)
         select c.id, n, gen_random_uuid(), 'user', 'Is it raining in Oslo?', timestamptz '2026-01-01', timestamptz '2026-01-01'
-        from conversations c, generate_series(1, 500) n";
+        from conversations c, generate_series(1, 500) n;
+        insert into conversations (id, user_id) select gen_random_uuid(), 'user-' || n from generate_series(1, 10000) n";
     superuser.batch_execute(forks).await.unwrap();
     superuser.batch_execute("vacuum analyze").await.unwrap();
     explain_everything(&app, &superuser).await;

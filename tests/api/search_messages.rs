@@ -287,10 +287,33 @@ const ASKED: [(&str, &[usize]); 84] = [
 
 #[tokio::test]
 async fn a_query_finds_what_its_writer_means() {
+    everything_asked_is_found(&app_with(&SAID).await).await;
+}
+
+#[tokio::test]
+async fn a_query_finds_the_same_with_every_collation_that_a_database_may_have() {
     let app = app_with(&SAID).await;
+    let superuser = app.superuser().await;
+    let known = "select collname::text from pg_collation where collname in ('pg_c_utf8', 'und-x-icu', 'C.utf8') and collnamespace = 'pg_catalog'::regnamespace";
+    let mut tried = 0;
+    for row in superuser.query_typed(known, &[]).await.unwrap() {
+        let name = row.get::<_, &str>(0);
+        let taken = format!("drop collation public.search_text; create collation public.search_text from pg_catalog.\"{name}\"");
+        superuser.batch_execute(&taken).await.unwrap();
+        // A session would keep its plans.
+        let end =
+            "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()";
+        superuser.batch_execute(end).await.unwrap();
+        everything_asked_is_found(&app).await;
+        tried += 1;
+    }
+    assert!(tried > 0);
+}
+
+async fn everything_asked_is_found(app: &App) {
     let mut faults = Vec::new();
     for (query, numbers) in ASKED {
-        let mut answer = search(&app, query).expect(200).await.array();
+        let mut answer = search(app, query).expect(200).await.array();
         answer.reverse();
         let number = |hit: &Value| SAID.iter().position(|content| hit["message"]["content"] == *content).unwrap();
         let hits: Vec<usize> = answer.iter().map(number).collect();

@@ -146,7 +146,7 @@ function Entry({ user, item, current }: { user: string; item: ListedConversation
 
 /** A snippet. The hits in it are marked, and the two asterisks on each side of a hit are left out. */
 function Marked({ text, highlights }: { text: string; highlights: number[][] }) {
-  const characters = [...text];
+  const characters = Array.from(text);
   const part = (start: number, end?: number) => visible(characters.slice(start, end).join(""));
   let before = 0;
   return (

@@ -5,7 +5,8 @@
 -- elsewhere (the text has another `length`), parts (a piece for a content that is no text) or large (the text would be).
 create function update_message(
     conversation uuid, owner text, roles text[], message uuid, operation uuid, if_match bigint[], keep_content boolean, new_content text,
-    new_parts text, new_parts_text text, keep_tool_calls boolean, new_tool_calls text, keep_metadata boolean, patch text,
+    new_parts text, new_parts_text text, new_media_bytes integer,
+    new_media_tokens integer, keep_tool_calls boolean, new_tool_calls text, keep_metadata boolean, patch text,
     keep_token_count boolean, new_token_count integer, piece text, at bigint, max_bytes bigint, unfinished boolean, retention integer
 )
 returns table (
@@ -83,6 +84,8 @@ begin
         set content = n.content,
             content_parts = n.content_parts::json,
             parts_text = case when keep_content then m.parts_text else new_parts_text end,
+            media_bytes = case when keep_content then m.media_bytes else new_media_bytes end,
+            media_tokens = case when keep_content then m.media_tokens else new_media_tokens end,
             tool_calls = n.tool_calls::json,
             metadata = n.metadata::json,
             -- A count of the text before would be wrong.

@@ -396,6 +396,7 @@ class Client:
         step: int | None = ...,
         tool_results: int | None = ...,
         unanswered: Literal["answer", "drop"] | None = ...,
+        call_ids: Literal["fit", "keep"] | None = ...,
         format: Literal["messages"] = ...,
         if_none_match: str | None = ...,
     ) -> Context[Message]: ...
@@ -410,6 +411,7 @@ class Client:
         step: int | None = ...,
         tool_results: int | None = ...,
         unanswered: Literal["answer", "drop"] | None = ...,
+        call_ids: Literal["fit", "keep"] | None = ...,
         format: Literal["openai", "anthropic", "responses"],
         if_none_match: str | None = ...,
     ) -> Context[dict[str, Any]]: ...
@@ -533,6 +535,7 @@ class AsyncClient:
         step: int | None = ...,
         tool_results: int | None = ...,
         unanswered: Literal["answer", "drop"] | None = ...,
+        call_ids: Literal["fit", "keep"] | None = ...,
         format: Literal["messages"] = ...,
         if_none_match: str | None = ...,
     ) -> Context[Message]: ...
@@ -547,6 +550,7 @@ class AsyncClient:
         step: int | None = ...,
         tool_results: int | None = ...,
         unanswered: Literal["answer", "drop"] | None = ...,
+        call_ids: Literal["fit", "keep"] | None = ...,
         format: Literal["openai", "anthropic", "responses"],
         if_none_match: str | None = ...,
     ) -> Context[dict[str, Any]]: ...

@@ -1,4 +1,6 @@
 //! `template.yaml` deploys what the emulator serves; none of it is open, silent or forgotten by an alarm.
+//!
+//! These tests read the source. `.ci/generated-template.py` reads what SAM makes of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -53,20 +55,6 @@ fn the_template_and_the_emulator_have_the_same_routes() {
         }
     }
     assert_eq!(&deployed, &*ROUTES, "template.yaml and the emulator's routes in Cargo.toml");
-}
-
-#[test]
-fn browsers_may_do_the_same_on_aws_and_on_this_machine() {
-    let cors = &resources("AWS::Serverless::HttpApi")["Api"]["Properties"]["CorsConfiguration"];
-    let list = |name: &str| {
-        let mut values: Vec<String> = cors[name].as_array().unwrap().iter().map(text).collect();
-        values.sort();
-        values.join(",")
-    };
-    assert_eq!(list("AllowMethods"), gateway::ALLOW_METHODS);
-    assert_eq!(list("AllowHeaders"), gateway::ALLOW_HEADERS);
-    assert_eq!(list("ExposeHeaders"), gateway::EXPOSE_HEADERS);
-    assert_eq!(cors["MaxAge"].to_string(), gateway::MAX_AGE);
 }
 
 /// The response headers that a page of another origin may read anyway: <https://fetch.spec.whatwg.org/#cors-safelisted-response-header-name>
@@ -537,7 +525,7 @@ fn the_environment_has_a_key_of_its_own_where_one_is_given_and_traces_are_off() 
     assert_eq!((&globals["KmsKeyArn"][1], &template["Parameters"]["KmsKeyArn"]["Default"]), (&json!("KmsKeyArn"), &json!("")));
     assert_eq!((&globals["Tracing"], &template["Parameters"]["Tracing"]["Default"]), (&json!("Tracing"), &json!("Disabled")));
     let variables: Vec<&String> = globals["Environment"]["Variables"].as_object().unwrap().keys().collect();
-    assert_eq!(variables, ["DATABASE_URL", "LOG_KEY", "RETENTION_DAYS", "SERVICE_SCOPE", "USER_ROLES"]);
+    assert_eq!(variables, ["CONFIGURATION", "DATABASE_URL", "LOG_KEY", "RETENTION_DAYS", "SERVICE_SCOPE", "USER_ROLES"]);
     for (id, function) in functions() {
         for property in ["Environment", "KmsKeyArn", "Tracing", "AutoPublishAlias", "DeploymentPreference"] {
             assert!(function["Properties"][property].is_null(), "{id} has a {property} of its own");

@@ -141,19 +141,6 @@ export function isSame(a: unknown, b: unknown): boolean {
   );
 }
 
-/** The id of the nth stored message of a UI message: a UUID of version 5 (RFC 9562), so that storing it twice is storing it once. */
-export async function rowId(conversationId: string, id: string, n: number): Promise<string> {
-  const namespace = conversationId.replaceAll("-", "").match(/../g) ?? [];
-  const name = new TextEncoder().encode(`${String(n)} ${id}`);
-  const input = Uint8Array.from([...namespace.map((byte) => parseInt(byte, 16)), ...name]);
-  const bytes = new Uint8Array(await crypto.subtle.digest("SHA-1", input)).subarray(0, 16);
-  const view = new DataView(bytes.buffer);
-  view.setUint8(6, (view.getUint8(6) & 0x0f) | 0x50);
-  view.setUint8(8, (view.getUint8(8) & 0x3f) | 0x80);
-  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
-}
-
 function isStep(part: Json): boolean {
   return part["type"] === "step-start" && Object.keys(part).length === 1;
 }

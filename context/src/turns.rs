@@ -36,7 +36,7 @@ pub(crate) enum Element<'a> {
     Said(Part<'a>),
     Call {
         call: Call<'a>,
-        /// The id to send. No other call of the answer has the same, unless ids are kept.
+        /// The id to send. No other call of the step has the same, unless ids are kept.
         id: String,
         number: usize,
     },
@@ -139,7 +139,7 @@ impl<'a> Step<'a> {
 pub(crate) enum IdRule {
     /// As they are stored.
     Keep,
-    /// So many bytes at most.
+    /// So many bytes at most. An id may come again in a later step.
     Length(usize),
     /// Letters, digits, `_` and `-`, 64 of them at most.
     Alphabet,
@@ -189,6 +189,7 @@ struct Turns<'a> {
 impl<'a> Turns<'a> {
     fn end_step(&mut self) {
         let step = std::mem::take(&mut self.step);
+        self.ids.end_step();
         if step.message.is_some() {
             self.taken.push(Turn::Step(step));
         }
@@ -259,6 +260,13 @@ struct Ids {
 }
 
 impl Ids {
+    fn end_step(&mut self) {
+        if matches!(self.rule, IdRule::Length(_)) {
+            self.used.clear();
+            self.next.clear();
+        }
+    }
+
     /// An id that the API takes and that no earlier call has: the stored one, if it is such an id.
     fn free(&mut self, stored: &str, position: i64) -> String {
         let named = || if stored.is_empty() { "call".to_owned() } else { stored.to_owned() };

@@ -459,7 +459,8 @@ impl Repair {
                 made.extend(missing_results(&entry));
             }
             let only_answers = entry.only_answers();
-            let ids: Vec<String> = entry.tools.calls.iter().filter_map(|call| call.id.clone()).collect();
+            let is_sent = |call: &&Call| call.answered || self.unanswered == Unanswered::Answer;
+            let ids: Vec<String> = entry.tools.calls.iter().filter(is_sent).filter_map(|call| call.id.clone()).collect();
             let Some(message) = entry.without_results(stray) else { continue };
             if at < run {
                 for id in &ids {

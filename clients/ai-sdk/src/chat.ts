@@ -67,13 +67,48 @@ export interface ChatStore<M extends UIMessage = UIMessage> {
   ) => Promise<ReadableStream<UIMessageChunk> | undefined>;
 }
 
-/** The functions that store chats by this client. The client needs a token that may write all roles. */
-export function chatStore<M extends UIMessage = UIMessage>(client: ScrollbackClient): ChatStore<M> {
+/** What an interface needs that stores its histories itself. */
+export type ChatHistory<M extends UIMessage = UIMessage> = Pick<
+  ChatStore<M>,
+  "loadChat" | "updateChat" | "deleteMessages"
+>;
+
+/** A part of `chatStore`, for a page: without the replies that are streamed, it is half as large. */
+export function chatHistory<M extends UIMessage = UIMessage>(client: ScrollbackClient): ChatHistory<M> {
   const loadChat = async (id: string): Promise<M[]> => {
     const { groups } = await readChat<M>(client, await conversationId(id));
     return groups.filter(({ inProgress }) => !inProgress).map(({ message }) => message);
   };
 
+  const updateChat: ChatStore<M>["updateChat"] = (chat, change) =>
+    again(async () => {
+      const id = await conversationId(chat);
+      const stored = await readChat<M>(client, id);
+      const messages = change(stored.groups.map(({ message }) => message));
+      const last = stored.groups.at(-1);
+      // A reply that was abandoned is not complete because it is handed back.
+      const isOpen = last?.rows.some(({ status }) => status !== "complete") === true;
+      const goesOn = isOpen && isSame(last.message, messages.at(-1));
+      await replace(client, id, stored, messages, goesOn ? "in_progress" : "complete");
+    });
+
+  const deleteMessages: ChatStore<M>["deleteMessages"] = async (chat, messageIds) => {
+    const id = await conversationId(chat);
+    const { groups } = await readChat<M>(client, id);
+    const rows = groups.filter(({ message }) => messageIds.includes(message.id)).flatMap((group) => group.rows);
+    // The last first: a result goes before its call.
+    for (const row of rows.reverse()) {
+      await client.deleteMessage(id, row.id).catch((error: unknown) => {
+        if (!isProblem(error, "not_found")) throw error;
+      });
+    }
+  };
+
+  return { loadChat, updateChat, deleteMessages };
+}
+
+/** The functions that store chats by this client. The client needs a token that may write all roles. */
+export function chatStore<M extends UIMessage = UIMessage>(client: ScrollbackClient): ChatStore<M> {
   const saveChat = ({ id: chat, responseMessage, messages }: SaveFields<M>): Promise<void> =>
     again(async () => {
       const id = await conversationId(chat);
@@ -132,35 +167,9 @@ export function chatStore<M extends UIMessage = UIMessage>(client: ScrollbackCli
       return history.slice(0, at);
     });
 
-  const updateChat: ChatStore<M>["updateChat"] = (chat, change) =>
-    again(async () => {
-      const id = await conversationId(chat);
-      const stored = await readChat<M>(client, id);
-      const messages = change(stored.groups.map(({ message }) => message));
-      const last = stored.groups.at(-1);
-      // A reply that was abandoned is not complete because it is handed back.
-      const isOpen = last?.rows.some(({ status }) => status !== "complete") === true;
-      const goesOn = isOpen && isSame(last.message, messages.at(-1));
-      await replace(client, id, stored, messages, goesOn ? "in_progress" : "complete");
-    });
-
-  const deleteMessages: ChatStore<M>["deleteMessages"] = async (chat, messageIds) => {
-    const id = await conversationId(chat);
-    const { groups } = await readChat<M>(client, id);
-    const rows = groups.filter(({ message }) => messageIds.includes(message.id)).flatMap((group) => group.rows);
-    // The last first: a result goes before its call.
-    for (const row of rows.reverse()) {
-      await client.deleteMessage(id, row.id).catch((error: unknown) => {
-        if (!isProblem(error, "not_found")) throw error;
-      });
-    }
-  };
-
   return {
-    loadChat,
+    ...chatHistory<M>(client),
     saveChat,
-    updateChat,
-    deleteMessages,
     appendUserMessage,
     regenerate,
     beginReply: ({ id, message, trigger, messageId }) => {

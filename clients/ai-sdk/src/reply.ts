@@ -4,6 +4,7 @@ import { readUIMessageStream, uiMessageChunkSchema, type UIMessage, type UIMessa
 import { toChunks } from "./chunks.js";
 import { conversationId } from "./ids.js";
 import type { Group } from "./mapping.js";
+import { textOnly } from "./storable.js";
 import { again, readBack, readEnd, storeReply } from "./store.js";
 
 /** A reply that nobody has touched for 60 seconds counts as abandoned. */
@@ -144,7 +145,13 @@ export function storeStream(
     const wasStored = row !== undefined || reply.id === last?.id;
     const fields = { reply, question: question?.id, status, wasStored };
     const id = await conversationId(chat);
-    row = await again(() => storeReply(client, id, fields));
+    try {
+      row = await again(() => storeReply(client, id, fields));
+    } catch (error) {
+      if (!isProblem(error) || (error.status !== 400 && error.status !== 413)) throw error;
+      // The API has a limit that is not known here. The text is stored in any case.
+      row = await again(() => storeReply(client, id, { ...fields, reply: textOnly(reply) }));
+    }
     written = reply;
   }
 }

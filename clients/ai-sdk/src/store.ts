@@ -3,6 +3,7 @@ import { isProblem, ScrollbackError, type Message, type NewMessage, type Scrollb
 import type { UIMessage } from "ai";
 import { rowId } from "./ids.js";
 import { isSame, isStored, toGroups, toRows, type Group, type Row } from "./mapping.js";
+import { bytesOf } from "./storable.js";
 
 /** The API takes so many messages at once. */
 const MOST = 500;
@@ -216,8 +217,6 @@ async function append(
   }
 }
 
-const bytesOf = (text: string) => new TextEncoder().encode(text).length;
-
 /** Whether one request can have these messages. */
 function fits(rows: readonly New[]): boolean {
   return rows.length <= MOST && rows.reduce((sum, row) => sum + bytesOf(JSON.stringify(row)), 0) <= MOST_BYTES;
@@ -248,19 +247,19 @@ function settled(rows: readonly Message[], status: Unsettled): boolean {
 
 /** What changes a stored message into another one. */
 function patch(old: Message, row: Own): Parameters<ScrollbackClient["updateMessage"]>[2] {
+  const { ai_sdk: note, scrollback: mark } = row.metadata;
   const fields = {
-    metadata: { ai_sdk: { last: null, metadata: null, beat: null, ...row.metadata.ai_sdk } },
+    metadata: {
+      ai_sdk: note ? { last: null, metadata: null, beat: null, ...note } : null,
+      scrollback: mark ? { escaped: null, metadata: null, cut: null, ...mark } : null,
+    },
     status: row.status ?? ("complete" as const),
     ...(isSame(old.tool_calls, row.tool_calls) ? {} : { tool_calls: row.tool_calls }),
   };
   if (isSame(old.content, row.content)) return fields;
   if (old.status !== "complete" && typeof old.content === "string" && typeof row.content === "string") {
     // A text that has grown is sent without what is there.
-    if (
-      old.content !== "" &&
-      row.content.startsWith(old.content) &&
-      !/[\uDC00-\uDFFF]/.test(row.content[old.content.length] ?? "")
-    ) {
+    if (old.content !== "" && row.content.startsWith(old.content)) {
       return { ...fields, append: row.content.slice(old.content.length), at: Array.from(old.content).length };
     }
   }

@@ -46,6 +46,7 @@ impl ContextSummary {
             status: Status::Complete,
             created_at,
             updated_at: created_at,
+            extra: None,
         };
         Ok(Self { message, messages })
     }
@@ -168,7 +169,7 @@ fn split(mut message: Message, number: usize) -> (context::Message, Message) {
         tool_call_id: message.tool_call_id.take().map(Text::into_string),
         name: message.name.take().map(Text::into_string),
         token_count: message.token_count,
-        extra: None,
+        extra: message.extra.take(),
         other_bytes: message.metadata.get().len(),
     };
     (said, message)
@@ -195,6 +196,7 @@ fn join(said: context::Message, frames: &[Message]) -> Message {
         tool_call_id: said.tool_call_id.map(Text::stored),
         name: said.name.map(Text::stored),
         token_count: said.token_count,
+        extra: said.extra,
         ..frame
     }
 }

@@ -454,10 +454,9 @@ fn joined(messages: &[&Value]) -> Value {
 fn unique_ids(messages: &[&Value]) -> Vec<(String, String)> {
     let mut ids: Vec<(String, String)> = Vec::new();
     for message in messages {
-        let mut number = 0;
         for call in message["tool_calls"].as_array().into_iter().flatten() {
             let old = call["id"].as_str().unwrap_or_default().to_owned();
-            let mut new = old.clone();
+            let (mut new, mut number) = (old.clone(), 0);
             while !old.is_empty() && ids.iter().any(|(_, used)| *used == new) {
                 new = format!("{old}_{}_{number}", message["position"]);
                 number += 1;

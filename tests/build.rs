@@ -26,7 +26,7 @@ fn main() {
         let output = Command::new("unshare").args(options.split(' ')).args(["sh", "-c", inside]).output();
         output.is_ok_and(|output| output.status.success())
     };
-    let options = ["--net", "--map-current-user --keep-caps --net"].iter().find(makes_one);
+    let options = ["--net --mount", "--map-current-user --keep-caps --net --mount"].iter().find(makes_one);
     tell("has_namespaces", options.is_some());
     println!("cargo::rustc-env=UNSHARE_OPTIONS={}", options.unwrap_or(&""));
     println!("cargo::rerun-if-changed=/usr/sbin/nft");

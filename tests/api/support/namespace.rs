@@ -3,6 +3,8 @@
 //!
 //! A test that needs it runs a second time, alone in a process in a network namespace, with a Postgres of its own on the namespace's
 //! 127.0.0.1. There nftables drops packets. The machine's own network is not touched, and the namespace ends with the process.
+//!
+//! All ports are free there. What the test mounts is seen by nobody else, either.
 
 use std::collections::BTreeSet;
 use std::process::{Command, Stdio};

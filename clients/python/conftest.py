@@ -176,3 +176,5 @@ def examples(request: pytest.FixtureRequest) -> None:
     for fixture in ("server_url", "client", "conversation"):
         names[fixture] = request.getfixturevalue(fixture)
     names["asyncio"] = asyncio
+    # An example that is run again has nothing of the run before.
+    names["user_id"] = f"user-{scrollback.new_id()}"

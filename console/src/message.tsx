@@ -49,7 +49,9 @@ export function MessageView({
         </time>
         {message.token_count !== null && <span>{count(message.token_count, "token")}</span>}
         {message.status === "in_progress" && <span className="badge live">being written</span>}
-        {message.status === "incomplete" && <span className="badge">incomplete</span>}
+        {(message.status === "incomplete" || message.status === "cancelled") && (
+          <span className="badge">{message.status}</span>
+        )}
         {fate && <span className="badge fate">{fate.reason}</span>}
         <span className="space" />
         <span className="position">#{message.position}</span>

@@ -60,6 +60,12 @@ pub enum Error {
         /// The characters of the content.
         length: i64,
     },
+    /// More of a reply that its reader has stopped.
+    #[error("the reply is cancelled")]
+    Cancelled,
+    /// A message that is not being written, and so cannot be cancelled.
+    #[error("the message has ended")]
+    Ended,
     /// `If-Match` names another version.
     #[error("the version is another one")]
     PreconditionFailed,
@@ -145,7 +151,9 @@ impl Error {
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
             Self::Forbidden | Self::RoleForbidden { .. } | Self::ServiceOnly => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
-            Self::Conflict { .. } | Self::OtherContent { .. } | Self::OtherLength { .. } => StatusCode::CONFLICT,
+            Self::Conflict { .. } | Self::OtherContent { .. } | Self::OtherLength { .. } | Self::Cancelled | Self::Ended => {
+                StatusCode::CONFLICT
+            }
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
             Self::UnsupportedMediaType | Self::NoLines => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Database(_) | Self::NotMigrated(_) | Self::DatabaseTimeout | Self::Internal(_) => {
@@ -170,7 +178,8 @@ impl Error {
             Self::Unauthenticated => "unauthenticated",
             Self::Forbidden | Self::RoleForbidden { .. } | Self::ServiceOnly => "forbidden",
             Self::NotFound => "not_found",
-            Self::Conflict { .. } | Self::OtherContent { .. } | Self::OtherLength { .. } => "conflict",
+            Self::Conflict { .. } | Self::OtherContent { .. } | Self::OtherLength { .. } | Self::Ended => "conflict",
+            Self::Cancelled => "cancelled",
             Self::PreconditionFailed => "precondition_failed",
             Self::UnsupportedMediaType | Self::NoLines => "unsupported_media_type",
             Self::Database(_) | Self::NotMigrated(_) | Self::DatabaseTimeout => "database_error",
@@ -185,6 +194,7 @@ impl Error {
             Self::Invalid { param, .. } => param.as_deref(),
             Self::Conflict { param } | Self::RoleForbidden { param, .. } | Self::OtherContent { param } => Some(param),
             Self::OtherLength { .. } => Some("at"),
+            Self::Cancelled | Self::Ended => Some("status"),
             Self::PreconditionFailed => Some("If-Match"),
             _ => None,
         }
@@ -215,6 +225,8 @@ impl Error {
             Self::OtherLength { .. } => {
                 "the content has as many characters as length says; send what comes behind them, with that length as at"
             }
+            Self::Cancelled => "the reply was cancelled, and is kept as it is; stop the model",
+            Self::Ended => "only a reply that is still being written can be cancelled; the status of this message is complete",
             Self::PreconditionFailed => "the conversation has changed since; read it again and send its current ETag",
             Self::NoLines => "a body must be lines of JSON, sent with content-type: application/x-ndjson",
             Self::UnsupportedMediaType => "a body must be JSON, sent with content-type: application/json",

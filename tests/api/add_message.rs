@@ -392,3 +392,66 @@ async fn from_replaces_the_end_in_one_step() {
     assert_eq!(contents(&app, &path).await, [(9, "h".to_owned())]);
     app.post(&path).json(&json!({"role": "user", "content": "x", "from": 1})).by("bob").refused(404, "not_found", None).await;
 }
+
+#[tokio::test]
+async fn a_message_as_openais_sdks_dump_it_is_stored_and_what_it_has_beside_others_comes_back() {
+    let app = App::start().await;
+    let conversation = app.conversation().await;
+    let path = messages_of(conversation);
+    // `ChatCompletionMessage.model_dump()`
+    let dumped = json!({
+        "id": Uuid::now_v7(), "content": "It rains.", "refusal": null, "role": "assistant", "annotations": [], "audio": null,
+        "function_call": null, "tool_calls": null, "reasoning_content": ""
+    });
+    let plain = app.post(&path).json(&dumped).expect(201).await.json();
+    assert_eq!((plain.get("extra"), &plain["content"]), (None, &json!("It rains.")), "{plain}");
+    app.post(&path).json(&dumped).expect(200).await;
+
+    let (refused, sound) = (Uuid::now_v7(), json!({"id": "audio_1", "data": "UklG", "expires_at": 1.0, "transcript": "\"Rain\""}));
+    let annotations = json!([{"type": "url_citation", "url_citation": {"url": "https://example.com", "start_index": 0}}]);
+    let all = json!({
+        "id": refused, "role": "assistant", "content": null, "tool_calls": null, "refusal": "I can't say \"rain\".",
+        "annotations": annotations, "audio": sound, "function_call": {"name": "rain", "arguments": "{}"}, "reasoning_content": "Hm."
+    });
+    let extra = json!({
+        "refusal": all["refusal"], "annotations": annotations, "audio": sound, "function_call": all["function_call"],
+        "reasoning_content": "Hm."
+    });
+    let stored = app.post(&path).json(&json!({"messages": [dumped, all]})).expect(201).await.array();
+    assert_eq!((&stored[1]["content"], &stored[1]["extra"], stored[0].get("extra")), (&json!(""), &extra, None));
+    app.post(&path).json(&json!({"messages": [dumped, all]})).expect(200).await;
+    let mut other = all.clone();
+    other["refusal"] = json!("No.");
+    app.post(&path).json(&other).refused(409, "conflict", "id").await;
+
+    // Whatever reads messages has it, and so has a copy.
+    let edited = app.patch(&format!("{path}/{refused}")).json(&json!({"content": "rain"})).expect(200).await.json();
+    assert_eq!(edited["extra"], extra);
+    let read = app.get(&format!("{path}/{refused}")).expect(200).await;
+    assert!(read.body.contains(r#""expires_at":1.0"#), "kept as it came: {}", read.body);
+    assert_eq!(app.get(&path).expect(200).await.array()[1]["extra"], extra);
+    let listed = app.get("/users/ada/conversations?include=last_message").expect(200).await.array();
+    assert_eq!(listed[0]["last_message"]["extra"], extra);
+    let found = app.get("/users/ada/search?q=rain").expect(200).await.array();
+    assert_eq!(found[0]["message"]["extra"], extra);
+    let fork = app.post(&format!("/conversations/{conversation}/fork")).json(&json!({})).expect(201).await.json();
+    let copied = app.get(&messages_of(fork["id"].as_str().unwrap().parse().unwrap())).expect(200).await.array();
+    assert_eq!(copied[1]["extra"], extra);
+    let export = app.get("/users/ada/export").expect(200).await.body;
+    app.delete("/users/ada").expect(200).await;
+    let import = || app.post("/users/ada/import").by_service().header("content-type", "application/x-ndjson").body(&*export);
+    assert_eq!(import().expect(200).await.json()["messages"], 4);
+    assert_eq!(import().expect(200).await.json()["messages"], 0);
+    assert_eq!(app.get(&path).expect(200).await.array()[1]["extra"], extra);
+    assert_eq!(app.get("/users/ada/export").expect(200).await.body, export);
+
+    // Its bytes count, and their kinds are checked.
+    let one = |name: &str, value: Value| json!({"role": "assistant", "content": "x", name: value});
+    for (name, value) in [("refusal", json!(1)), ("annotations", json!({})), ("audio", json!([])), ("function_call", json!("x"))] {
+        app.post(&path).json(&one(name, value)).refused(400, "invalid_parameter", name).await;
+    }
+    let large = "x".repeat(256 << 10);
+    app.post(&path).json(&one("reasoning_content", json!(large))).refused(413, "payload_too_large", "reasoning_content").await;
+    let beside = json!({"messages": [dumped], "refusal": "No."});
+    app.post(&path).json(&beside).refused(400, "ambiguous_parameter", "refusal").await;
+}

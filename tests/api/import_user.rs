@@ -102,6 +102,9 @@ async fn everything_that_can_be_stored_comes_back() {
         app.delete(&format!("{messages}/{}", ids[gone].0)).expect(204).await;
     }
     app.patch(&format!("{messages}/{}", ids[0].0)).json(&json!({"content": "edited"})).expect(200).await;
+    let stopped = app.post(&format!("{messages}?role=assistant&content=stopped&status=in_progress")).expect(201).await.json();
+    let stopped = format!("{messages}/{}", stopped["id"].as_str().unwrap());
+    app.patch(&stopped).json(&json!({"status": "cancelled"})).expect(200).await;
     for (through, content) in [(2, "short"), (4, "longer\n\"é")] {
         app.put(&format!("{path}/summary"))
             .json(&json!({"through": through, "content": content, "token_count": 3}))
@@ -130,7 +133,7 @@ async fn everything_that_can_be_stored_comes_back() {
     assert_eq!(read().await, before);
     // Positions that were deleted are not used again.
     let next = app.post(&format!("{messages}?role=user&content=more")).expect(201).await.json();
-    assert_eq!(next["position"], 9);
+    assert_eq!(next["position"], 10);
 }
 
 #[tokio::test]
@@ -340,6 +343,7 @@ async fn a_line_that_is_stored_with_other_content_refuses_the_whole_request() {
         (3, "/message/name", json!("other")),
         (3, "/message/token_count", json!(1)),
         (3, "/message/status", json!("in_progress")),
+        (3, "/message/status", json!("cancelled")),
         (3, "/message/created_at", time.clone()),
         (3, "/message/updated_at", time),
     ] {

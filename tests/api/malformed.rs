@@ -24,7 +24,7 @@ fn cases() -> usize {
 }
 
 /// All fields that there are, and one that there is not. A test compares them with openapi.yaml.
-pub const FIELDS: [&str; 39] = [
+pub const FIELDS: [&str; 44] = [
     "id",
     "user_id",
     "new",
@@ -37,6 +37,11 @@ pub const FIELDS: [&str; 39] = [
     "name",
     "token_count",
     "status",
+    "refusal",
+    "annotations",
+    "audio",
+    "function_call",
+    "reasoning_content",
     "append",
     "at",
     "messages",

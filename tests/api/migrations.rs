@@ -82,7 +82,7 @@ async fn the_release_before_works_on_the_new_tables_and_the_new_one_finds_all_th
     let derived = |of: &str| {
         format!(
             "select count(*) from messages where {of}
-            and size = {SCHEMA}.message_size(content, content_parts::text, tool_calls::text, tool_call_id, name, metadata::text)
+            and size = {SCHEMA}.message_size(content, content_parts::text, tool_calls::text, tool_call_id, name, metadata::text, extra::text)
             and characters = {SCHEMA}.message_characters(content, content_parts::text, tool_calls::text)"
         )
     };

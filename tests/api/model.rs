@@ -24,7 +24,7 @@ fn any_message() -> impl Strategy<Value = NewMessage> {
             id,
             role,
             content: content.to_owned(),
-            in_progress,
+            status: if in_progress { "in_progress" } else { "complete" },
             token_count,
         })
 }
@@ -61,13 +61,13 @@ fn any_operation() -> impl Strategy<Value = Operation> {
             conversation.clone(),
             message.clone(),
             prop::option::weighted(0.8, (prop::sample::select(vec![" rain", "ing", "é", ""]), prop_oneof![4 => Just(Place::End), 1 => (0..6_usize).prop_map(Place::At)])),
-            prop::option::of(any::<bool>()),
+            prop::option::of(prop::sample::select(vec!["complete", "in_progress", "cancelled"])),
         )
-            .prop_map(|(conversation, message, piece, complete)| Operation::Grow {
+            .prop_map(|(conversation, message, piece, status)| Operation::Grow {
                 conversation,
                 message,
                 piece: piece.map(|(text, place)| (text.to_owned(), place)),
-                complete,
+                status,
             }),
         2 => (conversation.clone(), message).prop_map(|(conversation, message)| Operation::DeleteMessage { conversation, message }),
         2 => (conversation.clone(), 1..9_i64).prop_map(|(conversation, from)| Operation::Rewind { conversation, from }),
@@ -95,8 +95,10 @@ fn any_step() -> impl Strategy<Value = Step> {
 /// nothing.
 fn beginning() -> Vec<Step> {
     let step = |user, operation| Step { by: By::User(user), operation, condition: Condition::None, sent: 1 };
-    let message =
-        |id, role, content: &str| NewMessage { id, role, content: content.to_owned(), in_progress: id == 3, token_count: None };
+    let message = |id, role, content: &str| {
+        let status = if id == 3 { "in_progress" } else { "complete" };
+        NewMessage { id, role, content: content.to_owned(), status, token_count: None }
+    };
     let mut steps = Vec::new();
     for (conversation, user) in [(0, 0), (1, 0), (2, 1)] {
         steps.push(step(user, Operation::Create { conversation, title: None }));
@@ -142,8 +144,8 @@ impl Names {
 
 fn message_body(names: &Names, message: &NewMessage) -> Value {
     let mut body = json!({"id": names.messages[message.id], "role": message.role, "content": message.content});
-    if message.in_progress {
-        body["status"] = json!("in_progress");
+    if message.status != "complete" {
+        body["status"] = json!(message.status);
     }
     if let Some(count) = message.token_count {
         body["token_count"] = json!(count);
@@ -194,13 +196,13 @@ fn request<'a>(app: &'a App, names: &Names, state: &State, step: &Step) -> Optio
             }
             app.patch(&names.message(*conversation, *message)).json(&body)
         }
-        Operation::Grow { conversation, message, piece, complete } => {
+        Operation::Grow { conversation, message, piece, status } => {
             let mut body = json!({});
             if let Some((text, place)) = piece {
                 (body["append"], body["at"]) = (json!(text), json!(state.place(*conversation, *message, *place)));
             }
-            if let Some(complete) = complete {
-                body["status"] = json!(if *complete { "complete" } else { "in_progress" });
+            if let Some(status) = status {
+                body["status"] = json!(status);
             }
             app.patch(&names.message(*conversation, *message)).json(&body)
         }

@@ -143,6 +143,99 @@ async fn contexts_leave_a_reply_out_until_it_is_complete_and_everything_else_sho
 }
 
 #[tokio::test]
+async fn a_reply_that_its_reader_stops_ends_with_what_it_has_and_contexts_have_it() {
+    let mut app = App::start().await;
+    app.set("USER_ROLES", "user");
+    let conversation = format!("/conversations/{}", app.conversation().await);
+    app.post(&format!("{conversation}/messages?role=user&content=question")).expect(201).await;
+    let begin = format!("{conversation}/messages?role=assistant&status=in_progress");
+    let reply = app.post(&begin).by_service().expect(201).await.json();
+    let path = format!("{conversation}/messages/{}", reply["id"].as_str().unwrap());
+    let write = |body: Value| app.patch(&path).json(&body).by_service();
+    write(json!({"append": "It rains", "at": 0, "token_count": 2})).expect(200).await;
+    let read = app.get(&path).expect(200).await;
+    app.put(&format!("{conversation}/summary")).json(&json!({"through": 2, "content": "x"})).by_service().expect(200).await;
+
+    // The reader may write no assistant's messages, and so may neither end the reply nor add to it.
+    for refused in [json!({"status": "complete"}), json!({"status": "cancelled", "append": "!", "at": 8})] {
+        let param = if refused["append"].is_null() { "status" } else { "append" };
+        app.patch(&path).json(&refused).refused(403, "forbidden", param).await;
+    }
+    let cancel = || app.patch(&path).json(&json!({"status": "cancelled"}));
+    cancel().by("bob").refused(404, "not_found", None).await;
+    cancel().header("if-match", "\"1\"").refused(412, "precondition_failed", "If-Match").await;
+    let stopped = cancel().expect(200).await;
+    let message = stopped.json();
+    assert_eq!(
+        (&message["content"], &message["status"], &message["token_count"]),
+        (&json!("It rains"), &json!("cancelled"), &json!(2))
+    );
+    assert_ne!(stopped.headers["etag"], read.headers["etag"], "a follower is told");
+    // Its answer was lost.
+    for again in [cancel(), cancel().header("if-match", "\"1\""), write(json!({"status": "cancelled"}))] {
+        let again = again.expect(200).await;
+        assert_eq!((again.json(), &again.headers["etag"]), (message.clone(), &stopped.headers["etag"]));
+    }
+
+    // The writer is told with its next piece, its end, or a sign of life. A piece that was stored before is not new.
+    let stale = read.headers["etag"].clone();
+    for more in [
+        json!({"append": ".", "at": 8}),
+        json!({"append": ".", "at": 8, "status": "complete"}),
+        json!({"append": ".", "at": 9}),
+        json!({"append": "", "at": 8}),
+        json!({"append": "It rains", "at": 0, "status": "complete"}),
+        json!({"status": "complete", "token_count": 9}),
+        json!({"status": "in_progress"}),
+        json!({"content": "It rains.", "status": "in_progress"}),
+    ] {
+        write(more.clone()).refused(409, "cancelled", "status").await;
+        write(more).header("if-match", &*stale).refused(409, "cancelled", "status").await;
+    }
+    let repeated = write(json!({"append": "It rains", "at": 0, "status": "in_progress"})).expect(200).await;
+    assert_eq!((repeated.json(), &repeated.headers["etag"]), (message.clone(), &stopped.headers["etag"]));
+
+    // Everything shows it, and contexts have it. A summary that had passed it over is void.
+    let history = app.get(&format!("{conversation}/messages")).expect(200).await.array();
+    let found = app.get("/users/ada/search?q=rains").expect(200).await.array();
+    assert_eq!((&history[1], &found[0]["message"], &app.get(&path).expect(200).await.json()), (&message, &message, &message));
+    let context = app.get(&format!("{conversation}/context")).expect(200).await.json();
+    assert_eq!((&context["messages"][1]["content"], &context["omitted"]), (&json!("It rains"), &json!(0)), "{context}");
+    assert!(context["summary"].is_null(), "{context}");
+    // It is a message like others, which can be edited.
+    let edited = write(json!({"content": "It rains.", "metadata": {"n": 1}})).expect(200).await.json();
+    assert_eq!((&edited["content"], &edited["status"]), (&json!("It rains."), &json!("cancelled")));
+    let fork = app.post(&format!("{conversation}/fork")).expect(201).await.json();
+    let copy = app.get(&format!("/conversations/{}/messages", fork["id"].as_str().unwrap())).expect(200).await.array();
+    assert_eq!(copy[1]["status"], "cancelled");
+}
+
+#[tokio::test]
+async fn only_a_reply_that_is_being_written_can_be_cancelled() {
+    let app = App::start().await;
+    let (conversation, path) = begin(&app).await;
+    let messages = format!("{conversation}/messages");
+    let new = json!({"role": "assistant", "content": "x", "status": "cancelled"});
+    app.post(&messages).json(&new).refused(400, "invalid_parameter", "status").await;
+    app.post(&messages).json(&json!({"messages": [new]})).refused(400, "invalid_parameter", "messages[0].status").await;
+    let question = app.get(&messages).expect(200).await.array()[0]["id"].as_str().unwrap().to_owned();
+    let version = app.get(&path).expect(200).await.headers["etag"].clone();
+    let cancel = json!({"status": "cancelled", "metadata": {"n": 1}});
+    app.patch(&format!("{messages}/{question}")).json(&cancel).refused(409, "conflict", "status").await;
+    assert_eq!(app.get(&path).expect(200).await.headers["etag"], version, "nothing of it is done");
+
+    // A reply that has lost its writer can be. The writer may say so, with its last piece.
+    abandon(&app).await;
+    let piece = json!({"append": "x", "at": 0, "status": "cancelled", "token_count": 1});
+    let cancelled = app.patch(&path).json(&piece).expect(200).await.json();
+    assert_eq!((&cancelled["content"], &cancelled["status"]), (&json!("x"), &json!("cancelled")));
+    assert_eq!(app.patch(&path).json(&piece).expect(200).await.json(), cancelled, "its answer was lost");
+    let (_, path) = begin(&app).await;
+    app.patch(&path).json(&json!({"append": "x", "at": 0, "status": "complete"})).expect(200).await;
+    app.patch(&path).json(&json!({"status": "cancelled"})).refused(409, "conflict", "status").await;
+}
+
+#[tokio::test]
 async fn a_reader_learns_that_the_writer_is_lost() {
     let app = App::start().await;
     let (conversation, path) = begin(&app).await;

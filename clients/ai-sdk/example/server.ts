@@ -24,9 +24,14 @@ export function createExample(client: ScrollbackClient, model: LanguageModel, us
     if (pathname === "/api/chat") {
       const chat = (await request.json()) as ChatRequest;
       const messages = await chats.beginReply(chat);
-      const result = streamText({ model, messages: await convertToModelMessages(messages) });
+      const abort = new AbortController();
+      const prompt = await convertToModelMessages(messages);
+      const result = streamText({ model, messages: prompt, abortSignal: abort.signal });
       const reply = result.toUIMessageStream({ originalMessages: messages, generateMessageId });
-      const { stream, stored } = chats.storeWhileStreaming({ id: chat.id, messages, stream: reply });
+      const { stream, stored } = chats.storeWhileStreaming(
+        { id: chat.id, messages, stream: reply },
+        { onStop: () => abort.abort() },
+      );
       stored.catch((error: unknown) => console.error(error));
       return createUIMessageStreamResponse({ stream });
     }

@@ -1,6 +1,7 @@
 import { isProblem, type ScrollbackClient } from "@scrollback/client";
 import type { UIMessage, UIMessageChunk } from "ai";
 import { followChat, storeStream, type Storing, type StoreOptions } from "./reply.js";
+import { conversationId } from "./ids.js";
 import { isSame } from "./mapping.js";
 import { again, readChat, readEnd, replace } from "./store.js";
 
@@ -25,7 +26,7 @@ export interface SaveFields<M extends UIMessage = UIMessage> {
   messages?: readonly M[] | undefined;
 }
 
-/** Stores the chats of the AI SDK in Scrollback. The id of a chat is the id of its conversation. Every method can be called alone. */
+/** Stores the chats of the AI SDK in Scrollback. `conversationId` says which conversation a chat is. Every method can be called alone. */
 export interface ChatStore<M extends UIMessage = UIMessage> {
   /** The messages of a chat, as they were stored. A reply that is being written is left out: `resumeStream` brings it as a whole. */
   loadChat: (id: string) => Promise<M[]>;
@@ -66,15 +67,51 @@ export interface ChatStore<M extends UIMessage = UIMessage> {
   ) => Promise<ReadableStream<UIMessageChunk> | undefined>;
 }
 
-/** The functions that store chats by this client. The client needs a token that may write all roles. */
-export function chatStore<M extends UIMessage = UIMessage>(client: ScrollbackClient): ChatStore<M> {
+/** What an interface needs that stores its histories itself. */
+export type ChatHistory<M extends UIMessage = UIMessage> = Pick<
+  ChatStore<M>,
+  "loadChat" | "updateChat" | "deleteMessages"
+>;
+
+/** A part of `chatStore`, for a page: without the replies that are streamed, it is half as large. */
+export function chatHistory<M extends UIMessage = UIMessage>(client: ScrollbackClient): ChatHistory<M> {
   const loadChat = async (id: string): Promise<M[]> => {
-    const { groups } = await readChat<M>(client, id);
+    const { groups } = await readChat<M>(client, await conversationId(id));
     return groups.filter(({ inProgress }) => !inProgress).map(({ message }) => message);
   };
 
-  const saveChat = ({ id, responseMessage, messages }: SaveFields<M>): Promise<void> =>
+  const updateChat: ChatStore<M>["updateChat"] = (chat, change) =>
     again(async () => {
+      const id = await conversationId(chat);
+      const stored = await readChat<M>(client, id);
+      const messages = change(stored.groups.map(({ message }) => message));
+      const last = stored.groups.at(-1);
+      // A reply that was abandoned is not complete because it is handed back.
+      const isOpen = last?.rows.some(({ status }) => status !== "complete") === true;
+      const goesOn = isOpen && isSame(last.message, messages.at(-1));
+      await replace(client, id, stored, messages, goesOn ? "in_progress" : "complete");
+    });
+
+  const deleteMessages: ChatStore<M>["deleteMessages"] = async (chat, messageIds) => {
+    const id = await conversationId(chat);
+    const { groups } = await readChat<M>(client, id);
+    const rows = groups.filter(({ message }) => messageIds.includes(message.id)).flatMap((group) => group.rows);
+    // The last first: a result goes before its call.
+    for (const row of rows.reverse()) {
+      await client.deleteMessage(id, row.id).catch((error: unknown) => {
+        if (!isProblem(error, "not_found")) throw error;
+      });
+    }
+  };
+
+  return { loadChat, updateChat, deleteMessages };
+}
+
+/** The functions that store chats by this client. The client needs a token that may write all roles. */
+export function chatStore<M extends UIMessage = UIMessage>(client: ScrollbackClient): ChatStore<M> {
+  const saveChat = ({ id: chat, responseMessage, messages }: SaveFields<M>): Promise<void> =>
+    again(async () => {
+      const id = await conversationId(chat);
       if (responseMessage) {
         const { groups, version } = await readEnd<M>(client, id, 2);
         const last = groups.at(-1)?.message.id;
@@ -94,8 +131,9 @@ export function chatStore<M extends UIMessage = UIMessage>(client: ScrollbackCli
       await replace(client, id, stored, history);
     });
 
-  const appendUserMessage: ChatStore<M>["appendUserMessage"] = ({ id, message, messageId }) =>
+  const appendUserMessage: ChatStore<M>["appendUserMessage"] = ({ id: chat, message, messageId }) =>
     again(async () => {
+      const id = await conversationId(chat);
       const stored = await readChat<M>(client, id);
       const { groups, version } = stored;
       const history = groups.map((group) => group.message);
@@ -114,8 +152,9 @@ export function chatStore<M extends UIMessage = UIMessage>(client: ScrollbackCli
       return [...kept, message];
     });
 
-  const regenerate: ChatStore<M>["regenerate"] = ({ id, messageId }) =>
+  const regenerate: ChatStore<M>["regenerate"] = ({ id: chat, messageId }) =>
     again(async () => {
+      const id = await conversationId(chat);
       const { groups, version } = await readChat<M>(client, id);
       const history = groups.map(({ message }) => message);
       let at = messageId === undefined ? history.length - 1 : history.findIndex((one) => one.id === messageId);
@@ -128,31 +167,9 @@ export function chatStore<M extends UIMessage = UIMessage>(client: ScrollbackCli
       return history.slice(0, at);
     });
 
-  const updateChat: ChatStore<M>["updateChat"] = (id, change) =>
-    again(async () => {
-      const stored = await readChat<M>(client, id);
-      const messages = change(stored.groups.map(({ message }) => message));
-      const last = stored.groups.at(-1);
-      const goesOn = last?.inProgress === true && isSame(last.message, messages.at(-1));
-      await replace(client, id, stored, messages, goesOn ? "in_progress" : "complete");
-    });
-
-  const deleteMessages: ChatStore<M>["deleteMessages"] = async (id, messageIds) => {
-    const { groups } = await readChat<M>(client, id);
-    const rows = groups.filter(({ message }) => messageIds.includes(message.id)).flatMap((group) => group.rows);
-    // The last first: a result goes before its call.
-    for (const row of rows.reverse()) {
-      await client.deleteMessage(id, row.id).catch((error: unknown) => {
-        if (!isProblem(error, "not_found")) throw error;
-      });
-    }
-  };
-
   return {
-    loadChat,
+    ...chatHistory<M>(client),
     saveChat,
-    updateChat,
-    deleteMessages,
     appendUserMessage,
     regenerate,
     beginReply: ({ id, message, trigger, messageId }) => {

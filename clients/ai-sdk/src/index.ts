@@ -1,3 +1,4 @@
-export { chatStore, type ChatRequest, type ChatStore, type SaveFields } from "./chat.js";
+export { chatHistory, chatStore, type ChatHistory, type ChatRequest, type ChatStore, type SaveFields } from "./chat.js";
+export { conversationId } from "./ids.js";
 export { generateMessageId, prepareReconnectToStreamRequest, prepareSendMessagesRequest } from "./page.js";
 export type { StoreOptions, Storing } from "./reply.js";

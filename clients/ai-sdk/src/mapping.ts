@@ -1,6 +1,7 @@
 /** How a UI message becomes stored messages, and comes back as it was. */
 import type { Message, NewMessage } from "@scrollback/client";
 import type { UIMessage } from "ai";
+import { escaped, fitted, isFit, isSmall, unescaped, type Mark } from "./storable.js";
 
 type Json = Record<string, unknown>;
 
@@ -32,8 +33,11 @@ export type Row = Pick<NewMessage, "role"> & {
   content: string | ({ type: string } & Json)[] | null;
   tool_calls: Json[] | null;
   tool_call_id: string | null;
-  metadata: { ai_sdk: Note };
+  metadata: { ai_sdk?: Note; scrollback?: Mark };
 };
+
+/** A row that is being made. */
+type Draft = Row & { metadata: { ai_sdk: Note } };
 
 /** Stored messages that are one UI message. */
 export interface Group<M extends UIMessage = UIMessage> {
@@ -54,11 +58,11 @@ export function toRows(message: UIMessage): Row[] {
   }
   // Only what JSON keeps can be stored.
   const { id, role, metadata, parts } = JSON.parse(JSON.stringify(message)) as UIMessage;
-  const rows: Row[] = [];
+  const rows: Draft[] = [];
   for (const step of role === "assistant" ? stepsOf(parts) : [parts as Json[]]) {
     const content: ({ type: string } & Json)[] = [];
     const calls: Json[] = [];
-    const results: Row[] = [];
+    const results: Draft[] = [];
     const places: Place[] = [];
     const only = step.filter((part) => !isStep(part) && !(role === "assistant" && isTool(part))).length === 1;
     let text: string | undefined;
@@ -96,13 +100,38 @@ export function toRows(message: UIMessage): Row[] {
     last.last = true;
     if (metadata !== undefined) last.metadata = [metadata];
   }
-  return rows;
+  return rows.map(storable);
+}
+
+/** The row in a form that the API takes. */
+function storable(row: Draft): Row {
+  const note = light(row.metadata.ai_sdk);
+  const made: Row = fitted(escaped<Row>({ ...row, metadata: { ai_sdk: note } }));
+  return note === row.metadata.ai_sdk
+    ? made
+    : { ...made, metadata: { ...made.metadata, scrollback: { ...made.metadata.scrollback, cut: true } } };
+}
+
+/** A note that is not too large: without the UI message's metadata, or what its parts have in no other place, such as provider metadata. */
+function light(note: Note): Note {
+  if (isFit(note)) return note;
+  const { metadata, parts = [], ...rest } = note;
+  if (isFit({ ...rest, parts })) return { ...rest, parts };
+  const small = (part: Json) => Object.fromEntries(Object.entries(part).filter(([, value]) => isSmall(value)));
+  const lighter = parts.map((place): Place => {
+    if (typeof place === "string") return place;
+    return "text" in place ? { text: small(place.text) } : { ...place, call: small(place.call) };
+  });
+  const kept = { ...rest, parts: lighter, ...(metadata ? { metadata } : {}) };
+  return isFit(kept) ? kept : { ...rest, parts: lighter };
 }
 
 /** The UI messages of stored messages, in their order. Messages that another program has stored become UI messages, too. */
 export function toGroups<M extends UIMessage>(stored: readonly Message[]): Group<M>[] {
   const groups: Group<M>[] = [];
-  for (const bunch of bunchesOf(stored)) {
+  let at = 0;
+  for (const bunch of bunchesOf(stored.map(unescaped))) {
+    const rows = stored.slice(at, (at += bunch.length));
     const [first] = bunch;
     if (!first) continue;
     const note = noteOf(bunch.at(-1));
@@ -113,7 +142,7 @@ export function toGroups<M extends UIMessage>(stored: readonly Message[]): Group
     };
     if (note?.metadata) message["metadata"] = note.metadata[0];
     const inProgress = bunch.some(({ status }) => status === "in_progress");
-    groups.push({ message: message as unknown as M, rows: bunch, inProgress });
+    groups.push({ message: message as unknown as M, rows, inProgress });
   }
   return groups;
 }
@@ -125,7 +154,8 @@ export function isStored(stored: Message, row: Row): boolean {
     stored.tool_call_id === row.tool_call_id &&
     isSame(stored.content, row.content) &&
     isSame(stored.tool_calls, row.tool_calls) &&
-    isSame(stored.metadata["ai_sdk"], row.metadata.ai_sdk)
+    isSame(stored.metadata["ai_sdk"], row.metadata.ai_sdk) &&
+    isSame(stored.metadata["scrollback"], row.metadata.scrollback)
   );
 }
 
@@ -139,19 +169,6 @@ export function isSame(a: unknown, b: unknown): boolean {
     names.length === others.length &&
     names.every((name) => Object.hasOwn(b, name) && isSame((a as Json)[name], (b as Json)[name]))
   );
-}
-
-/** The id of the nth stored message of a UI message: a UUID of version 5 (RFC 9562), so that storing it twice is storing it once. */
-export async function rowId(conversationId: string, id: string, n: number): Promise<string> {
-  const namespace = conversationId.replaceAll("-", "").match(/../g) ?? [];
-  const name = new TextEncoder().encode(`${String(n)} ${id}`);
-  const input = Uint8Array.from([...namespace.map((byte) => parseInt(byte, 16)), ...name]);
-  const bytes = new Uint8Array(await crypto.subtle.digest("SHA-1", input)).subarray(0, 16);
-  const view = new DataView(bytes.buffer);
-  view.setUint8(6, (view.getUint8(6) & 0x0f) | 0x50);
-  view.setUint8(8, (view.getUint8(8) & 0x3f) | 0x80);
-  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
 }
 
 function isStep(part: Json): boolean {

@@ -1,22 +1,37 @@
 /** Replies that are stored while they are streamed, and pages that go on with one after they were loaded again. */
-import { isProblem, type ScrollbackClient } from "@scrollback/client";
+import { isProblem, type ScrollbackClient, type ScrollbackError } from "@scrollback/client";
 import { readUIMessageStream, uiMessageChunkSchema, type UIMessage, type UIMessageChunk } from "ai";
 import { toChunks } from "./chunks.js";
-import { again, readChat, readEnd, replace } from "./store.js";
+import { conversationId } from "./ids.js";
+import type { Group } from "./mapping.js";
+import { textOnly } from "./storable.js";
+import { again, readBack, readEnd, storeReply } from "./store.js";
+
+/** A reply that nobody has touched for 60 seconds counts as abandoned. */
+const HEARTBEAT = 15_000;
+/** After failures, the next attempt comes so many milliseconds later at most. */
+const LONGEST_PAUSE = 10_000;
+
+/** Among so many of the newest messages, a page that was loaded looks for a reply that is being written. */
+const NEWEST = 4;
 
 /** Options of `storeWhileStreaming`. */
 export interface StoreOptions {
   /** How many milliseconds lie between two writes at least. 500 by default. */
   flushMilliseconds?: number | undefined;
+  /** After so many milliseconds without a write, a silent reply is kept alive by one. 15,000 by default. */
+  heartbeatMilliseconds?: number | undefined;
+  /** Called once if the reply is not wanted any more, because it was deleted, for example. Abort the model here. */
+  onStop?: (() => void) | undefined;
 }
 
 /** A reply that is being stored. */
 export interface Storing {
-  /** The same stream, for the page. */
+  /** The same stream, for the page. Its end comes when the reply is stored. */
   stream: ReadableStream<UIMessageChunk>;
   /**
-   * Ends when the reply is stored, or fails if it could not be. It goes on if the page leaves. Serverless platforms have a `waitUntil` for such
-   * a promise.
+   * Ends when the reply is stored, or fails if it could not be: with the code `not_found` if the reply or its question was deleted. It goes on if
+   * the page leaves. Serverless platforms have a `waitUntil` for such a promise.
    */
   stored: Promise<void>;
 }
@@ -24,48 +39,42 @@ export interface Storing {
 /** Stores what a stream has made so far, again and again, until the stream ends. */
 export function storeStream(
   client: ScrollbackClient,
-  { id, messages, stream }: { id: string; messages: readonly UIMessage[]; stream: ReadableStream<UIMessageChunk> },
-  { flushMilliseconds = 500 }: StoreOptions = {},
+  {
+    id: chat,
+    messages,
+    stream,
+  }: { id: string; messages: readonly UIMessage[]; stream: ReadableStream<UIMessageChunk> },
+  { flushMilliseconds = 500, heartbeatMilliseconds = HEARTBEAT, onStop }: StoreOptions = {},
 ): Storing {
   const [page, own] = stream.tee();
-  return { stream: page, stored: store() };
+  const last = messages.at(-1);
+  let failed = false;
+  let ended = false;
+  let newest: UIMessage | undefined;
+  let written: UIMessage | undefined;
+  let writing: Promise<void> | undefined;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let next = 0;
+  let failures = 0;
+  let beats = 0;
+  /** The last of the reply's stored messages. */
+  let row: string | undefined;
+  /** Why nothing more is stored. */
+  let gone: ScrollbackError | undefined;
+
+  const stored = store();
+  const settled = stored.catch(() => undefined);
+  const end = new TransformStream<UIMessageChunk, UIMessageChunk>({
+    transform: async (chunk, controller) => {
+      // A page that knows of the end may load the chat at once.
+      if (chunk.type === "finish" || chunk.type === "abort" || chunk.type === "error") await settled;
+      controller.enqueue(chunk);
+    },
+    flush: () => settled,
+  });
+  return { stream: page.pipeThrough(end), stored };
 
   async function store(): Promise<void> {
-    const last = messages.at(-1);
-    let failed = false as boolean;
-    let newest: UIMessage | undefined;
-    let written: UIMessage | undefined;
-    let writing = undefined as Promise<void> | undefined;
-    let next = 0;
-    const lastId = async () => (await readEnd(client, id, 1)).groups.at(-1)?.message.id;
-    let asked = lastId();
-    asked.catch(() => undefined);
-    let isStored = false;
-    const write = (message: UIMessage, status: "complete" | "in_progress") =>
-      again(async () => {
-        const question = await asked.catch(() => (asked = lastId()));
-        let { groups, version } = await readEnd(client, id, 1);
-        const find = (wanted: string | undefined) => groups.findIndex((group) => group.message.id === wanted);
-        if (find(message.id) < 0 && find(question) < 0) ({ groups, version } = await readChat(client, id));
-        let at = find(message.id);
-        const isThere = at >= 0;
-        if (!isThere) at = question === undefined ? 0 : find(question) + 1;
-        // Somebody has deleted the reply, or what it answers: a message was edited, or its reply is generated anew.
-        if (!isThere && (isStored || (question !== undefined && at === 0))) return;
-        const behind = groups.slice(at + (isThere ? 1 : 0));
-        const last = behind.at(-1);
-        if (!last) {
-          await replace(client, id, { groups: groups.slice(at), version }, [message], status);
-        } else if (status === "complete") {
-          // Somebody has written on. What is behind the reply stays behind it.
-          const messages = [message, ...behind.map((group) => group.message)];
-          const end = last.inProgress ? "in_progress" : "complete";
-          const replaced = await replace(client, id, { groups: groups.slice(at), version }, messages, end);
-          const row = isThere ? groups[at]?.rows.at(-1) : undefined;
-          if (!replaced && row) await client.updateMessage(id, row.id, { status }, { ifMatch: version });
-        }
-        isStored = true;
-      });
     const watched = own.pipeThrough(
       new TransformStream<UIMessageChunk, UIMessageChunk>({
         transform: (chunk, controller) => {
@@ -84,33 +93,83 @@ export function storeStream(
     });
     for await (const message of snapshots) {
       newest = message;
-      if (writing !== undefined || performance.now() < next || message.id === "") continue;
-      written = message;
-      writing = write(message, "in_progress")
-        // The end makes up for it, and throws if it fails, too.
-        .catch(() => undefined)
-        .finally(() => {
-          writing = undefined;
-          next = performance.now() + flushMilliseconds;
-        });
+      schedule();
     }
+    ended = true;
+    clearTimeout(timer);
     await writing;
+    if (gone) throw gone;
     if (newest && !(failed && newest === written)) await write(newest, failed ? "in_progress" : "complete");
+  }
+
+  /** Writes later what is new, or a heartbeat if nothing is. A write that is under way calls this at its end. */
+  function schedule(): void {
+    clearTimeout(timer);
+    if (ended || gone || writing || !newest || newest.id === "") return;
+    const pause = newest === written ? heartbeatMilliseconds : next - performance.now();
+    timer = setTimeout(
+      () => {
+        writing = attempt().finally(() => {
+          writing = undefined;
+          schedule();
+        });
+      },
+      Math.max(0, pause),
+    );
+  }
+
+  async function attempt(): Promise<void> {
+    try {
+      if (newest && newest !== written) await write(newest, "in_progress");
+      else if (row !== undefined) await beat(row);
+      failures = 0;
+      next = performance.now() + flushMilliseconds;
+    } catch (error) {
+      // Another attempt makes up for it. The last one throws if it fails, too.
+      failures += 1;
+      next = performance.now() + Math.min(LONGEST_PAUSE, flushMilliseconds * 2 ** failures);
+      if (!isProblem(error, "not_found")) return;
+      gone = error;
+      onStop?.();
+    }
+  }
+
+  async function beat(last: string): Promise<void> {
+    const id = await conversationId(chat);
+    await client.updateMessage(id, last, { metadata: { ai_sdk: { beat: ++beats } } });
+  }
+
+  async function write(reply: UIMessage, status: "complete" | "in_progress"): Promise<void> {
+    const others = messages.filter((message) => message.id !== reply.id);
+    const question = others.findLast(({ role }) => role === "user") ?? others.at(-1);
+    const wasStored = row !== undefined || reply.id === last?.id;
+    const fields = { reply, question: question?.id, status, wasStored };
+    const id = await conversationId(chat);
+    try {
+      row = await again(() => storeReply(client, id, fields));
+    } catch (error) {
+      if (!isProblem(error) || (error.status !== 400 && error.status !== 413)) throw error;
+      // The API has a limit that is not known here. The text is stored in any case.
+      row = await again(() => storeReply(client, id, { ...fields, reply: textOnly(reply) }));
+    }
+    written = reply;
   }
 }
 
-/** A stream of the reply behind the message `after`, until the reply ends. */
+/** A stream of the reply that is being written, or of the one behind the message `after`, until the reply ends. */
 export async function followChat(
   client: ScrollbackClient,
-  { id, after }: { id: string; after?: string | undefined },
+  { id: chat, after }: { id: string; after?: string | undefined },
   { interval = 500, signal }: { interval?: number | undefined; signal?: AbortSignal | undefined } = {},
 ): Promise<ReadableStream<UIMessageChunk> | undefined> {
-  const { groups } = await readEnd(client, id, 1);
-  const group = groups.at(-1);
-  const first = group?.rows[0];
-  if (!group || !first || group.message.role !== "assistant") return undefined;
+  const id = await conversationId(chat);
+  const { groups } = await readEnd(client, id, NEWEST);
+  const last = groups.at(-1);
   // Without `after`, a page has every reply that has ended.
-  if (!group.inProgress && (after === undefined || after === group.message.id)) return undefined;
+  const missed = last?.message.role === "assistant" && after !== undefined && after !== last.message.id;
+  // The user may have written on.
+  const followed = (groups.findLast(({ inProgress }) => inProgress) ?? (missed ? last : undefined))?.message.id;
+  if (followed === undefined) return undefined;
   const release = await ownRelease();
   let sent: UIMessage | undefined;
   let version: string | undefined;
@@ -141,14 +200,15 @@ export async function followChat(
     },
   });
 
-  /** The reply, if it has changed. It is gone if it was deleted or another has taken its place. */
+  /** The reply, if it has changed. It is gone if it was deleted. */
   async function newer() {
     try {
       // The reply is followed by its id: its positions change when it is stored anew.
       const head = await client.getConversation(id, { ifNoneMatch: version, signal });
       version = head.version;
-      const group = (await readEnd(client, id, 1)).groups.at(-1);
-      return group && (sent === undefined || group.message.id === sent.id) ? group : "gone";
+      const find = (groups: Group[]) => groups.find(({ message }) => message.id === followed);
+      const { groups } = await readBack(client, id, (groups) => find(groups) !== undefined);
+      return find(groups) ?? "gone";
     } catch (error) {
       if (isProblem(error, "not_modified")) return undefined;
       if (isProblem(error, "not_found")) return "gone";

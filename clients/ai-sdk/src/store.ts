@@ -1,12 +1,21 @@
 /** A chat's messages: reading, storing and replacing them. */
-import { isProblem, type Message, type NewMessage, type ScrollbackClient } from "@scrollback/client";
+import { isProblem, ScrollbackError, type Message, type NewMessage, type ScrollbackClient } from "@scrollback/client";
 import type { UIMessage } from "ai";
-import { isSame, isStored, rowId, toGroups, toRows, type Group, type Row } from "./mapping.js";
+import { rowId } from "./ids.js";
+import { isSame, isStored, toGroups, toRows, type Group, type Row } from "./mapping.js";
+import { bytesOf } from "./storable.js";
 
 /** The API takes so many messages at once. */
 const MOST = 500;
+/** The API takes 4 MiB at once. The rest is for what stands around the messages. */
+const MOST_BYTES = 3.5 * 2 ** 20;
 /** How often a write is tried when others write to the same conversation at the same time. */
-const ATTEMPTS = 5;
+const ATTEMPTS = 20;
+
+/** The status of a message that is written here. */
+export type Unsettled = "complete" | "in_progress";
+type Own = Row & { id: string; status?: "in_progress" };
+type New = NewMessage & { id: string };
 
 /** A chat as it is stored. */
 export interface Stored<M extends UIMessage> {
@@ -26,22 +35,31 @@ export async function readChat<M extends UIMessage>(client: ScrollbackClient, id
   return { groups: toGroups(rows), version };
 }
 
-/** The newest messages of a chat: at least `count` UI messages, if there are so many. The first of them is whole. */
-export async function readEnd<M extends UIMessage>(
+/** The newest messages of a chat, as far back as it takes to have `enough`. The first of them is whole. */
+export async function readBack<M extends UIMessage>(
   client: ScrollbackClient,
   id: string,
-  count: number,
+  enough: (groups: Group<M>[]) => boolean,
 ): Promise<Stored<M>> {
   const rows: Message[] = [];
   let version: string | undefined;
   for await (const page of client.getChatHistory(id, { order: "desc" }, { pageSize: 50 }).pages()) {
     version ??= page.version;
     rows.unshift(...page.items.reverse());
-    const groups = toGroups<M>(rows);
     // Where a group begins is known once the one before it has been seen.
-    if (groups.length > count) return { groups: groups.slice(1), version };
+    const groups = toGroups<M>(rows).slice(1);
+    if (enough(groups)) return { groups, version };
   }
   return { groups: toGroups(rows), version };
+}
+
+/** The newest messages of a chat: at least `count` UI messages, if there are so many. */
+export function readEnd<M extends UIMessage>(client: ScrollbackClient, id: string, count: number): Promise<Stored<M>> {
+  return readBack<M>(client, id, (groups) => groups.length >= count);
+}
+
+export function sleep(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
 /** Does a write that depends on what is stored. If another writer comes first, it reads and decides again. */
@@ -52,6 +70,8 @@ export async function again<T>(work: () => Promise<T>): Promise<T> {
     } catch (error) {
       if (!isProblem(error, "precondition_failed") || attempt === ATTEMPTS) throw error;
     }
+    // Random, so that two writers do not meet again.
+    await sleep(Math.random() * Math.min(200, 10 * attempt));
   }
 }
 
@@ -64,88 +84,190 @@ export async function replace(
   id: string,
   { groups, version }: Stored<UIMessage>,
   messages: readonly UIMessage[],
-  status: "complete" | "in_progress" = "complete",
+  status: Unsettled = "complete",
 ): Promise<boolean> {
   const stored = groups.flatMap(({ rows }) => rows);
-  const rows: (Row & { id: string })[] = [];
+  const rows: New[] = [];
+  let first: Own | undefined;
   let from = 0;
   let behind = false;
   for (const [index, message] of messages.entries()) {
-    const group = groups[index];
     // What another program has stored is compared as it was read. The status is that of the last message.
-    const settles = index < messages.length - 1 || (group && settled(group, status));
-    if (!behind && group && settles && isSame(group.message, clean(message))) {
+    const isLast = index === messages.length - 1;
+    const isKept = (group: Group | undefined) =>
+      group !== undefined && (!isLast || settled(group.rows, status)) && isSame(group.message, clean(message));
+    const group = groups[index];
+    if (!behind && group && isKept(group)) {
       from += group.rows.length;
       continue;
     }
-    const own = toRows(message);
+    const known = groups.find((one) => one.message.id === message.id);
+    if (behind && known && isKept(known)) {
+      rows.push(...known.rows.map(asItIs));
+      continue;
+    }
+    const own = await rowsOf(id, message, isLast ? status : "complete");
     let same = 0;
     if (!behind && group?.message.id === message.id) {
       const rest = own.findIndex((row, n) => {
         const old = group.rows[n];
-        return !old || !isStored(old, row) || (n === own.length - 1 && !settled(group, status));
+        return !old || !isStored(old, row) || (n === own.length - 1 && !settled(group.rows, status));
       });
       same = rest < 0 ? own.length : rest;
     }
     from += same;
     behind = true;
-    for (const [n, row] of own.entries()) {
-      if (n >= same) rows.push({ ...row, id: await rowId(id, message.id, n) });
-    }
+    first ??= own[same];
+    rows.push(...own.slice(same));
   }
-  const [first] = rows;
   const old = stored[from];
   // Fewer messages than are stored do not delete any.
   if (!first) return false;
   if (old && rows.length === 1 && stored.length === from + 1 && old.id === first.id && old.role === first.role) {
-    await client.updateMessage(id, old.id, patch(old, first, status), { ifMatch: version });
-    return true;
-  }
-  let ifMatch = version;
-  for (let at = 0; at < rows.length; at += MOST) {
-    const end = Math.min(rows.length, at + MOST);
-    const batch = rows.slice(at, end).map((row, index): NewMessage => {
-      return at + index === rows.length - 1 && status === "in_progress" ? { ...row, status } : row;
-    });
-    const page = await client.addMessages(
-      id,
-      { messages: batch, from: at === 0 ? old?.position : undefined },
-      { ifMatch },
-    );
-    ifMatch = page.version;
+    await client.updateMessage(id, old.id, patch(old, first), { ifMatch: version });
+  } else {
+    await append(client, id, rows, old?.position, version);
   }
   return true;
 }
 
-/** Whether the message's status is the one that it is to have. */
-function settled(group: Group, status: "complete" | "in_progress"): boolean {
-  return group.rows.every((row) => row.status === "complete") === (status === "complete");
+/** What `storeReply` is told. */
+export interface ReplyFields {
+  reply: UIMessage;
+  /** The message that it answers. `undefined`: none, and the reply is put at the end. */
+  question: string | undefined;
+  status: Unsettled;
+  /** It was stored before. If it is not there any more, somebody has deleted it. */
+  wasStored: boolean;
+}
+
+/**
+ * Stores a reply as far as it has come, behind the message that it answers and the replies that this has already. What came behind them in the
+ * meantime stays there. Returns the id of the last of its stored messages.
+ */
+export async function storeReply(
+  client: ScrollbackClient,
+  id: string,
+  { reply, question, status, wasStored }: ReplyFields,
+): Promise<string | undefined> {
+  const find = (groups: Group[], wanted: string | undefined) =>
+    groups.findIndex(({ message }) => message.id === wanted);
+  const { groups, version } = await readBack(
+    client,
+    id,
+    (groups) => find(groups, reply.id) >= 0 || find(groups, question) >= 0,
+  );
+  let at = find(groups, reply.id);
+  const old = groups[at]?.rows ?? [];
+  if (at < 0) {
+    if (wasStored) throw gone("the reply was deleted while it was written");
+    at = question === undefined ? groups.length : find(groups, question) + 1;
+    if (question !== undefined && at === 0) throw gone("the message that the reply answers is not stored");
+    while (question !== undefined && groups[at]?.message.role === "assistant") at += 1;
+  }
+  const behind = groups.slice(at + (old.length > 0 ? 1 : 0)).flatMap(({ rows }) => rows);
+  const own = await rowsOf(id, reply, status);
+  const differs = own.map((row, n) => {
+    const stored = old[n];
+    return !stored || !isStored(stored, row) || !settled([stored], row.status ?? "complete");
+  });
+  const count = differs.filter(Boolean).length;
+  if (count === 0 && own.length === old.length) return old.at(-1)?.id;
+  const inPlace = own.length === old.length && own.every((row, n) => row.id === old[n]?.id && row.role === old[n].role);
+  if (inPlace && (count <= 1 || behind.length > 0)) {
+    let ifMatch: string | undefined = version;
+    for (const [n, stored] of old.entries()) {
+      const row = own[n];
+      if (!row || differs[n] !== true) continue;
+      ({ version: ifMatch } = await client.updateMessage(id, stored.id, patch(stored, row), { ifMatch }));
+    }
+  } else {
+    const first = differs.indexOf(true);
+    const same = first < 0 ? own.length : first;
+    const rows = [...own.slice(same), ...behind.map(asItIs)];
+    const from = old[same] ?? behind[0];
+    if (behind.length === 0 || fits(rows)) {
+      await append(client, id, rows, from?.position, version);
+    } else {
+      // What is behind the reply is too large to be stored anew in one transaction. So the reply goes to the end.
+      for (const row of old.toReversed()) await client.deleteMessage(id, row.id);
+      await append(client, id, own, undefined, undefined);
+    }
+  }
+  return own.at(-1)?.id;
+}
+
+/** Stores messages at the end, or in place of the one at the position `from` and all after it. */
+async function append(
+  client: ScrollbackClient,
+  id: string,
+  rows: readonly New[],
+  from: number | undefined,
+  version: string | undefined,
+): Promise<void> {
+  const batches: New[][] = [];
+  for (const row of rows) {
+    const batch = batches.at(-1);
+    if (batch && fits([...batch, row])) batch.push(row);
+    else batches.push([row]);
+  }
+  let ifMatch = version;
+  for (const [n, messages] of batches.entries()) {
+    ({ version: ifMatch } = await client.addMessages(id, { messages, from: n === 0 ? from : undefined }, { ifMatch }));
+  }
+}
+
+/** Whether one request can have these messages. */
+function fits(rows: readonly New[]): boolean {
+  return rows.length <= MOST && rows.reduce((sum, row) => sum + bytesOf(JSON.stringify(row)), 0) <= MOST_BYTES;
+}
+
+/** The stored messages of a UI message, with their ids. The status is that of the last one. */
+async function rowsOf(id: string, message: UIMessage, status: Unsettled): Promise<Own[]> {
+  const rows = toRows(message);
+  const ids = await Promise.all(rows.map((_, n) => rowId(id, message.id, n)));
+  return rows.map((row, n) => ({
+    ...row,
+    id: ids[n] ?? "",
+    ...(status === "in_progress" && n === rows.length - 1 ? { status } : {}),
+  }));
+}
+
+/** A stored message, to be stored again as it is. */
+function asItIs({ id, role, content, tool_calls, tool_call_id, name, metadata, token_count, status }: Message): New {
+  const stored = { id, role, content, tool_calls, tool_call_id, name, metadata, token_count };
+  // An abandoned reply is set to be in progress, and is found abandoned again.
+  return { ...stored, ...(status === "complete" ? {} : { status: "in_progress" }) };
+}
+
+/** Whether the messages' status is the one that they are to have. */
+function settled(rows: readonly Message[], status: Unsettled): boolean {
+  return rows.every((row) => row.status === "complete") === (status === "complete");
 }
 
 /** What changes a stored message into another one. */
-function patch(
-  old: Message,
-  row: Row,
-  status: "complete" | "in_progress",
-): Parameters<ScrollbackClient["updateMessage"]>[2] {
-  const note = { last: null, metadata: null, ...row.metadata.ai_sdk };
+function patch(old: Message, row: Own): Parameters<ScrollbackClient["updateMessage"]>[2] {
+  const { ai_sdk: note, scrollback: mark } = row.metadata;
   const fields = {
-    metadata: { ai_sdk: note },
-    status,
+    metadata: {
+      ai_sdk: note ? { last: null, metadata: null, beat: null, ...note } : null,
+      scrollback: mark ? { escaped: null, metadata: null, cut: null, ...mark } : null,
+    },
+    status: row.status ?? ("complete" as const),
     ...(isSame(old.tool_calls, row.tool_calls) ? {} : { tool_calls: row.tool_calls }),
   };
   if (isSame(old.content, row.content)) return fields;
   if (old.status !== "complete" && typeof old.content === "string" && typeof row.content === "string") {
     // A text that has grown is sent without what is there.
-    if (
-      old.content !== "" &&
-      row.content.startsWith(old.content) &&
-      !/[\uDC00-\uDFFF]/.test(row.content[old.content.length] ?? "")
-    ) {
+    if (old.content !== "" && row.content.startsWith(old.content)) {
       return { ...fields, append: row.content.slice(old.content.length), at: Array.from(old.content).length };
     }
   }
   return { ...fields, content: row.content };
+}
+
+function gone(detail: string): ScrollbackError {
+  return new ScrollbackError({ code: "not_found", detail });
 }
 
 /** A message as JSON keeps it. */

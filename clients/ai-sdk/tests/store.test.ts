@@ -2,7 +2,12 @@
 import { ScrollbackClient, type Message } from "@scrollback/client";
 import type { UIMessage } from "ai";
 import { expect } from "vitest";
-import { generateMessageId, prepareReconnectToStreamRequest, prepareSendMessagesRequest } from "../src/index.js";
+import {
+  conversationId,
+  generateMessageId,
+  prepareReconnectToStreamRequest,
+  prepareSendMessagesRequest,
+} from "../src/index.js";
 import { test } from "./fixtures.js";
 
 const question: UIMessage = { id: "q1", role: "user", parts: [{ type: "text", text: "Rain in Oslo?" }] };
@@ -235,6 +240,22 @@ test("the page sends its last message only", () => {
     api: "/api/chat/c/stream?after=r1",
   });
   expect(generateMessageId()).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-7/);
+});
+
+test("any id is a chat's id", async ({ client, store }) => {
+  for (const id of ["AbCdEfGh12345678", "ein Gespräch", generateMessageId().toUpperCase()]) {
+    const conversation = await conversationId(id);
+    await client.getOrCreateConversation({ user_id: "ada", id: conversation });
+    const messages = await store.appendUserMessage({ id, message: question });
+    await store.saveChat({ id, messages: [...messages, reply("r1", ...said("Yes."))] });
+    expect(await store.loadChat(id)).toHaveLength(2);
+    expect(await store.regenerate({ id })).toEqual([question]);
+    expect((await client.getConversation(conversation)).message_count).toBe(1);
+  }
+  expect(await conversationId("AbCdEfGh12345678")).toBe(await conversationId("AbCdEfGh12345678"));
+  const id = generateMessageId();
+  expect(await conversationId(id)).toBe(id);
+  await expect(store.loadChat("")).rejects.toThrow("the chat has no id");
 });
 
 test("errors are the client's", async ({ store }) => {

@@ -5,7 +5,7 @@ import type {
   MessageFormatItem,
   ThreadHistoryAdapter,
 } from "@assistant-ui/react";
-import { chatStore } from "@scrollback/ai-sdk";
+import { chatHistory } from "@scrollback/ai-sdk";
 import type { ScrollbackClient } from "@scrollback/client";
 
 /** assistant-ui's name for the AI SDK's UI messages. It has no other name for those of release 7. */
@@ -51,7 +51,7 @@ function formattedHistory<Message, Stored extends Record<string, unknown>>(
   adapter: MessageFormatAdapter<Message, Stored>,
   { readOnly = false }: HistoryOptions,
 ): GenericThreadHistoryAdapter<Message> {
-  const chats = chatStore(client);
+  const chats = chatHistory(client);
   type Item = MessageFormatItem<Message>;
   type UIMessage = Awaited<ReturnType<typeof chats.loadChat>>[number];
 

@@ -59,6 +59,12 @@ PACKAGES = {
 }
 
 
+FRAMEWORKS = {"agents": "openai-agents==", "langchain": "langchain-core==", "pydantic_ai": "pydantic-ai-slim=="}
+
+# What the tests need beside the framework.
+NEWEST: dict[str, list[str]] = {"agents": [], "langchain": ["langgraph"], "pydantic_ai": []}
+
+
 @dataclass(frozen=True)
 class Suite:
     """Tests of a source distribution that do not know Scrollback."""
@@ -162,6 +168,31 @@ def run(python: Path, directory: Path, *arguments: str, **more: str) -> str:
 @pytest.mark.parametrize("adapter", PACKAGES)
 def test_an_adapters_own_tests_pass_where_its_framework_is(server_url: str, adapter: str) -> None:
     python = environment(adapter)
+    files = [f"src/scrollback/{adapter}.py", f"tests/adapters/test_{adapter}.py"]
+    options = ["-p", "no:cacheprovider", "--quiet"]
+    run(python, PACKAGE, "pytest", *options, *files, SCROLLBACK_TEST_URL=server_url, PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
+
+
+@pytest.mark.skipif(not os.environ.get("SCROLLBACK_NEWEST"), reason="what is newest changes: CI runs this once a week")
+@pytest.mark.parametrize("adapter", PACKAGES)
+def test_an_adapters_own_tests_pass_with_the_newest_release_of_its_framework(
+    server_url: str, tmp_path: Path, adapter: str
+) -> None:
+    venv.create(tmp_path, with_pip=True)
+    python = tmp_path / "bin" / "python"
+    extra = adapter.replace("_", "-")
+    pip(
+        python,
+        "install",
+        "--upgrade",
+        f"{PACKAGE}[{extra}]",
+        "pytest",
+        "pytest-asyncio",
+        "ruamel.yaml",
+        *NEWEST[adapter],
+    )
+    version = subprocess.run([python, "-m", "pip", "freeze"], check=True, capture_output=True, text=True).stdout
+    RESULTS.extend(line for line in version.splitlines() if line.startswith(FRAMEWORKS[adapter]))
     files = [f"src/scrollback/{adapter}.py", f"tests/adapters/test_{adapter}.py"]
     options = ["-p", "no:cacheprovider", "--quiet"]
     run(python, PACKAGE, "pytest", *options, *files, SCROLLBACK_TEST_URL=server_url, PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")

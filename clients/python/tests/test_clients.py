@@ -193,6 +193,34 @@ def test_a_token_that_no_header_can_hold_is_refused_and_not_shown(connect: Conne
     assert SECRET not in str(caught.value)
 
 
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("timeout", value) for value in (0, -1, None, "30", True, float("nan"), float("inf"))),
+        *(("retry", value) for value in (3, {"attempts": 3})),
+        *(("token", value) for value in (42, b"token")),
+        ("base_url", None),
+    ],
+)
+def test_an_argument_that_cannot_be_right_is_refused_at_once(kind: type, name: str, value: Any) -> None:
+    with pytest.raises((ValueError, TypeError), match=f"^{name} must be "):
+        kind(**{"base_url": "http://127.0.0.1:9", name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("attempts", value) for value in (0, -1, 2.5, None, True)),
+        *((name, value) for name in ("base", "cap") for value in (-0.1, "1", float("nan"))),
+        *(("deadline", value) for value in (0, None, float("inf"))),
+    ],
+)
+def test_a_retry_that_cannot_be_right_is_refused_at_once(name: str, value: Any) -> None:
+    with pytest.raises((ValueError, TypeError), match=f"^{name} must be "):
+        Retry(**{name: value})
+
+
 def test_a_token_function_is_asked_for_each_attempt(connect: Connect, proxy: Proxy, conversation: Conversation) -> None:
     tokens = iter("abcd")
     client = connect(proxy.url, lambda: next(tokens), retry=Retry(base=0.01))

@@ -210,6 +210,14 @@ def test_a_reply_is_written_piece_by_piece(either: Any, conversation: Conversati
     assert either.update_message(conversation.id, reply.id, metadata={"b": 2}).metadata == {"a": 1, "b": 2}
 
 
+def test_a_reply_is_cancelled(either: Any, conversation: Conversation) -> None:
+    reply = either.add_message(conversation.id, "assistant", "Rain", status="in_progress")
+    assert either.cancel_reply(conversation.id, reply.id).status == "cancelled"
+    assert either.update_message(conversation.id, reply.id, status="cancelled").content == "Rain"
+    with pytest.raises(errors.Cancelled):
+        either.update_message(conversation.id, reply.id, append=".", at=4)
+
+
 def test_a_message_is_deleted_and_replaced(either: Any, conversation: Conversation) -> None:
     either.add_messages(conversation.id, [NewMessage("user", "One"), NewMessage("assistant", "Two")])
     again = either.add_message(conversation.id, "assistant", "Two!", from_=2)
@@ -498,10 +506,41 @@ def test_each_kind_of_mistake_has_its_exception(either: Any, conversation: Conve
     )
     assert error.param == "messages[0].content"
     assert str(error).endswith(f"(400, invalid_parameter, messages[0].content, request {error.request_id})")
-    with pytest.raises(ValueError, match="not JSON compliant"):
-        either.add_message(conversation.id, "user", "x", metadata={"n": float("nan")})
-    with pytest.raises(TypeError, match="is not JSON"):
-        either.add_message(conversation.id, "user", "x", metadata={"n": object()})
+
+
+def test_a_value_that_is_not_json_is_named(either: Any, conversation: Conversation) -> None:
+    with pytest.raises(ValueError, match=r"^metadata\.score is nan, which JSON does not have$"):
+        either.add_message(conversation.id, "user", "x", metadata={"score": float("nan")})
+    new = NewMessage("user", [{"type": "text", "text": "a", "scores": [1.0, float("-inf")]}])
+    with pytest.raises(ValueError, match=r"^messages\[1\]\.content\[0\]\.scores\[1\] is -inf, "):
+        either.add_messages(conversation.id, [NewMessage("user", "a"), new])
+    for value, kind in ((object(), "object"), (b"\0", "bytes"), (datetime.now(timezone.utc), "datetime")):
+        with pytest.raises(TypeError, match=rf"^metadata\.n\[0\] is {kind}, "):
+            either.update_message(conversation.id, new.id, metadata={"n": [value]})
+    loop: list[Any] = []
+    loop.append(loop)
+    with pytest.raises(ValueError, match="Circular"):
+        either.add_message(conversation.id, "user", "x", metadata={"loop": loop})
+    assert either.get_chat_history(conversation.id).all() == []
+
+
+@pytest.mark.parametrize("user", [None, 42, b"ada"])
+def test_a_user_id_that_is_no_text_is_refused(either: Any, user: Any) -> None:
+    calls: list[Callable[[], Any]] = [
+        lambda: either.get_user_conversations(user).all(),
+        lambda: either.search_messages(user, "rain").all(),
+        lambda: either.erase_user(user),
+        lambda: either.export_user(user).all(),
+        lambda: either.import_user(user, []),
+        lambda: either.transfer_user(user, "ada"),
+    ]
+    # Without a user id, it is the token's user.
+    calls += [lambda: either.get_or_create_conversation(user)] if user is not None else []
+    for call in calls:
+        with pytest.raises(TypeError, match=f"^user_id must be a text, and not {type(user).__name__}$"):
+            call()
+    with pytest.raises(TypeError, match=r"^conversation_id must be a text, and not "):
+        either.get_conversation(user)
 
 
 def test_a_long_call_id_and_large_metadata_are_stored(either: Any, conversation: Conversation) -> None:

@@ -172,6 +172,25 @@ def test_another_writer_is_a_conflict(stream: Stream, client: Client, conversati
     assert (message.content, message.status) == ("a!", "in_progress")
 
 
+def test_a_reader_stops_the_reply(stream: Stream, proxy: Proxy, client: Client, conversation: Conversation) -> None:
+    def stop(reply: Any) -> None:
+        for _ in range(2):
+            assert client.cancel_reply(conversation.id, reply.id).status == "cancelled"
+
+    # The next piece that is sent tells the writer. Nothing more is sent.
+    with pytest.raises(errors.Cancelled):
+        stream(conversation, "a", FLUSH, stop, "b", FLUSH, "c")
+    assert appends(proxy) == [(0, "a"), (1, "b")]
+    with pytest.raises(errors.Cancelled):
+        stream(conversation, "a", FLUSH, stop)
+    for message in client.get_chat_history(conversation.id):
+        assert (message.content, message.status) == ("a", "cancelled")
+    complete = client.add_message(conversation.id, "user", "Hello")
+    with pytest.raises(errors.Conflict) as caught:
+        client.cancel_reply(conversation.id, complete.id)
+    assert (caught.value.code, caught.value.param) == ("conflict", "status")
+
+
 def test_an_error_that_stays_is_raised_by_the_write(stream: Stream, client: Client, conversation: Conversation) -> None:
     with pytest.raises(errors.NotFound):
         stream(conversation, lambda reply: client.delete_message(conversation.id, reply.id), "abcd", flush_characters=4)

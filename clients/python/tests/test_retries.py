@@ -132,7 +132,7 @@ def test_a_conversation_that_never_existed_is_not_found(faulty: Any, proxy: Prox
         faulty.delete_conversation(new_id())
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 412, 413, 415, 418, 501])
+@pytest.mark.parametrize("status", [400, 401, 403, 409, 412, 413, 415, 418, 501])
 def test_other_errors_are_final(faulty: Any, proxy: Proxy, status: int) -> None:
     proxy.faults = [Fault(status, headers={"apigw-requestid": "gateway's"})]
     with pytest.raises(errors.ScrollbackError) as caught:
@@ -142,6 +142,34 @@ def test_other_errors_are_final(faulty: Any, proxy: Proxy, status: int) -> None:
     assert error.request_id == "gateway's"
     assert type(error) is errors.class_for(status, None)
     assert len(proxy.seen) == 1
+
+
+def test_a_404_that_is_no_problem_document_is_not_an_empty_history(faulty: Any, proxy: Proxy) -> None:
+    # Another server, or a gateway that knows no such route.
+    calls: list[Callable[[], Any]] = [
+        lambda: faulty.get_chat_history(new_id()).all(),
+        lambda: faulty.delete_conversation(new_id()),
+    ]
+    for call in calls:
+        proxy.faults = [Fault(503), Fault(404)]
+        with pytest.raises(errors.InvalidResponse, match="check the base URL") as caught:
+            call()
+        assert (caught.value.status, caught.value.code) == (404, None)
+
+
+def test_a_lost_connection_names_the_place_and_the_cause(connect: Connect) -> None:
+    with socket.socket() as reserved:
+        # Nobody listens there.
+        reserved.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{reserved.getsockname()[1]}/base"
+        with pytest.raises(errors.NoResponse) as caught:
+            connect(url, retry=Retry(attempts=2, base=0)).get_user_conversations("ada").all()
+    expected = f"no response from {url} after 2 attempts: ConnectError: Connection refused; is `cargo dev` running?"
+    assert str(caught.value) == expected
+    with pytest.raises(errors.NoResponse) as elsewhere:
+        connect("http://scrollback.invalid", retry=Retry(attempts=1)).get_conversation(new_id())
+    assert str(elsewhere.value).startswith("no response from http://scrollback.invalid after 1 attempt: ConnectError: ")
+    assert "cargo dev" not in str(elsewhere.value)
 
 
 def test_the_attempts_have_a_limit(connect: Connect, proxy: Proxy, conversation: Conversation) -> None:

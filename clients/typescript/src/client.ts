@@ -157,6 +157,14 @@ export class ScrollbackClient {
     return this.#send("PATCH", message(conversationId, messageId), fields, options);
   }
 
+  /**
+   * Stops a reply that is being written, for the person who reads it. The reply keeps what it has, and contexts have it. A reply that is
+   * cancelled already stays as it is, and a message that is complete is a `conflict`. The writer's next piece is refused with `cancelled`.
+   */
+  cancelReply(conversationId: string, messageId: string, options?: WriteOptions): Promise<Versioned<Message>> {
+    return this.updateMessage(conversationId, messageId, { status: "cancelled" }, options);
+  }
+
   /** Deletes a message. The others keep their positions. */
   deleteMessage(conversationId: string, messageId: string, options?: WriteOptions): Promise<void> {
     return this.#delete(message(conversationId, messageId), options);

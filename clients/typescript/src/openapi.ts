@@ -133,10 +133,14 @@ export interface paths {
          *     piece at that place already, the answer is a 200 and nothing changes, so that a piece can be sent again. Any other length is a 409
          *     with `length`. `status: complete`, alone or with the last piece, ends the reply.
          *
+         *     `status: cancelled` ends it, too: its reader has stopped it, or its writer was stopped. The reply keeps what it has, and contexts have
+         *     it. The writer's next piece is a 409 with the code `cancelled`, and so is a `status` of the writer's. This is the sign to stop the
+         *     model. A reply that is cancelled twice is a 200. A message that is complete can't be cancelled, which is a 409 with the param `status`.
+         *
          *     A new `content` or `tool_calls` without a `token_count` clears the `token_count`, because it counted the text before.
          *
-         *     A caller who may not write the message's role may change its `metadata`, such as a rating. `content`, `tool_calls` and
-         *     `token_count` are a 403, because they decide what a model is sent.
+         *     A caller who may not write the message's role may change its `metadata`, such as a rating, and may cancel the reply. `content`,
+         *     `tool_calls`, `token_count`, `append` and another `status` are a 403, because they decide what a model is sent.
          */
         patch: operations["update-message"];
         trace?: never;
@@ -617,13 +621,24 @@ export interface components {
             /** @description The message's tokens, as the caller counted them. null if nobody has. */
             token_count: components["schemas"]["TokenCount"] | null;
             /**
-             * @description `in_progress`: the message is still being written. `incomplete`: it was, and nobody has touched it for 60 seconds. A context has
-             *     complete messages only.
+             * @description `in_progress`: the message is still being written. `incomplete`: it was, and nobody has touched it for 60 seconds. `cancelled`: it
+             *     was, and its reader has stopped it. A context has complete and cancelled messages only.
              * @enum {string}
              */
-            status: "complete" | "in_progress" | "incomplete";
+            status: "complete" | "in_progress" | "incomplete" | "cancelled";
             created_at: components["schemas"]["Time"];
             updated_at: components["schemas"]["Time"];
+            /**
+             * @description What the message was stored with of `refusal`, `annotations`, `audio`, `function_call` and `reasoning_content`. It is there only
+             *     if one of them is.
+             */
+            extra?: {
+                refusal?: string;
+                annotations?: unknown[];
+                audio?: Record<string, never>;
+                function_call?: Record<string, never>;
+                reasoning_content?: string;
+            };
         };
         /** @description One message. `role` is required here or in the query string, and so is one of `content` and `tool_calls`. */
         MessageFields: {
@@ -641,6 +656,16 @@ export interface components {
              * @enum {string|null}
              */
             status?: "complete" | "in_progress" | null;
+            /**
+             * @description This and the next four are what OpenAI's SDKs dump of a message beside its other members. Null and empty ones are dropped. The
+             *     others come back in the message's `extra`. They have 256 KiB of JSON together. Beside one of them, `content` may be left out,
+             *     and is empty then.
+             */
+            refusal?: string | null;
+            annotations?: unknown[] | null;
+            audio?: Record<string, never> | null;
+            function_call?: Record<string, never> | null;
+            reasoning_content?: string | null;
             /** @description The message at this position and all after it are replaced. Nothing is deleted if all the new messages are stored already. */
             from?: components["schemas"]["Position"] | null;
             /** @description Several have only `from` beside them. */
@@ -661,6 +686,16 @@ export interface components {
              * @enum {string|null}
              */
             status?: "complete" | "in_progress" | null;
+            /**
+             * @description This and the next four are what OpenAI's SDKs dump of a message beside its other members. Null and empty ones are dropped. The
+             *     others come back in the message's `extra`. They have 256 KiB of JSON together. Beside one of them, `content` may be left out,
+             *     and is empty then.
+             */
+            refusal?: string | null;
+            annotations?: unknown[] | null;
+            audio?: Record<string, never> | null;
+            function_call?: Record<string, never> | null;
+            reasoning_content?: string | null;
         } | {
             content: components["schemas"]["Content"];
         } | {
@@ -668,6 +703,16 @@ export interface components {
         } | {
             /** @constant */
             status: "in_progress";
+        } | {
+            refusal: string;
+        } | {
+            annotations: unknown[];
+        } | {
+            audio: Record<string, never>;
+        } | {
+            function_call: Record<string, never>;
+        } | {
+            reasoning_content: string;
         };
         NewMessages: {
             /** @description In order. Those that have an id have one each. */
@@ -693,10 +738,11 @@ export interface components {
              */
             at?: number | null;
             /**
-             * @description `in_progress`: the beginning of a reply that is still being written. Its `content` may be left out, and is empty then.
+             * @description `complete`: a reply that was being written has ended. `cancelled`: it was stopped, and keeps what it has. `in_progress`: it is
+             *     still being written.
              * @enum {string|null}
              */
-            status?: "complete" | "in_progress" | null;
+            status?: "complete" | "in_progress" | "cancelled" | null;
         };
         /** @description At most 1 MiB in UTF-8. Any Unicode but U+0000. */
         SummaryText: string;
@@ -812,7 +858,7 @@ export interface components {
              * @description Stable. For programs.
              * @enum {string}
              */
-            code: "invalid_uuid" | "invalid_parameter" | "invalid_body" | "invalid_character" | "ambiguous_parameter" | "missing_parameter" | "unauthenticated" | "forbidden" | "not_found" | "conflict" | "precondition_failed" | "payload_too_large" | "unsupported_media_type" | "database_error" | "internal_error";
+            code: "invalid_uuid" | "invalid_parameter" | "invalid_body" | "invalid_character" | "ambiguous_parameter" | "missing_parameter" | "unauthenticated" | "forbidden" | "not_found" | "conflict" | "cancelled" | "precondition_failed" | "payload_too_large" | "unsupported_media_type" | "database_error" | "internal_error";
             /** @description The field at fault, where there is one, such as `messages[3].role`. */
             param?: string;
             /** @description How many characters a content has that a piece does not fit. Only with `conflict` and the param `at`. */
@@ -972,6 +1018,7 @@ export interface components {
          * @description A message's id that the conversation has with other content, or the id of a conversation that another user has or that is being
          *     erased, or the id of a copy that another conversation has, or a line
          *     of an import that is stored with other content. Or a piece of a reply that belongs at another place: then `length` says how many characters the content has.
+         *     Or a message that can't be cancelled, because it is complete. The code `cancelled` is for a piece of a reply that was cancelled.
          */
         Conflict: {
             headers: {
@@ -993,8 +1040,8 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"] & {
                     /** @constant */
                     status?: 409;
-                    /** @constant */
-                    code?: "conflict";
+                    /** @enum {unknown} */
+                    code?: "conflict" | "cancelled";
                 };
             };
         };
@@ -1131,6 +1178,8 @@ export interface components {
         MessageMetadata: string;
         /** @description `in_progress`: the message is still being written. */
         Status: "complete" | "in_progress";
+        /** @description `complete` or `cancelled`: the reply has ended. `in_progress`: the message is still being written. */
+        NewStatus: "complete" | "in_progress" | "cancelled";
         /** @description How many tokens the message has, as the caller counted them. `get-context` uses the count with `max_tokens`. */
         TokenCount: components["schemas"]["TokenCount"];
         /**
@@ -1631,8 +1680,8 @@ export interface operations {
                 metadata?: components["parameters"]["MessageMetadata"];
                 /** @description How many tokens the message has, as the caller counted them. `get-context` uses the count with `max_tokens`. */
                 token_count?: components["parameters"]["TokenCount"];
-                /** @description `in_progress`: the message is still being written. */
-                status?: components["parameters"]["Status"];
+                /** @description `complete` or `cancelled`: the reply has ended. `in_progress`: the message is still being written. */
+                status?: components["parameters"]["NewStatus"];
                 /** @description Text that is appended to the content, with `at`. */
                 append?: components["schemas"]["Text"];
                 /** @description How many characters the content has before `append`. */

@@ -63,6 +63,7 @@ export class Reply {
   #failures = 0;
   #failure: unknown;
   #closed = false;
+  readonly #cancelled = new AbortController();
 
   constructor(begun: Versioned<Message>, writer: Writer, options: ReplyOptions) {
     this.id = begun.id;
@@ -71,6 +72,11 @@ export class Reply {
     this.#flushMilliseconds = options.flushMilliseconds ?? 500;
     this.#flushCharacters = options.flushCharacters ?? 2000;
     this.#nextFlush = performance.now() + this.#flushMilliseconds;
+  }
+
+  /** Aborted when the API says that a reader has cancelled the reply. The reason is that error. Give this signal to the model. */
+  get signal(): AbortSignal {
+    return this.#cancelled.signal;
   }
 
   /** What was written so far. */
@@ -111,10 +117,13 @@ export class Reply {
     }
   }
 
-  /** Writes all pieces, and ends the reply. If the pieces fail, it stops the reply and throws what they threw. */
+  /** Writes all pieces, and ends the reply. If the pieces fail or the reply is cancelled, it stops the reply and throws that error. */
   async pipe(pieces: Iterable<string> | AsyncIterable<string>, fields?: ReplyEnd): Promise<Versioned<Message>> {
     try {
-      for await (const piece of pieces) this.write(piece);
+      for await (const piece of pieces) {
+        this.signal.throwIfAborted();
+        this.write(piece);
+      }
     } catch (error) {
       await this.stop();
       throw error;
@@ -185,6 +194,10 @@ export class Reply {
         this.#stored(text);
         break;
       } catch (error) {
+        if (isProblem(error, "cancelled")) {
+          this.#failure = error;
+          this.#cancelled.abort(error);
+        }
         if (!isProblem(error, "conflict") || error.length === undefined || attempt === 3) throw error;
         this.message = await this.#writer.read(once);
         const { content } = this.message;

@@ -95,6 +95,44 @@ test("another writer's text ends the reply", async ({ client, conversation }) =>
   expect((await failure(reply.end())).code).toBe("conflict");
 });
 
+test("a reader stops the reply, and the writer's signal is aborted", async ({
+  client,
+  conversation,
+  proxy,
+  behind,
+}) => {
+  const reply = await behind().streamReply(conversation.id, {}, { flushMilliseconds: 60_000 });
+  reply.write("one");
+  await reply.flush();
+  for (let twice = 0; twice < 2; twice++) {
+    expect(await client.cancelReply(conversation.id, reply.id)).toMatchObject({ content: "one", status: "cancelled" });
+  }
+  expect(reply.signal.aborted).toBe(false);
+  reply.write("two");
+  const error = await failure(reply.flush());
+  expect(error).toMatchObject({ code: "cancelled", status: 409 });
+  expect(reply.signal.reason).toBe(error);
+  expect(await failure(reply.end())).toBe(error);
+  await reply.stop();
+  // The beginning, the piece that was stored, and the one that was refused.
+  expect(proxy.seen).toHaveLength(3);
+
+  const piped = await client.streamReply(conversation.id, {}, { flushCharacters: 1 });
+  const endless = async function* () {
+    for (;;) {
+      yield "more ";
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      await client.cancelReply(conversation.id, piped.id);
+    }
+  };
+  expect((await failure(piped.pipe(endless()))).code).toBe("cancelled");
+  const complete = await client.addMessage(conversation.id, { role: "user", content: "Rain?" });
+  expect(await failure(client.cancelReply(conversation.id, complete.id))).toMatchObject({
+    code: "conflict",
+    param: "status",
+  });
+});
+
 test("what fails in the background is thrown by the end, and nothing more is sent", async ({
   client,
   conversation,

@@ -30,7 +30,7 @@ pub(crate) fn read(request: &Request) -> Result<Input> {
         fields.finish()?;
         return Ok(Input { messages: vec![message], is_batch: false, from });
     };
-    if let Some(name) = fields.any_of(&MESSAGE) {
+    if let Some(name) = fields.any_of(&MESSAGE).or_else(|| fields.any_of(&NewMessage::EXTRA)) {
         return Err(Invalid::new(Fault::Ambiguous, "with messages, a message's fields are given in the array").at(name));
     }
     fields.finish()?;

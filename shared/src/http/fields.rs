@@ -357,6 +357,41 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// What a message of `OpenAI`'s SDKs has beside the members of every message, as one object. Null and empty values are left out.
+    ///
+    /// # Errors
+    /// A value is of another type, or they are too large together.
+    pub(super) fn extra(&mut self) -> Result<Option<Json>> {
+        let mut members = Vec::new();
+        for name in NewMessage::EXTRA {
+            let value = match name {
+                "refusal" | "reasoning_content" => {
+                    let text = self.parse(name, Text::parse)?.filter(|text| !text.as_str().is_empty());
+                    text.map(|text| serde_json::to_string(text.as_str()))
+                        .transpose()
+                        .map_err(|error| Error::Internal(error.into()))?
+                }
+                _ => {
+                    let (value, is_list) = (self.json(name)?, name == "annotations");
+                    if value.as_ref().is_some_and(|value| if is_list { !value.is_array() } else { !value.is_object() }) {
+                        return Err(self.must_be(name, if is_list { "an array, or null" } else { "an object, or null" }));
+                    }
+                    let is_empty = |json: &str| json[1..json.len() - 1].trim().is_empty();
+                    value.map(|value| value.as_str().to_owned()).filter(|json| !is_empty(json))
+                }
+            };
+            members.extend(value.map(|value| format!("\"{name}\":{value}")));
+        }
+        let Some(last) = members.last() else { return Ok(None) };
+        let json = format!("{{{}}}", members.join(","));
+        if json.len() > NewMessage::MAX_EXTRA_BYTES {
+            let name = last.split('"').nth(1).unwrap_or_default();
+            let detail = format!("{} may have 256 KiB of JSON together", NewMessage::EXTRA.join(", "));
+            return Err(Invalid::new(Fault::TooLarge, detail).at(self.path(name)));
+        }
+        Json::parse(json).map(Some).map_err(Error::from)
+    }
+
     /// The first of these fields that is there.
     #[must_use]
     pub fn any_of(&self, names: &[&'static str]) -> Option<&'static str> {
@@ -372,15 +407,21 @@ impl<'a> Fields<'a> {
             Invalid::new(Fault::Missing, "role is required: user, assistant, tool, system or developer").at(self.path("role"))
         })?;
         let (mut content, tool_calls) = (self.content()?, self.tool_calls()?);
-        let is_unfinished = self.status()?.is_some_and(|status| status != Status::Complete);
-        if is_unfinished && content.is_none() && tool_calls.is_none() {
+        let status = self.status()?.unwrap_or(Status::Complete);
+        if status == Status::Cancelled {
+            let detail = "a new message is complete or in_progress; update-message cancels a reply that is being written";
+            return Err(Invalid::new(Fault::Parameter, detail).at(self.path("status")));
+        }
+        let extra = self.extra()?;
+        // A refusal, or a reply in sound, has no content of its own.
+        if (status == Status::InProgress || extra.is_some()) && content.is_none() && tool_calls.is_none() {
             content = Some(Content::text("")?);
         }
         let mut message = NewMessage::new(role, content, tool_calls).map_err(|invalid| invalid.at(self.path("content")))?;
         if let Some(id) = self.uuid("id")? {
             (message.id, message.id_is_given) = (id, true);
         }
-        message.is_unfinished = is_unfinished;
+        (message.status, message.extra) = (status, extra);
         message.tool_call_id = self.parse("tool_call_id", Text::tool_call_id)?;
         message.name = self.parse("name", Text::name)?;
         if let Some(metadata) = self.metadata(Metadata::of_message)? {

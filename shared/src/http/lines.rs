@@ -128,7 +128,11 @@ fn read_message(mut fields: Fields<'_>, line: i64) -> Result<ImportedMessage> {
     message.token_count = fields.token_count()?;
     // One that has lost its writer is stored as one that is still being written.
     let status = fields.parse("status", |text| if text == "incomplete" { Ok(Status::Incomplete) } else { Status::parse(&text) })?;
-    message.is_unfinished = status.is_some_and(|status| status != Status::Complete);
+    message.status = status.unwrap_or(Status::Complete);
+    if let Some(mut extra) = fields.object("extra")? {
+        message.extra = extra.extra()?;
+        extra.finish()?;
+    }
     let position = fields.integer("position", 1..=MAX_POSITION - 1)?;
     let (created_at, updated_at) = (fields.past("created_at")?, fields.past("updated_at")?);
     let message = ImportedMessage {

@@ -129,6 +129,7 @@ impl ContextSummary {
             status: Status::Complete,
             created_at,
             updated_at: created_at,
+            extra: None,
         };
         Ok(Self { message, messages })
     }

@@ -63,6 +63,8 @@ pub enum Status {
     InProgress,
     /// It was being written, and nobody has touched it for 60 seconds.
     Incomplete,
+    /// It was being written, and its reader has stopped it.
+    Cancelled,
 }
 
 impl Status {
@@ -74,11 +76,32 @@ impl Status {
         match text {
             "complete" => Ok(Self::Complete),
             "in_progress" => Ok(Self::InProgress),
+            "cancelled" => Ok(Self::Cancelled),
             "incomplete" => Err(Invalid::new(
                 Fault::Parameter,
-                "a message in_progress becomes incomplete when nobody touches it for 60 seconds; a request sets complete or in_progress",
+                "a message in_progress becomes incomplete when nobody touches it for 60 seconds; a request sets another status",
             )),
-            _ => Err(Invalid::new(Fault::Parameter, "a status is complete or in_progress")),
+            _ => Err(Invalid::new(Fault::Parameter, "a status is complete, in_progress or cancelled")),
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::InProgress => "in_progress",
+            Self::Incomplete => "incomplete",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// As the column `in_progress` has it. Null: complete, as almost all messages are.
+    pub(crate) fn in_progress(self) -> Option<bool> {
+        match self {
+            Self::Complete => None,
+            Self::InProgress | Self::Incomplete => Some(true),
+            Self::Cancelled => Some(false),
         }
     }
 
@@ -87,6 +110,7 @@ impl Status {
         match text {
             None => Self::Complete,
             Some("in_progress") => Self::InProgress,
+            Some("cancelled") => Self::Cancelled,
             Some(_) => Self::Incomplete,
         }
     }
@@ -226,6 +250,9 @@ pub struct Message {
     /// When it last changed.
     #[serde(serialize_with = "serialize_time")]
     pub updated_at: DateTime<Utc>,
+    /// What `OpenAI`'s SDKs say of a message beside its content and its calls: a JSON object with some of [`EXTRA`](NewMessage::EXTRA).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extra: Option<Box<RawValue>>,
 }
 
 impl Message {
@@ -295,10 +322,17 @@ pub struct NewMessage {
     pub(crate) name: Option<Text>,
     pub(crate) metadata: Metadata,
     pub(crate) token_count: Option<i32>,
-    pub(crate) is_unfinished: bool,
+    pub(crate) status: Status,
+    /// An object with some of [`NewMessage::EXTRA`], none of them null or empty.
+    pub(crate) extra: Option<Json>,
 }
 
 impl NewMessage {
+    /// The members of a message that `OpenAI`'s SDKs dump beside those that every message has.
+    pub const EXTRA: [&str; 5] = ["refusal", "annotations", "audio", "function_call", "reasoning_content"];
+    /// How many bytes of JSON these may have together.
+    pub(crate) const MAX_EXTRA_BYTES: usize = 256 << 10;
+
     /// A message with an id of its own (UUID v7).
     ///
     /// # Errors
@@ -318,7 +352,8 @@ impl NewMessage {
             name: None,
             metadata: Metadata::default(),
             token_count: None,
-            is_unfinished: false,
+            status: Status::Complete,
+            extra: None,
         })
     }
 

@@ -8,7 +8,7 @@ use super::rows::get;
 use crate::auth::Caller;
 use crate::db::Database;
 use crate::error::{Error, Result};
-use crate::models::{Content, ETags, Message, NewMessage, Status, Text, ToolCalls, Version};
+use crate::models::{Content, ETags, Json, Message, NewMessage, Status, Text, ToolCalls, Version};
 
 /// What became of the messages.
 #[derive(Debug, Clone)]
@@ -69,11 +69,11 @@ pub async fn add_message(
     let tool_call_ids: Vec<Option<&str>> = messages.iter().map(|message| message.tool_call_id.as_ref().map(Text::as_str)).collect();
     let names: Vec<Option<&str>> = messages.iter().map(|message| message.name.as_ref().map(Text::as_str)).collect();
     let token_counts: Vec<Option<i32>> = messages.iter().map(|message| message.token_count).collect();
-    // Null: complete, as almost all messages are.
-    let unfinished: Vec<Option<bool>> = messages.iter().map(|message| message.is_unfinished.then_some(true)).collect();
+    let unfinished: Vec<Option<bool>> = messages.iter().map(|message| message.status.in_progress()).collect();
     let characters: Vec<i64> = messages.iter().map(NewMessage::characters).collect();
     let tokens: Vec<i64> = messages.iter().map(NewMessage::tokens).collect();
     let metadata: Vec<&str> = messages.iter().map(|message| message.metadata.as_str()).collect();
+    let extras: Vec<Option<&str>> = messages.iter().map(|message| message.extra.as_ref().map(Json::as_str)).collect();
     let rows = call(
         database,
         "add_message",
@@ -90,6 +90,7 @@ pub async fn add_message(
             (&tool_call_ids, Type::TEXT_ARRAY),
             (&names, Type::TEXT_ARRAY),
             (&metadata, Type::TEXT_ARRAY),
+            (&extras, Type::TEXT_ARRAY),
             (&token_counts, Type::INT4_ARRAY),
             (&unfinished, Type::BOOL_ARRAY),
             (&characters, Type::INT8_ARRAY),
@@ -127,6 +128,7 @@ pub async fn add_message(
                 status: Status::stored(get(row, 5)?),
                 created_at: get(row, 6)?,
                 updated_at: get(row, 7)?,
+                extra: message.extra.map(Json::into_raw),
             })
         })
         .collect::<Result<Vec<_>>>()?;

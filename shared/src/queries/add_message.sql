@@ -8,7 +8,7 @@
 create function add_message(
     conversation uuid, owner text, if_match bigint[], ids uuid[], roles text[], contents text[], parts text[], parts_texts text[],
     tool_calls text[], tool_call_ids text[], names text[], metadata text[],
-    token_counts integer[], unfinished boolean[], characters bigint[], tokens bigint[], replaced bigint, retention integer
+    extras text[], token_counts integer[], unfinished boolean[], characters bigint[], tokens bigint[], replaced bigint, retention integer
 )
 returns table (
     taken bigint, allowed boolean, replayed boolean, version bigint, "position" bigint, status text, created_at timestamptz,
@@ -48,11 +48,12 @@ begin
     into stored, kept, taken, taken_before
     from (
         select m.id, m.position, i.ordinal,
-            (m.role, m.content, m.content_parts::text, m.tool_calls::text, m.tool_call_id, m.name, m.metadata::text, m.token_count)
+            (m.role, m.content, m.content_parts::text, m.tool_calls::text, m.tool_call_id, m.name, m.metadata::text, m.extra::text,
+                m.token_count)
             is not distinct from
-            (i.role, i.content, i.content_parts, i.tool_calls, i.tool_call_id, i.name, i.metadata, i.token_count) as is_same
-        from unnest(ids, roles, contents, parts, tool_calls, tool_call_ids, names, metadata, token_counts)
-                with ordinality as i (id, role, content, content_parts, tool_calls, tool_call_id, name, metadata, token_count, ordinal)
+            (i.role, i.content, i.content_parts, i.tool_calls, i.tool_call_id, i.name, i.metadata, i.extra, i.token_count) as is_same
+        from unnest(ids, roles, contents, parts, tool_calls, tool_call_ids, names, metadata, extras, token_counts)
+                with ordinality as i (id, role, content, content_parts, tool_calls, tool_call_id, name, metadata, extra, token_count, ordinal)
             join public.messages m on m.id = i.id and m.conversation_id = conversation
     ) old;
     replayed := cardinality(ids) = cardinality(stored);
@@ -94,19 +95,19 @@ begin
         end if;
         insert into public.messages (
             conversation_id, position, id, role, content, content_parts, parts_text, tool_calls, tool_call_id, name, metadata,
-            token_count, in_progress, characters_before, tokens_before, created_at, updated_at, size, characters, owner_key,
+            extra, token_count, in_progress, characters_before, tokens_before, created_at, updated_at, size, characters, owner_key,
             appended_version
         )
         select conversation, first - 1 + row_number() over in_order, i.id, i.role, i.content, i.content_parts::json,
-            i.parts_text, i.tool_calls::json, i.tool_call_id, i.name, i.metadata::json, i.token_count, i.unfinished,
+            i.parts_text, i.tool_calls::json, i.tool_call_id, i.name, i.metadata::json, i.extra::json, i.token_count, i.unfinished,
             characters_before + sum(i.characters) over in_order - i.characters,
             tokens_before + sum(i.tokens) over in_order - i.tokens, changed_at, changed_at,
-            message_size(i.content, i.content_parts, i.tool_calls, i.tool_call_id, i.name, i.metadata), i.characters, owner_key,
+            message_size(i.content, i.content_parts, i.tool_calls, i.tool_call_id, i.name, i.metadata, i.extra), i.characters, owner_key,
             version
-        from unnest(ids, roles, contents, parts, parts_texts, tool_calls, tool_call_ids, names, metadata, token_counts, unfinished, characters,
+        from unnest(ids, roles, contents, parts, parts_texts, tool_calls, tool_call_ids, names, metadata, extras, token_counts, unfinished, characters,
                 tokens)
                 with ordinality as i (
-                    id, role, content, content_parts, parts_text, tool_calls, tool_call_id, name, metadata, token_count, unfinished,
+                    id, role, content, content_parts, parts_text, tool_calls, tool_call_id, name, metadata, extra, token_count, unfinished,
                     characters, tokens, ordinal
                 )
         where i.id <> all (stored)

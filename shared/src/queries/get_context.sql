@@ -8,7 +8,7 @@ create function get_context(
 returns table (
     version bigint, message_count bigint, kind integer, "position" bigint, id uuid, role text, content text, content_parts text,
     tool_calls text, tool_call_id text, name text, metadata text, token_count integer, status text, created_at timestamptz,
-    updated_at timestamptz,
+    updated_at timestamptz, extra text,
     characters_before bigint, tokens_before bigint, summarized bigint
 )
 language plpgsql stable security definer set search_path from current set plan_cache_mode = force_generic_plan
@@ -29,7 +29,7 @@ with conversation as (
     select coalesce(min(position), 9223372036854775807) as position
     from (
         select position from public.messages
-        where conversation_id = (select conversation from conversation) and role not in ('system', 'developer') and in_progress is null
+        where conversation_id = (select conversation from conversation) and role not in ('system', 'developer') and in_progress is not true
         order by position limit 1
     ) first
 ), spoken as (
@@ -38,7 +38,7 @@ with conversation as (
     select position, role = 'assistant' and (tool_calls is not null or content_parts::text ~ '"(tool_use|function_call|toolCallId)"') as may_call
     from public.messages
     where conversation_id = (select conversation from conversation where wanted)
-        and role in ('assistant', 'user') and in_progress is null
+        and role in ('assistant', 'user') and in_progress is not true
         and (
             content_parts is null
             or content_parts::text !~ '"(tool_result|function_call_output|tool-result)"'
@@ -52,7 +52,7 @@ with conversation as (
     from (
         select position, size from public.messages
         where conversation_id = (select conversation from conversation)
-            and position >= (select position from spoken where may_call) and in_progress is null
+            and position >= (select position from spoken where may_call) and in_progress is not true
         -- Cuts nothing: there is a limit so that the planner reads in order.
         order by position desc limit (select $5)
     ) step
@@ -75,7 +75,7 @@ with conversation as (
             ) over newest_first as tokens
         from public.messages
         where conversation_id = (select conversation from conversation where wanted)
-            and position < coalesce((select position from last_step), 9223372036854775807) and in_progress is null
+            and position < coalesce((select position from last_step), 9223372036854775807) and in_progress is not true
         window newest_first as (order by position desc rows unbounded preceding)
         order by position desc limit (select $3)
     ) newest
@@ -84,43 +84,43 @@ with conversation as (
 )
 select c.version, c.message_count, part.kind, part.position, part.id, part.role, part.content, part.content_parts::text,
     part.tool_calls::text, part.tool_call_id, part.name, part.metadata::text, part.token_count, null::text, part.created_at, part.updated_at,
-    part.characters_before, part.tokens_before, part.summarized
+    part.extra::text, part.characters_before, part.tokens_before, part.summarized
 from conversation c
     left join lateral (
         select *
         from (
             select 0 as kind, position, id, role, content, content_parts, tool_calls, tool_call_id, name, metadata, token_count, created_at,
-                updated_at, characters_before, tokens_before, null::bigint as summarized,
+                updated_at, extra, characters_before, tokens_before, null::bigint as summarized,
                 sum(size) over (order by position rows unbounded preceding) - size as bytes_before
             from public.messages
-            where c.wanted and conversation_id = c.conversation and position < (select position from first_other) and in_progress is null
+            where c.wanted and conversation_id = c.conversation and position < (select position from first_other) and in_progress is not true
             -- Cuts nothing: there is a limit so that the planner reads in order.
             order by position limit (select $5)
         ) pinned
         where bytes_before <= $5
         union all
         (
-            select 1, position, id, role, content, content_parts, tool_calls, tool_call_id, name, metadata, token_count, created_at, updated_at,
+            select 1, position, id, role, content, content_parts, tool_calls, tool_call_id, name, metadata, token_count, created_at, updated_at, extra,
                 characters_before, tokens_before, null, 0
             from public.messages
             -- A user's message whose parts are results is no question.
-            where c.wanted and conversation_id = c.conversation and role = 'user' and in_progress is null
+            where c.wanted and conversation_id = c.conversation and role = 'user' and in_progress is not true
                 and (content is not null or content_parts::text !~ '"(tool_result|function_call_output|tool-result)"')
             order by position desc limit 1
         )
         union all
         (
-            select 2, position, id, role, content, content_parts, tool_calls, tool_call_id, name, metadata, token_count, created_at, updated_at,
+            select 2, position, id, role, content, content_parts, tool_calls, tool_call_id, name, metadata, token_count, created_at, updated_at, extra,
                 characters_before, tokens_before, null, 0
             from public.messages
             where c.wanted
                 and conversation_id = c.conversation
                 and position >= greatest((select position from start), (select position from first_other))
-                and in_progress is null
+                and in_progress is not true
             order by position desc limit (select $3 + coalesce((select messages from last_step), 0))
         )
         union all
-        select 3, through, null, 'system', content, null, null, null, null, '{"synthetic":true}', token_count, created_at, created_at, null,
+        select 3, through, null, 'system', content, null, null, null, null, '{"synthetic":true}', token_count, created_at, created_at, null, null,
             null, messages, 0
         from public.summaries
         where c.wanted and conversation_id = c.conversation and through = c.summary_through

@@ -7,7 +7,7 @@ use super::rows::{self, get};
 use super::{call, violates};
 use crate::db::{Database, Parameters};
 use crate::error::{Error, Fault, Invalid, Result};
-use crate::models::{Content, Import, Text, Title, ToolCalls, UserId};
+use crate::models::{Content, Import, Json, Text, Title, ToolCalls, UserId};
 
 /// What became of the lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -71,9 +71,10 @@ pub async fn import_user(database: &Database, user_id: &UserId, import: &Import)
         (&column!(messages, one => one.message.tool_call_id.as_ref().map(Text::as_str)), Type::TEXT_ARRAY),
         (&column!(messages, one => one.message.name.as_ref().map(Text::as_str)), Type::TEXT_ARRAY),
         (&column!(messages, one => one.message.metadata.as_str()), Type::TEXT_ARRAY),
+        (&column!(messages, one => one.message.extra.as_ref().map(Json::as_str)), Type::TEXT_ARRAY),
         (&column!(messages, one => one.message.token_count), Type::INT4_ARRAY),
         // Null: complete, as almost all messages are.
-        (&column!(messages, one => one.message.is_unfinished.then_some(true)), Type::BOOL_ARRAY),
+        (&column!(messages, one => one.message.status.in_progress()), Type::BOOL_ARRAY),
         (&column!(messages, one => one.created_at), Type::TIMESTAMPTZ_ARRAY),
         (&column!(messages, one => one.updated_at), Type::TIMESTAMPTZ_ARRAY),
         (&column!(messages, one => one.message.characters()), Type::INT8_ARRAY),

@@ -70,6 +70,7 @@ pub(super) fn message(row: &Row, first: usize, conversation_id: Uuid) -> Result<
         status: Status::stored(get(row, first + 10)?),
         created_at: get(row, first + 11)?,
         updated_at: get(row, first + 12)?,
+        extra: get::<Option<String>>(row, first + 13)?.map(raw).transpose()?,
     })
 }
 

@@ -16,7 +16,8 @@ use crate::models::{Content, ETags, Message, MessageChange, Metadata, Status, To
 ///
 /// # Errors
 /// [`Error::NotFound`]: no such message in a conversation of the caller's. [`Error::RoleForbidden`]: the caller may not write the
-/// message's role, and changes more than metadata. [`Error::PreconditionFailed`]: the conversation's version is none of `if_match`.
+/// message's role, and does more than to change metadata or to cancel a reply. [`Error::Cancelled`]: a piece, or another end, for a reply
+/// that has been cancelled. [`Error::Ended`]: a message is cancelled that is not being written. [`Error::PreconditionFailed`]: the conversation's version is none of `if_match`.
 /// [`Error::OtherLength`]: a piece is for a text of another length. `missing_parameter`: neither content nor `tool_calls` would be
 /// left. [`Error::Database`],
 /// [`Error::DatabaseTimeout`].
@@ -53,7 +54,7 @@ pub async fn update_message(
             (&change.append.as_ref().map(|piece| piece.text.as_str()), Type::TEXT),
             (&change.append.as_ref().map(|piece| piece.at), Type::INT8),
             (&Content::MAX_BYTES, Type::INT8),
-            (&change.status.map(|status| status != Status::Complete), Type::BOOL),
+            (&change.status.map(Status::as_str), Type::TEXT),
             (&database.retention(), Type::INT4),
         ],
     )
@@ -74,6 +75,8 @@ pub async fn update_message(
     match get::<Option<&str>>(row, 0)? {
         None => Ok((rows::message(row, 3, conversation_id)?, Version(get(row, 2)?))),
         Some("role") => Err(caller.role_forbidden(changed(change))),
+        Some("cancelled") => Err(Error::Cancelled),
+        Some("ended") => Err(Error::Ended),
         Some("precondition") => Err(Error::PreconditionFailed),
         Some("elsewhere") => Err(Error::OtherLength { length: get(row, 1)? }),
         Some("large") => Err(Content::too_large().at("append")),

@@ -1,16 +1,18 @@
 -- Edits a message. A `piece` is appended to a text of `at` characters. A piece that the text has there already is not appended again.
 --
 -- Returns no row where the owner has no such message. `outcome` is null where the request is done, or was done before. Else it says why not:
--- role (the message's role is none of `roles`, and more than metadata would change), precondition (the version is none of `if_match`),
--- elsewhere (the text has another `length`), parts (a piece for a content that is no text) or large (the text would be).
+-- role (the message's role is none of `roles`, and more would change than these roles may), cancelled (a reader has stopped the reply),
+-- ended (there is nothing to cancel), precondition (the version is none of `if_match`), elsewhere (the text has another `length`), parts (a
+-- piece for a content that is no text) or large (the text would be).
 create function update_message(
     conversation uuid, owner text, roles text[], message uuid, operation uuid, if_match bigint[], keep_content boolean, new_content text,
     new_parts text, new_parts_text text, keep_tool_calls boolean, new_tool_calls text, keep_metadata boolean, patch text,
-    keep_token_count boolean, new_token_count integer, piece text, at bigint, max_bytes bigint, unfinished boolean, retention integer
+    keep_token_count boolean, new_token_count integer, piece text, at bigint, max_bytes bigint, new_status text, retention integer
 )
 returns table (
     outcome text, length bigint, version bigint, "position" bigint, id uuid, role text, content text, content_parts text, tool_calls text,
-    tool_call_id text, name text, metadata text, token_count integer, status text, created_at timestamptz, updated_at timestamptz
+    tool_call_id text, name text, metadata text, token_count integer, status text, created_at timestamptz, updated_at timestamptz,
+    extra text
 )
 language plpgsql security definer set search_path from current set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_variable
@@ -19,7 +21,7 @@ declare
     changed_at timestamptz;
     is_text boolean;
     bytes bigint;
-    was_unfinished boolean;
+    was_status text;
     is_appended boolean;
     differs boolean;
     writable boolean;
@@ -37,28 +39,40 @@ begin
         return;
     end if;
     select m.content_parts is null, coalesce(char_length(m.content), 0), coalesce(octet_length(m.content), 0),
-        coalesce(m.in_progress, false), roles is null or m.role = any (roles),
+        case when m.in_progress then 'in_progress' when not m.in_progress then 'cancelled' else 'complete' end, roles is null or m.role = any (roles),
         piece <> '' and at + more_characters <= coalesce(char_length(m.content), 0)
             and substr(m.content, at::integer + 1, more_characters::integer) = piece,
         not keep_token_count and m.token_count is distinct from new_token_count
             or not keep_tool_calls and m.tool_calls::text is distinct from new_tool_calls
             or not keep_metadata
                 and m.metadata::text <> case when patch is null then '{}' else merge_patch(m.metadata, patch::json)::text end
-    into is_text, length, bytes, was_unfinished, writable, is_appended, differs
+    into is_text, length, bytes, was_status, writable, is_appended, differs
     from public.messages m
     where m.conversation_id = conversation and m.id = message;
     if not found then
         return;
     end if;
 
-    -- A count is no metadata here, because it decides what is in a context.
-    if not writable and not (keep_content and keep_tool_calls and keep_token_count and piece is null and unfinished is null) then
+    -- A count is no metadata here, because it decides what is in a context. Whoever may read a reply may stop it.
+    if not writable
+        and not (keep_content and keep_tool_calls and keep_token_count and piece is null and coalesce(new_status, 'cancelled') = 'cancelled')
+    then
         outcome := 'role';
+    -- The next two come before the condition, because the writer's version is the one before the reply was stopped.
+    elsif not done and was_status = 'cancelled'
+        and (new_status = 'complete' or not is_appended is true and (piece is not null or new_status = 'in_progress'))
+    then
+        outcome := 'cancelled';
+    elsif not done and was_status = 'complete' and new_status = 'cancelled' then
+        outcome := 'ended';
+    elsif was_status = 'cancelled' and new_status = 'cancelled' and keep_content and not differs is true then
+        -- Stopped already.
+        done := true;
     elsif is_appended then
         -- A piece that comes again is not appended again, and opens no reply that has ended. If it still ends the text, the rest of its
         -- request is done where it was not done before.
-        unfinished := case when was_unfinished and not unfinished then false end;
-        if at + more_characters < length or not (unfinished is false or differs) then
+        new_status := case when was_status = 'in_progress' and new_status <> 'in_progress' then new_status end;
+        if at + more_characters < length or not (new_status is not null or differs) then
             done := true;
         elsif not done and not (if_match is null or version = any (if_match)) then
             outcome := 'precondition';
@@ -74,7 +88,7 @@ begin
             when bytes + octet_length(piece) > max_bytes then 'large'
         end;
     end if;
-    is_new_text := not (keep_content and keep_tool_calls) or piece <> '' or unfinished <> was_unfinished;
+    is_new_text := not (keep_content and keep_tool_calls) or piece <> '' or new_status <> was_status;
     if outcome is null and not done and (is_new_text is true or not (keep_metadata and keep_token_count)) then
         changed_at := greatest(clock_timestamp(), changed_at + interval '1 microsecond');
         -- An estimate of tokens takes four bytes for one.
@@ -90,9 +104,9 @@ begin
                 when not keep_token_count then new_token_count
                 when keep_content and keep_tool_calls and piece is null then m.token_count
             end,
-            in_progress = case when coalesce(unfinished, was_unfinished) then true end,
+            in_progress = case coalesce(new_status, was_status) when 'in_progress' then true when 'cancelled' then false end,
             updated_at = changed_at,
-            size = message_size(n.content, n.content_parts, n.tool_calls, m.tool_call_id, m.name, n.metadata),
+            size = message_size(n.content, n.content_parts, n.tool_calls, m.tool_call_id, m.name, n.metadata, m.extra::text),
             characters = message_characters(n.content, n.content_parts, n.tool_calls)
         from (
             select
@@ -129,7 +143,8 @@ begin
     end if;
     return query
     select outcome, length, version, m.position, m.id, m.role, m.content, m.content_parts::text, m.tool_calls::text, m.tool_call_id,
-        m.name, m.metadata::text, m.token_count, message_status(m.in_progress, m.updated_at), m.created_at, m.updated_at
+        m.name, m.metadata::text, m.token_count, message_status(m.in_progress, m.updated_at), m.created_at, m.updated_at,
+        m.extra::text
     from public.messages m
     where m.conversation_id = conversation and m.id = message;
 end

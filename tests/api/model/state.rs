@@ -38,7 +38,7 @@ pub struct NewMessage {
     pub id: usize,
     pub role: &'static str,
     pub content: String,
-    pub in_progress: bool,
+    pub status: &'static str,
     pub token_count: Option<i32>,
 }
 
@@ -75,7 +75,7 @@ pub enum Operation {
         conversation: usize,
         message: usize,
         piece: Option<(String, Place)>,
-        complete: Option<bool>,
+        status: Option<&'static str>,
     },
     DeleteMessage {
         conversation: usize,
@@ -219,10 +219,6 @@ fn metadata(tag: Option<i32>) -> Value {
     tag.map_or_else(|| json!({}), |tag| json!({"tag": tag}))
 }
 
-fn status(in_progress: bool) -> &'static str {
-    if in_progress { "in_progress" } else { "complete" }
-}
-
 impl Message {
     fn shown(&self) -> Value {
         json!({
@@ -232,7 +228,7 @@ impl Message {
             "content": self.new.content,
             "metadata": metadata(self.tag),
             "token_count": self.new.token_count,
-            "status": status(self.new.in_progress),
+            "status": self.new.status,
         })
     }
 
@@ -334,7 +330,7 @@ impl State {
     pub fn shown(&self, number: usize) -> Option<(Value, Value, Value)> {
         let conversation = self.conversations.get(&number)?;
         let messages = conversation.messages.iter().map(Message::shown).collect();
-        let complete: Vec<&Message> = conversation.messages.iter().filter(|message| !message.new.in_progress).collect();
+        let complete: Vec<&Message> = conversation.messages.iter().filter(|message| message.new.status != "in_progress").collect();
         let pinned = complete.iter().take_while(|message| message.new.role == "system").count();
         let start =
             complete[pinned..].iter().position(|message| message.new.role == "user").map_or(complete.len(), |at| pinned + at);
@@ -507,7 +503,7 @@ impl Conversation {
                 }
                 Answer::new(200, shown, version)
             }
-            Operation::Grow { message, piece, complete, .. } => self.grow(*message, piece.as_ref(), *complete, is_allowed, clock),
+            Operation::Grow { message, piece, status, .. } => self.grow(*message, piece.as_ref(), *status, is_allowed, clock),
             Operation::DeleteMessage { message, .. } => {
                 let Some(position) = self.message(*message).map(|stored| stored.position) else { return Answer::not_found() };
                 if !is_allowed {
@@ -594,24 +590,40 @@ impl Conversation {
         Answer { status: if is_replay { 200 } else { 201 }, body: shown, version: Some(self.version), replayed: is_replay }
     }
 
-    fn grow(&mut self, id: usize, piece: Option<&(String, Place)>, complete: Option<bool>, is_allowed: bool, clock: u64) -> Answer {
+    fn grow(
+        &mut self,
+        id: usize,
+        piece: Option<&(String, Place)>,
+        status: Option<&'static str>,
+        is_allowed: bool,
+        clock: u64,
+    ) -> Answer {
         let Some(message) = self.message(id) else { return Answer::not_found() };
         let characters: Vec<char> = message.new.content.chars().collect();
         let piece = piece.map(|(text, place)| {
             let at = if let Place::At(at) = place { *at } else { characters.len() };
             (text.as_str(), at)
         });
-        let (mut appended, mut in_progress) = ("", complete.map_or(message.new.in_progress, |complete| !complete));
-        let mut counts = false;
+        let is_there = piece.is_some_and(|(text, at)| {
+            !text.is_empty() && characters.get(at..).is_some_and(|rest| rest.starts_with(&text.chars().collect::<Vec<_>>()))
+        });
+        let was = message.new.status;
+        let (mut appended, mut becomes, mut counts) = ("", status.unwrap_or(was), false);
+        match (was, status) {
+            ("cancelled", Some("complete")) => return Answer::refused(409, "cancelled", Some("status")),
+            ("cancelled", _) if !is_there && (piece.is_some() || status == Some("in_progress")) => {
+                return Answer::refused(409, "cancelled", Some("status"));
+            }
+            ("complete", Some("cancelled")) => return Answer::refused(409, "conflict", Some("status")),
+            ("cancelled", Some("cancelled")) => return Answer::new(200, message.shown(), self.version),
+            _ => {}
+        }
         match piece {
             // It is there already. Only if it is the end, it may end the reply.
-            Some((text, at))
-                if !text.is_empty()
-                    && characters.get(at..).is_some_and(|rest| rest.starts_with(&text.chars().collect::<Vec<_>>())) =>
-            {
+            Some((text, at)) if is_there => {
                 let ends = at + text.chars().count() == characters.len();
-                if !(complete == Some(true) && ends) {
-                    in_progress = message.new.in_progress;
+                if !(ends && was == "in_progress") {
+                    becomes = was;
                 }
                 counts = true;
             }
@@ -623,9 +635,9 @@ impl Conversation {
             Some((text, _)) => appended = text,
             None => counts = true,
         }
-        if !appended.is_empty() || in_progress != message.new.in_progress {
+        if !appended.is_empty() || becomes != was {
             message.new.content.push_str(appended);
-            message.new.in_progress = in_progress;
+            message.new.status = becomes;
             if !counts {
                 message.new.token_count = None;
             }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import ipaddress
 import ssl
 import threading
 import time
@@ -23,8 +24,22 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec,
 import httpx
 
 from . import _operations, _reply
-from ._exchange import Answer, Lost, Operation, Outcome, Retry, Send, Sleep, Steps, exchange
-from ._operations import Id, Listing, Series
+from ._exchange import (
+    Answer,
+    Lost,
+    Operation,
+    Outcome,
+    Retry,
+    Send,
+    Series,
+    Sleep,
+    Steps,
+    check_seconds,
+    drive,
+    drive_async,
+    exchange,
+)
+from ._operations import Id, Listing
 from ._reply import AsyncReply, Reply, Stream
 from .errors import InvalidResponse
 from .models import Context, Imported, Message, Page
@@ -61,17 +76,27 @@ class _LoggedURL(httpx.URL):
 class _Settings:
     """What both clients are told: where the API is, and how to ask it."""
 
-    def __init__(self, base_url: str, timeout: float, retry: Retry | None, verify: ssl.SSLContext | None) -> None:
+    def __init__(
+        self, base_url: str, token: object, timeout: float, retry: Retry | None, verify: ssl.SSLContext | None
+    ) -> None:
+        check_seconds("timeout", timeout)
+        if not (token is None or isinstance(token, str) or callable(token)):
+            raise TypeError(f"token must be a text or a function, and not {type(token).__name__}")
+        if not (retry is None or isinstance(retry, Retry)):
+            raise TypeError(f"retry must be a Retry, and not {type(retry).__name__}")
         try:
             url = httpx.URL(base_url)
         except httpx.InvalidURL as error:
             raise ValueError(f"base_url is not a URL: {error}") from None
+        except TypeError:
+            raise TypeError(f"base_url must be a text, and not {type(base_url).__name__}") from None
         if url.scheme not in ("http", "https") or not url.host:
             raise ValueError("base_url must be an http or https URL, such as http://127.0.0.1:9000")
         if url.userinfo or url.query or url.fragment:
             raise ValueError("base_url must have no user name, query or fragment")
         self.origin = f"{url.scheme}://{url.netloc.decode('ascii')}"
         self.prefix = url.raw_path.decode("ascii").rstrip("/")
+        self.hint = "; is `cargo dev` running?" if _is_loopback(url.host) else ""
         self.timeout = timeout
         self.retry = retry if retry is not None else Retry()
         self.verify = verify
@@ -109,10 +134,17 @@ class _Settings:
     def exchange(self, operation: Operation[T], patience: float | None) -> Steps[T]:
         """The steps of an operation. With `patience`, it has one attempt of so many seconds."""
         retry = self.retry if patience is None else self.retry.once(patience)
-        return exchange(operation, retry, self.timeout)
+        return exchange(operation, retry, self.timeout, self.origin + self.prefix, self.hint)
 
     def __repr__(self) -> str:
         return repr(self.origin + self.prefix)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def _answer(response: httpx.Response) -> Answer:
@@ -285,15 +317,7 @@ def _async_list_method(operation: Callable[P, Listing[T]]) -> Callable[Concatena
 
 def _series_method(operation: Callable[P, Series[T]]) -> Callable[Concatenate[Client, P], T]:
     def method(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        series = operation(*args, **kwargs)
-        answer: Any = None
-        while True:
-            try:
-                request = series.send(answer)
-            except StopIteration as end:
-                result: T = end.value
-                return result
-            answer = self._run(request)
+        return drive(self._run, operation(*args, **kwargs))
 
     _describe(method, operation, _result(operation))
     return method
@@ -303,15 +327,7 @@ def _async_series_method(
     operation: Callable[P, Series[T]],
 ) -> Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]]:
     async def method(self: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        series = operation(*args, **kwargs)
-        answer: Any = None
-        while True:
-            try:
-                request = series.send(answer)
-            except StopIteration as end:
-                result: T = end.value
-                return result
-            answer = await self._run(request)
+        return await drive_async(self._run, operation(*args, **kwargs))
 
     _describe(method, operation, _result(operation))
     return method
@@ -343,6 +359,8 @@ class Client:
         retry: how often and how long a failed request is sent again.
         verify: the TLS settings, for a server whose certificate the system does not trust.
 
+    An argument that cannot be right is a `ValueError` or a `TypeError` here, and not at the first request.
+
     >>> with Client(server_url) as client:
     ...     conversation = client.get_or_create_conversation("grace")
     ...     message = client.add_message(conversation.id, "user", "Hello!")
@@ -359,7 +377,7 @@ class Client:
         retry: Retry | None = None,
         verify: ssl.SSLContext | None = None,
     ) -> None:
-        self._settings = _Settings(base_url, timeout, retry, verify)
+        self._settings = _Settings(base_url, token, timeout, retry, verify)
         self._token = token
         self._http = httpx.Client(verify=self._settings.tls)
 
@@ -375,6 +393,7 @@ class Client:
     rewind_conversation = _method(_operations.rewind_conversation)
     get_message = _method(_operations.get_message)
     update_message = _method(_operations.update_message)
+    cancel_reply = _method(_operations.cancel_reply)
     delete_message = _method(_operations.delete_message)
     stream_reply = _reply_method(_reply.stream_reply)
     get_user_conversations = _list_method(_operations.get_user_conversations)
@@ -484,7 +503,7 @@ class AsyncClient:
         retry: Retry | None = None,
         verify: ssl.SSLContext | None = None,
     ) -> None:
-        self._settings = _Settings(base_url, timeout, retry, verify)
+        self._settings = _Settings(base_url, token, timeout, retry, verify)
         self._token = token
         self._closed = False
         self._lock = threading.Lock()
@@ -502,6 +521,7 @@ class AsyncClient:
     rewind_conversation = _async_method(_operations.rewind_conversation)
     get_message = _async_method(_operations.get_message)
     update_message = _async_method(_operations.update_message)
+    cancel_reply = _async_method(_operations.cancel_reply)
     delete_message = _async_method(_operations.delete_message)
     stream_reply = _async_reply_method(_reply.stream_reply)
     get_user_conversations = _async_list_method(_operations.get_user_conversations)

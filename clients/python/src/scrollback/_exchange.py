@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import json
 import logging
+import math
+import os
 import random
+import socket
+import ssl
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from itertools import count
 from typing import Any, Generic, TypeAlias, TypeVar
 
-from .errors import Conflict, InvalidResponse, NoResponse, ScrollbackError, class_for
+from .errors import Conflict, InvalidResponse, NoResponse, NotFound, ScrollbackError, class_for
 
 T = TypeVar("T")
 
@@ -27,6 +31,19 @@ RETRIED = frozenset({429, 500, 502, 503, 504})
 
 # API Gateway answers 429 before any function runs, so nothing was done.
 NOT_DONE = frozenset({429})
+
+
+def check_seconds(name: str, value: object, *, zero: bool = False) -> None:
+    """Refuses what is not a number of seconds.
+
+    Raises:
+        ValueError: the number is out of its range.
+        TypeError: the value is not a number.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be a number of seconds, and not {type(value).__name__}")
+    if not (math.isfinite(value) and (value > 0 or (zero and value == 0))):
+        raise ValueError(f"{name} must be a number of seconds {'from 0' if zero else 'above 0'}, and not {value}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +59,10 @@ class Retry:
         cap: seconds.
         deadline: seconds for all attempts and waits together. No attempt starts after it, and none waits longer than it for the server.
 
+    Raises:
+        ValueError: a number is out of its range.
+        TypeError: a value is not a number.
+
     >>> with Client(server_url, retry=Retry(attempts=3, deadline=5)) as client:
     ...     client.get_conversation(conversation.id).message_count
     0
@@ -51,6 +72,15 @@ class Retry:
     base: float = 0.1
     cap: float = 5.0
     deadline: float = 60.0
+
+    def __post_init__(self) -> None:
+        if isinstance(self.attempts, bool) or not isinstance(self.attempts, int):
+            raise TypeError(f"attempts must be a whole number, and not {type(self.attempts).__name__}")
+        if self.attempts < 1:
+            raise ValueError("attempts must be 1 or more")
+        check_seconds("base", self.base, zero=True)
+        check_seconds("cap", self.cap, zero=True)
+        check_seconds("deadline", self.deadline)
 
     def once(self, seconds: float) -> Retry:
         """One attempt, which takes so many seconds at most."""
@@ -88,6 +118,9 @@ class Lost:
     maybe_sent: bool
 
 
+_NOT_OURS = "the response is not one of Scrollback's; check the base URL"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Operation(Generic[T]):
     """One call of an endpoint: its request, and how its response is read.
@@ -113,14 +146,15 @@ class Operation(Generic[T]):
             ScrollbackError: the response is an error, or cannot be read.
         """
         success = 200 <= answer.status < 300
-        if success or (self.gone_is_done and maybe_done and answer.status == 404):
+        error = None if success else problem(answer, maybe_done)
+        if error is None or (self.gone_is_done and maybe_done and isinstance(error, NotFound)):
             try:
                 return self.read(answer)
             except (ValueError, TypeError, KeyError, AttributeError):
                 # The cause is dropped, because a parser's exception holds the text that it could not read.
                 pass
-            raise InvalidResponse("the response is not one of Scrollback's; check the base URL", status=answer.status)
-        raise problem(answer, maybe_done)
+            raise InvalidResponse(_NOT_OURS, status=answer.status)
+        raise error
 
 
 @dataclass(frozen=True)
@@ -136,6 +170,42 @@ class Sleep:
     """Wait so many seconds."""
 
     seconds: float
+
+
+Series: TypeAlias = Generator[Operation[Any], Any, T]
+"""Requests, one after the other. Each one's result or error is sent back, and the generator returns the result of the call."""
+
+
+def drive(run: Callable[[Operation[Any]], Any], series: Series[T]) -> T:
+    """Runs a series with the function that runs an operation."""
+    try:
+        operation = next(series)
+        while True:
+            try:
+                result = run(operation)
+            except ScrollbackError as error:  # noqa: PERF203
+                operation = series.throw(error)
+            else:
+                operation = series.send(result)
+    except StopIteration as end:
+        value: T = end.value
+        return value
+
+
+async def drive_async(run: Callable[[Operation[Any]], Awaitable[Any]], series: Series[T]) -> T:
+    """The same as `drive`, asynchronously."""
+    try:
+        operation = next(series)
+        while True:
+            try:
+                result = await run(operation)
+            except ScrollbackError as error:  # noqa: PERF203
+                operation = series.throw(error)
+            else:
+                operation = series.send(result)
+    except StopIteration as end:
+        value: T = end.value
+        return value
 
 
 Outcome: TypeAlias = Answer | Lost | None
@@ -157,6 +227,11 @@ def problem(answer: Answer, maybe_done: bool) -> ScrollbackError:
         return value if isinstance(value, str) else None
 
     code = text("code")
+    if answer.status == 404 and code is None:
+        # Another server, or a gateway without such a route. To a program that reads, NotFound would be an empty history.
+        return InvalidResponse(
+            _NOT_OURS, status=404, request_id=answer.headers.get("apigw-requestid"), maybe_done=maybe_done
+        )
     error = class_for(answer.status, code)(
         text("detail") or text("message") or "the server answered without saying why",
         status=answer.status,
@@ -185,8 +260,25 @@ def retry_after(answer: Answer) -> float:
     return max(0.0, (date - datetime.now(timezone.utc)).total_seconds())
 
 
-def exchange(operation: Operation[T], retry: Retry, timeout: float) -> Steps[T]:
-    """Sends an operation until it has a final answer, or until the attempts or the time are used up."""
+def _cause(error: BaseException) -> str:
+    """What went wrong with a connection, in the words of the operating system if it said some."""
+    found: BaseException | None = error
+    while found is not None and (not isinstance(found, OSError) or found.errno is None):
+        # Several addresses that were tried at the same time are a group of exceptions.
+        found = next(iter(getattr(found, "exceptions", ())), None) or found.__cause__ or found.__context__
+    if found is None:
+        return type(error).__name__
+    # asyncio has words of its own, and the numbers of name resolution and TLS are no errno.
+    special = isinstance(found, (socket.gaierror, ssl.SSLError))
+    words = getattr(found, "verify_message", None) or (found.strerror if special else os.strerror(found.errno or 0))
+    return f"{type(error).__name__}: {words}"
+
+
+def exchange(operation: Operation[T], retry: Retry, timeout: float, place: str, hint: str = "") -> Steps[T]:
+    """Sends an operation until it has a final answer, or until the attempts or the time are used up.
+
+    `place` is the base URL, and `hint` is what to look at if no connection can be opened. Both are for the error's text.
+    """
     writes = operation.method != "GET"
     maybe_done = False
     began = time.monotonic()
@@ -211,8 +303,10 @@ def exchange(operation: Operation[T], retry: Retry, timeout: float) -> Steps[T]:
         if attempt >= retry.attempts or late or (maybe_done and not operation.repeatable):
             if isinstance(outcome, Answer):
                 raise problem(outcome, maybe_done)
+            attempts = "1 attempt" if attempt == 1 else f"{attempt} attempts"
             raise NoResponse(
-                f"no response after {attempt} attempts: {happened}", maybe_done=maybe_done
+                f"no response from {place} after {attempts}: {_cause(outcome.cause)}{'' if outcome.maybe_sent else hint}",
+                maybe_done=maybe_done,
             ) from outcome.cause
         log.debug("%s: attempt %d ended with %s; the next is in %.2f s", operation.name, attempt, happened, wait)
         yield Sleep(wait)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import re
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from dataclasses import fields as dataclass_fields
 from enum import Enum
@@ -16,7 +17,7 @@ from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
 from urllib.parse import quote, urlencode
 from uuid import UUID
 
-from ._exchange import Answer, Operation
+from ._exchange import Answer, Operation, Series
 from ._ids import new_id
 from .errors import ScrollbackError
 from .models import (
@@ -69,9 +70,16 @@ _LINES = "application/x-ndjson"
 _LINE_NUMBER = re.compile(r"line (\d+)")
 
 
+def checked(name: str, value: object) -> str:
+    """An id as a text. Any value has a text, and that of None would be an id like another, so only texts and UUIDs are taken."""
+    if not isinstance(value, (str, UUID)):
+        raise TypeError(f"{name} must be a text, and not {type(value).__name__}")
+    return str(value)
+
+
 def _segment(name: str, value: Id) -> str:
     """A path segment. An empty one would name another resource, so it is refused here."""
-    text = str(value)
+    text = checked(name, value)
     if not text:
         raise ValueError(f"{name} must not be empty")
     # A client or a proxy resolves the segments `.` and `..`, unless they are encoded.
@@ -107,7 +115,8 @@ def _body(fields: Mapping[str, Any]) -> bytes:
             return str(value)
         if isinstance(value, Mapping):
             return dict(value)
-        if isinstance(value, Iterable):
+        # Bytes would be a list of numbers.
+        if isinstance(value, Iterable) and not isinstance(value, (bytes, bytearray)):
             return list(value)
         raise TypeError(f"{type(value).__name__} is not JSON")
 
@@ -119,6 +128,28 @@ def _body(fields: Mapping[str, Any]) -> bytes:
     except UnicodeEncodeError:
         # UTF-8 has no half surrogate pairs, and JSON's escapes do. The API takes them inside of tool calls and content parts.
         return dump(ascii_only=True).encode()
+    except (TypeError, ValueError) as error:
+        found = None if "Circular" in str(error) else not_json(fields)
+        if found is None:
+            raise
+        name, what = found
+        raise type(error)(f"{name} is {what}, which JSON does not have") from None
+
+
+def not_json(value: Any, name: str = "") -> tuple[str, str] | None:
+    """The name of the first field whose value is not JSON, such as `messages[3].metadata.score`, and what it is."""
+    if isinstance(value, (float, bytes, bytearray)):
+        finite = isinstance(value, float) and math.isfinite(value)
+        return None if finite else (name, str(value) if isinstance(value, float) else type(value).__name__)
+    if isinstance(value, Mapping):
+        inner = [(f"{name}.{key}" if name else str(key), item) for key, item in value.items()]
+    elif isinstance(value, Iterable) and not isinstance(value, str):
+        inner = [(f"{name}[{index}]", item) for index, item in enumerate(value)]
+    elif value is None or isinstance(value, (str, int, UUID)):
+        return None
+    else:
+        return name, type(value).__name__
+    return next((found for each, item in inner if (found := not_json(item, each)) is not None), None)
 
 
 def _given(**fields: Any) -> dict[str, Any]:
@@ -198,10 +229,6 @@ def _listing(
     return Listing(first, limit)
 
 
-Series: TypeAlias = Generator[Operation[Any], Any, T]
-"""Requests, one after the other. Each one's result is sent back, and the generator returns the result of the call."""
-
-
 def _plus(one: Counts, other: Counts) -> Counts:
     """The counts of two responses, added up."""
     names = [each.name for each in dataclass_fields(one) if each.name != "extra"]
@@ -246,6 +273,8 @@ def get_or_create_conversation(
     >>> client.get_or_create_conversation("grace", new=True, title="Compilers").title
     'Compilers'
     """
+    if user_id is not None:
+        user_id = checked("user_id", user_id)
     if new and id is None:
         id = new_id()  # noqa: A001
     return Operation(
@@ -413,6 +442,11 @@ def add_message(
     metadata: Mapping[str, Any] | None = None,
     token_count: int | None = None,
     status: Status | None = None,
+    refusal: str | None = None,
+    annotations: Sequence[Any] | None = None,
+    audio: Mapping[str, Any] | None = None,
+    function_call: Mapping[str, Any] | None = None,
+    reasoning_content: str | None = None,
     from_: int | None = None,
     if_match: str | None = None,
 ) -> Operation[Message]:
@@ -429,6 +463,8 @@ def add_message(
         metadata: your own data about the message.
         token_count: how many tokens it has, as you counted them. `get_context` counts with it instead of an estimate.
         status: `in_progress` for the beginning of a reply that is still being written. See `stream_reply`.
+        refusal, annotations, audio, function_call, reasoning_content: what OpenAI's SDKs dump of a message besides. They come back in the
+            message's `extra`.
         from_: replace the message at this position and all after it, in one transaction. A retry deletes nothing, because the message is
             stored already.
         if_match: store it only if the conversation still has this version. Otherwise `PreconditionFailed` is raised.
@@ -450,6 +486,11 @@ def add_message(
         metadata=metadata,
         token_count=token_count,
         status=status,
+        refusal=refusal,
+        annotations=annotations,
+        audio=audio,
+        function_call=function_call,
+        reasoning_content=reasoning_content,
         **{"from": from_},
     )
     return _append(conversation_id, fields, if_match, _one(Message))
@@ -646,7 +687,7 @@ def update_message(
         token_count: how many tokens it has, as you counted them.
         append: the next piece of a reply that is being written, with `at`. A piece that is there already is not appended again.
         at: how many characters the content has before the piece. If it has another number, `Conflict` is raised, with `length`.
-        status: `complete` ends a reply that was being written.
+        status: `complete` ends a reply that was being written, and so does `cancelled`. See `cancel_reply`.
         if_match: edit it only if the conversation still has this version. Otherwise `PreconditionFailed` is raised.
 
     >>> message = client.add_message(conversation.id, "user", "Is it raining in Olso?")
@@ -666,6 +707,19 @@ def update_message(
         ),
         read=_one(Message),
     )
+
+
+def cancel_reply(conversation_id: Id, message_id: Id) -> Operation[Message]:
+    """Stops a reply that is being written, for the person who reads it. The reply keeps what it has, and contexts have it.
+
+    A reply that is cancelled already stays as it is. `Conflict` is raised if the message is complete. The writer's next piece raises
+    `Cancelled`. A user's own token may cancel, whatever roles it may write.
+
+    >>> reply = client.add_message(conversation.id, "assistant", "It is rain", status="in_progress")
+    >>> client.cancel_reply(conversation.id, reply.id).status
+    'cancelled'
+    """
+    return update_message(conversation_id, message_id, status="cancelled")
 
 
 def get_context(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 from . import _operations
 from ._ids import new_id
 from ._operations import UNSET, Id
-from .errors import Conflict, NoResponse, ServerError, TooManyRequests
+from .errors import Cancelled, Conflict, NoResponse, ServerError, TooManyRequests
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -97,7 +97,8 @@ def stream_reply(
     it is `incomplete`, and contexts leave it out. `update_message(..., status="complete")` keeps it for contexts.
 
     A piece that the server does not take within 5 seconds is sent again with the next piece, so a short failure does not end the reply.
-    `Conflict` is raised if somebody else has written into the message.
+    `Conflict` is raised if somebody else has written into the message. `Cancelled` is raised if a reader has stopped the reply, by
+    `cancel_reply`: by the next `write` that stores text, or by the end of the block. It is the sign to stop the model.
 
     >>> with client.stream_reply(conversation.id) as reply:
     ...     for piece in ("It is ", "raining."):
@@ -273,6 +274,8 @@ class Reply(_Writer):
         if error is None:
             self._drive(self._store(complete=True))
             return
+        if isinstance(error, Cancelled):
+            return
         try:
             self._drive(self._store(), patience=_PATIENCE)
         except Exception as failure:
@@ -339,6 +342,8 @@ class AsyncReply(_Writer):
         self._ended = True
         if error is None:
             await self._drive(self._store(complete=True))
+            return
+        if isinstance(error, Cancelled):
             return
         # A task of its own, because some frameworks cancel each `await` of a block that is cancelled. A second cancellation ends the
         # waiting, and the text is still stored.

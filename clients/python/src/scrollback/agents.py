@@ -17,8 +17,10 @@ from agents.memory import SessionSettings
 from agents.memory.session import SessionABC
 from agents.memory.session_settings import coerce_session_settings, resolve_session_limit
 
-from ._adapters import conversation_of, escaped, unescaped
+from . import _operations
+from ._adapters import Conversation, escaped, fitted, opaque, restored, unescaped
 from ._client import AsyncClient
+from ._exchange import drive_async
 from .errors import NotFound, PreconditionFailed
 from .models import Message, NewMessage, Page
 
@@ -36,15 +38,15 @@ _ROLES = frozenset({"user", "assistant", "system", "developer"})
 _CALLS = frozenset({"computer_call", "shell_call", "local_shell_call", "apply_patch_call", "custom_tool_call"})
 _OUTPUTS = frozenset(f"{call}_output" for call in _CALLS)
 
-_OPAQUE = "opaque"
+# What is ours in metadata, and the type of a content part that holds an item as a whole.
+_NAME = "openai"
 
-# The API stores so many messages with one request, and reads so many of the newest ones.
-_BATCH = 500
+# The API reads so many of the newest messages with one request.
 _LAST = 1000
 
 
 def from_item(item: TResponseInputItem) -> NewMessage:
-    """An item of the Agents SDK, to be stored with `add_messages`.
+    """An item of the Agents SDK, to be stored with `add_messages`. What is too large for the API is cut, and a note says so.
 
     >>> from_item({"role": "user", "content": "Hello"}).content
     'Hello'
@@ -53,12 +55,11 @@ def from_item(item: TResponseInputItem) -> NewMessage:
     plain = json.loads(json.dumps(item))
     if isinstance(plain, dict):
         readable = _readable(plain)
-        if readable is not None:
+        if readable is not None and _operations.not_json([readable.content, readable.tool_calls]) is None:
             stored = escaped(readable)
             if _same(to_items(stored), [plain]):
-                return stored
-    content = [{"type": _OPAQUE, "item": plain}]
-    return escaped(NewMessage("assistant", content, metadata={"openai": {"whole": True}}))
+                return fitted(stored)
+    return fitted(escaped(opaque("assistant", "", _NAME, plain)))
 
 
 def _same(one: object, other: object) -> bool:
@@ -70,7 +71,7 @@ def _readable(item: dict[str, Any]) -> NewMessage | None:
     kind, role, content, call_id = item.get("type"), item.get("role"), item.get("content"), item.get("call_id")
 
     def rest(*taken: str) -> dict[str, Any]:
-        return {"openai": {"item": {name: value for name, value in item.items() if name not in taken}}}
+        return {_NAME: {"item": {name: value for name, value in item.items() if name not in taken}}}
 
     if kind in (None, "message") and role in _ROLES and _is_content(content):
         return NewMessage(cast("str", role), content, metadata=rest("role", "content"))
@@ -80,12 +81,12 @@ def _readable(item: dict[str, Any]) -> NewMessage | None:
         return NewMessage("assistant", tool_calls=[call], metadata=rest("call_id", "name", "arguments"))
     if kind == "function_call_output" and isinstance(call_id, str) and _is_content(item.get("output")):
         return NewMessage("tool", item["output"], tool_call_id=call_id, metadata=rest("call_id", "output"))
-    whole = {"openai": {"whole": True}}
+    whole = {_NAME: {"whole": True}}
     if kind in _CALLS and isinstance(call_id, str):
         return NewMessage("assistant", [item], tool_calls=[{"id": call_id, "type": kind}], metadata=whole)
     if kind in _OUTPUTS and isinstance(call_id, str):
         return NewMessage("tool", [item], tool_call_id=call_id, metadata=whole)
-    if isinstance(kind, str) and kind and kind != _OPAQUE and role is None:
+    if isinstance(kind, str) and kind and kind != _NAME and role is None:
         return NewMessage("assistant", [item], metadata=whole)
     return None
 
@@ -103,14 +104,15 @@ def to_items(message: Message | NewMessage) -> list[TResponseInputItem]:
     [{'role': 'user', 'content': 'Hello'}]
     """
     fields = unescaped(message)
-    content, theirs = fields["content"], fields["metadata"].get("openai")
+    content, theirs = fields["content"], fields["metadata"].get(_NAME)
     calls = fields["tool_calls"] if isinstance(fields["tool_calls"], list) else []
     items: list[dict[str, Any]]
-    if theirs is None:
+    if theirs is not None and (item := restored(content, _NAME)) is not None:
+        items = [item]
+    elif theirs is None:
         items = _foreign(message.role, content, calls, fields["tool_call_id"])
     elif theirs.get("whole"):
-        (part,) = content
-        items = [part["item"] if part.get("type") == _OPAQUE else part]
+        items = list(content)
     else:
         item = dict(theirs["item"])
         if item.get("type") == "function_call":
@@ -151,12 +153,16 @@ class ScrollbackSession(SessionABC):
         user_id: whose session. The same name of another user is another session.
         session_settings: `SessionSettings(limit=...)`: how many items `get_items` returns without a limit.
 
-    The conversation is created with the first item. Replies that are still being written are left out.
+    The first write creates the conversation, if it is not there. Its title is the beginning of the user's first message, and
+    `metadata["session_id"]` is the session's name. If it is missing later, it was deleted: reading and writing raise `NotFound`, so that
+    nothing comes back. A new object begins anew.
+
+    Replies that are still being written are left out.
 
     A started write ends before a cancellation goes on, as in the sessions of the SDK.
 
     >>> async def main():
-    ...     session = ScrollbackSession("rain", AsyncClient(server_url), user_id="ada")
+    ...     session = ScrollbackSession("rain", AsyncClient(server_url), user_id=user_id)
     ...     await session.add_items([{"role": "user", "content": "Is it raining?"}])
     ...     return await session.pop_item(), await session.get_items()
     >>> asyncio.run(main())
@@ -173,13 +179,15 @@ class ScrollbackSession(SessionABC):
         user_id: str,
         session_settings: SessionSettings | dict[str, Any] | None = None,
     ) -> None:
+        if not isinstance(client, AsyncClient):
+            raise TypeError(f"client must be an AsyncClient, and not {type(client).__name__}")
         self.session_id = str(session_id)
         self.session_settings = (
             SessionSettings() if session_settings is None else coerce_session_settings(session_settings)
         )
-        self.conversation_id = session_id if isinstance(session_id, UUID) else conversation_of(user_id, session_id)
+        self._conversation = Conversation(session_id, user_id)
+        self.conversation_id = self._conversation.id
         self._client = client
-        self._user_id = user_id
         self._closed = False
 
     async def get_items(self, limit: int | None = None) -> list[TResponseInputItem]:
@@ -192,7 +200,7 @@ class ScrollbackSession(SessionABC):
         return items if limit is None else items[-limit:]
 
     async def add_items(self, items: list[TResponseInputItem]) -> None:
-        """Stores items: 500 at a time, each time all or none."""
+        """Stores items, in requests of up to 500. Each request stores all of its items or none."""
         self._check_open()
         new = [from_item(item) for item in items]
         if new:
@@ -223,7 +231,7 @@ class ScrollbackSession(SessionABC):
         """The newest messages, each with its items. At least `limit` items, if there are so many."""
         client, conversation = self._client, self.conversation_id
         messages: list[Message] = []
-        try:
+        with self._conversation.read():
             if limit is None:
                 messages = await client.get_chat_history(conversation).all()
             else:
@@ -236,24 +244,15 @@ class ScrollbackSession(SessionABC):
                     if found >= limit:
                         break
                 messages.reverse()
-        except NotFound:
-            return []
         return [(message, item) for message in messages for item in _finished(message)]
 
     async def _append(self, new: list[NewMessage], **condition: Any) -> None:
-        for start in range(0, len(new), _BATCH):
-            batch = new[start : start + _BATCH]
-            try:
-                await self._client.add_messages(self.conversation_id, batch, **condition)
-            except NotFound:
-                await self._client.get_or_create_conversation(self._user_id, id=self.conversation_id)
-                await self._client.add_messages(self.conversation_id, batch, **condition)
-            condition = {}
+        await drive_async(self._client._run, self._conversation.append(new, **condition))
 
     async def _newest(self) -> tuple[Message, Page[Message]] | None:
         """The newest message with an item, and the page that it was on."""
         pages = self._client.get_chat_history(self.conversation_id, order="desc", page_size=1).pages()
-        with suppress(NotFound):
+        with self._conversation.read():
             async for page in pages:
                 for message in page:
                     if _finished(message):

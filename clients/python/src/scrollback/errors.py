@@ -8,6 +8,7 @@ from __future__ import annotations
 __all__ = [
     "AmbiguousParameter",
     "BadRequest",
+    "Cancelled",
     "Conflict",
     "DatabaseError",
     "Forbidden",
@@ -125,6 +126,10 @@ class Conflict(ScrollbackError):
     length: int | None = None
 
 
+class Cancelled(Conflict):
+    """409 `cancelled`: the reply was cancelled, and takes no more. Stop the model."""
+
+
 class PreconditionFailed(ScrollbackError):
     """412: the conversation has changed since the version that `if_match` names.
 
@@ -179,6 +184,7 @@ _BY_CODE: dict[str, type[ScrollbackError]] = {
     "forbidden": Forbidden,
     "not_found": NotFound,
     "conflict": Conflict,
+    "cancelled": Cancelled,
     "precondition_failed": PreconditionFailed,
     "payload_too_large": PayloadTooLarge,
     "unsupported_media_type": UnsupportedMediaType,

@@ -40,7 +40,7 @@ T_co = TypeVar("T_co", covariant=True)
 Role: TypeAlias = Literal["user", "assistant", "tool", "system", "developer"]
 """Who speaks."""
 
-Status: TypeAlias = Literal["complete", "in_progress"]
+Status: TypeAlias = Literal["complete", "in_progress", "cancelled"]
 """Whether a message is whole, or the beginning of a reply that is still being written."""
 
 Content: TypeAlias = str | Sequence[Mapping[str, Any]]
@@ -131,10 +131,12 @@ class Message:
     """A stored message.
 
     `status` is `complete`, or `in_progress` for a reply that is still being written. It is `incomplete` if nobody has touched such a reply
-    for 60 seconds. A context has complete messages only.
+    for 60 seconds, and `cancelled` if somebody has stopped it. A context has complete and cancelled messages only.
 
     `position` orders the messages of a conversation. `version` is the ETag that the conversation had after the write which answered this
     message. It is None for a message that was read from a list: there, the page has the version.
+
+    `extra` has what the message was stored with of `refusal`, `annotations`, `audio`, `function_call` and `reasoning_content`.
     """
 
     id: UUID = _read(UUID)
@@ -293,7 +295,7 @@ def _readers(model: Any) -> dict[str, Callable[[Any], Any] | None]:
 
 
 def decode(model: type[T], data: Any, **more: Any) -> T:
-    """The model's object that a response describes. An unknown member goes to `extra`. A missing one that is required is a TypeError."""
+    """The model's object that a response describes. An unknown member goes to `extra`. So do the members of the API's own `extra`. A missing one that is required is a TypeError."""
     if not isinstance(data, dict):
         raise TypeError("the response has no JSON object where one is expected")
     readers = _readers(cast("Hashable", model))
@@ -301,6 +303,9 @@ def decode(model: type[T], data: Any, **more: Any) -> T:
     extra: dict[str, Any] = {}
     for name, value in data.items():
         if name in more:
+            continue
+        if name == "extra":
+            extra.update(value)
             continue
         if name not in readers:
             extra[name] = value

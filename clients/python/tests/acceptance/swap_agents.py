@@ -89,7 +89,7 @@ class SimpleListSession(ScrollbackSession):
         super().__init__(session_id, CLIENT, user_id=user(new_id()))
         self._ignore_ids_for_matching = False
         with Client(URL) as client:
-            client.get_or_create_conversation(self._user_id, id=self.conversation_id)
+            client.get_or_create_conversation(self._conversation._user_id, id=self.conversation_id)
             if history:
                 client.add_messages(self.conversation_id, [from_item(item) for item in history])
 

@@ -23,7 +23,7 @@ class History(ScrollbackChatMessageHistory):
     """As `InMemoryChatMessageHistory`: it may begin with messages, and is equal to one with the same messages."""
 
     def __init__(self, messages: Sequence[BaseMessage] = ()) -> None:
-        super().__init__(CLIENT, new_id(), user_id="ada", async_client=ASYNC_CLIENT)
+        super().__init__(new_id(), CLIENT, user_id="ada", async_client=ASYNC_CLIENT)
         if messages:
             self.add_messages(messages)
 
@@ -40,7 +40,7 @@ class TableHistory(ScrollbackChatMessageHistory):
         self, table_name: str, session_id: str, /, *, sync_connection: Any = None, async_connection: Any = None
     ) -> None:
         asynchronous = ASYNC_CLIENT if async_connection is not None else None
-        super().__init__(CLIENT, f"{table_name} {session_id}", user_id="ada", async_client=asynchronous)
+        super().__init__(f"{table_name} {session_id}", CLIENT, user_id="ada", async_client=asynchronous)
 
     @staticmethod
     def drop_table(connection: object, table_name: str, /) -> None: ...

@@ -520,6 +520,7 @@ fn missing_results(entry: &Entry) -> Vec<Message> {
             name: None,
             metadata: synthetic(),
             token_count: None,
+            extra: None,
             ..entry.message.clone()
         })
     };

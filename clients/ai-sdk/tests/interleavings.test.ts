@@ -1,0 +1,204 @@
+/**
+ * Random interleavings of what users do in several pages at once, against the real API. Every reply that a page was shown is in the history, or
+ * `stored` rejects. `CASES` is how many are tried, and `SEED` repeats a run.
+ */
+import { readUIMessageStream, type UIMessage, type UIMessageChunk } from "ai";
+import * as fc from "fast-check";
+import { expect } from "vitest";
+import { generateMessageId, type ChatStore } from "../src/index.js";
+import { test } from "./fixtures.js";
+
+const CASES = Number(process.env["CASES"] ?? 15);
+const SEED = Number(process.env["SEED"] ?? Date.now() % 0x7fffffff);
+
+const sleep = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+
+/** What a model says: a word, or a tool's call and, after a pause, its result. */
+interface Piece {
+  tool: boolean;
+  pause: number;
+}
+interface Send {
+  at: number;
+  /** What lies between the question and the model: retrieval, for example. */
+  retrieval: number;
+  pieces: Piece[];
+}
+interface Other {
+  does: "regenerate" | "reload";
+  at: number;
+  pieces: Piece[];
+}
+interface Plan {
+  sends: Send[];
+  others: Other[];
+  flushMilliseconds: number;
+}
+
+const upTo = (max: number) => fc.oneof(fc.constant(0), fc.nat(max));
+const pieces = fc.array(fc.record({ tool: fc.boolean(), pause: upTo(60) }), { minLength: 1, maxLength: 6 });
+const plans: fc.Arbitrary<Plan> = fc.record({
+  sends: fc.array(fc.record({ at: upTo(120), retrieval: upTo(80), pieces }), { minLength: 1, maxLength: 4 }),
+  others: fc.array(
+    fc.record({ does: fc.constantFrom<Other["does"][]>("regenerate", "reload"), at: upTo(300), pieces }),
+    { maxLength: 3 },
+  ),
+  flushMilliseconds: fc.constantFrom(0, 10, 50),
+});
+
+/** The chunks of a reply, as `streamText` makes them. */
+function model(id: string, pieces: Piece[], signal: AbortSignal): ReadableStream<UIMessageChunk> {
+  async function* chunks(): AsyncGenerator<UIMessageChunk> {
+    yield { type: "start", messageId: id };
+    yield { type: "start-step" };
+    for (const [n, { tool, pause }] of pieces.entries()) {
+      const name = String(n);
+      if (tool) {
+        yield { type: "tool-input-available", toolCallId: `${id}-${name}`, toolName: "weather", input: {} };
+        await sleep(pause);
+        yield { type: "tool-output-available", toolCallId: `${id}-${name}`, output: { rain: n } };
+        yield { type: "finish-step" };
+        yield { type: "start-step" };
+      } else {
+        yield { type: "text-start", id: name };
+        yield { type: "text-delta", id: name, delta: `Word ${name}` };
+        await sleep(pause);
+        yield { type: "text-delta", id: name, delta: " and another." };
+        yield { type: "text-end", id: name };
+      }
+      if (signal.aborted) {
+        yield { type: "abort" };
+        return;
+      }
+    }
+    yield { type: "finish-step" };
+    yield { type: "finish" };
+  }
+  const made = chunks();
+  return new ReadableStream({
+    pull: async (controller) => {
+      const next = await made.next();
+      if (next.done === true) controller.close();
+      else controller.enqueue(next.value);
+    },
+  });
+}
+
+interface Reply {
+  id: string;
+  question: string;
+  shown: UIMessage | undefined;
+  /** Why it was not stored. */
+  error: Error | undefined;
+  /** When `stored` was fulfilled or rejected, and whether the history had the reply when the page learned of its end. */
+  settled: number;
+  known: boolean;
+}
+
+const plainly = <T>(value: T): T => JSON.parse(JSON.stringify(value)) as T;
+
+async function play(store: ChatStore, id: string, { sends, others, flushMilliseconds }: Plan) {
+  const replies: Reply[] = [];
+  const resumed: UIMessage[] = [];
+  const regenerations: number[] = [];
+
+  async function answer(messages: UIMessage[], pieces: Piece[]) {
+    const abort = new AbortController();
+    const reply: Reply = {
+      id: generateMessageId(),
+      question: messages.at(-1)?.id ?? "",
+      shown: undefined,
+      error: undefined,
+      settled: Infinity,
+      known: false,
+    };
+    replies.push(reply);
+    const stream = model(reply.id, pieces, abort.signal);
+    const options = { flushMilliseconds, onStop: () => abort.abort() };
+    const storing = store.storeWhileStreaming({ id, messages, stream }, options);
+    const settled = storing.stored
+      .catch((error: unknown) => (reply.error = error as Error))
+      .then(() => (reply.settled = performance.now()));
+    for await (const message of readUIMessageStream({ stream: storing.stream, onError: () => undefined })) {
+      reply.shown = plainly(message);
+    }
+    reply.known = (await store.loadChat(id)).some((message) => message.id === reply.id);
+    await settled;
+  }
+
+  await Promise.all([
+    ...sends.map(async ({ at, retrieval, pieces }, n) => {
+      await sleep(at);
+      const text = `Question ${String(n)}`;
+      const message: UIMessage = { id: generateMessageId(), role: "user", parts: [{ type: "text", text }] };
+      const messages = await store.appendUserMessage({ id, message });
+      await sleep(retrieval);
+      await answer(messages, pieces);
+    }),
+    ...others.map(async ({ does, at, pieces }) => {
+      await sleep(at);
+      if (does === "regenerate") {
+        const messages = await store.regenerate({ id });
+        regenerations.push(performance.now());
+        if (messages.at(-1)?.role === "user") await answer(messages, pieces);
+      } else {
+        const loaded = await store.loadChat(id);
+        const stream = await store.resumeStream({ id, after: loaded.at(-1)?.id }, { interval: 10 });
+        let [shown, ended] = [undefined as UIMessage | undefined, false];
+        const seen = stream?.pipeThrough(
+          new TransformStream<UIMessageChunk, UIMessageChunk>({
+            transform: (chunk, controller) => {
+              ended ||= chunk.type === "finish";
+              controller.enqueue(chunk);
+            },
+          }),
+        );
+        if (!seen) return;
+        for await (const message of readUIMessageStream({ stream: seen, onError: () => undefined })) shown = message;
+        if (shown && ended) resumed.push(plainly(shown));
+      }
+    }),
+  ]);
+  return { replies, resumed, regenerations };
+}
+
+test(`every reply that a page was shown is in the history, or stored rejects (SEED=${String(SEED)} CASES=${String(CASES)})`, async ({
+  client,
+  store,
+}) => {
+  let [shown, refused] = [0, 0];
+  await fc.assert(
+    fc.asyncProperty(plans, async (plan) => {
+      const { id } = await client.getOrCreateConversation({ user_id: "ada", new: true });
+      const { replies, resumed, regenerations } = await play(store, id, plan);
+      const history = await store.loadChat(id);
+      const place = (wanted: string) => history.findIndex((message) => message.id === wanted);
+      for (const reply of replies) {
+        if (!reply.shown || reply.shown.parts.length === 0) continue;
+        shown += 1;
+        const at = place(reply.id);
+        // Only a regeneration deletes. A reply that was stored before it is gone without an error.
+        const deleted = regenerations.some((time) => time > reply.settled);
+        if (reply.error !== undefined) {
+          refused += 1;
+          expect(regenerations, reply.error.message).not.toEqual([]);
+        } else if (at < 0) {
+          expect(deleted, `the reply ${reply.id} is lost`).toBe(true);
+        } else {
+          expect(history[at]?.parts).toEqual(reply.shown.parts);
+          // Each reply is behind its own question.
+          const between = history.slice(place(reply.question) + 1, at);
+          expect(place(reply.question)).toBeGreaterThanOrEqual(0);
+          expect(between.filter(({ role }) => role === "user")).toEqual([]);
+          if (regenerations.length === 0) expect(reply.known, "the page knows first").toBe(true);
+        }
+      }
+      for (const message of resumed) {
+        if (place(message.id) >= 0) expect(history[place(message.id)]?.parts).toEqual(message.parts);
+        else expect(regenerations).not.toEqual([]);
+      }
+    }),
+    { numRuns: CASES, seed: SEED, interruptAfterTimeLimit: 150_000, endOnFailure: true },
+  );
+  console.log(`SEED=${String(SEED)}: ${String(shown)} replies were shown, and ${String(refused)} were refused`);
+});

@@ -261,6 +261,50 @@ test("a silent reply is kept alive", async ({ store, id, rows }) => {
   }
 });
 
+test("a page stops a reply, which keeps what the page was shown", async ({ client, store, id, rows }) => {
+  const messages = await store.appendUserMessage({ id, message: question });
+  for (const [count, options] of [
+    [9, { flushMilliseconds: 10 }],
+    // The writer is silent, and learns of it with a heartbeat.
+    [15, { flushMilliseconds: 0, heartbeatMilliseconds: 50 }],
+  ] as const) {
+    const { stream, write, end } = pipe();
+    const onStop = vi.fn();
+    const storing = store.storeWhileStreaming({ id, messages, stream }, { ...options, onStop });
+    await write(...SCRIPT.slice(0, count - 1));
+    await vi.waitUntil(async () => (await rows()).at(-1)?.status === "in_progress");
+    const page = states(storing.stream);
+    expect(await store.stopReply({ id, messageId: "other" })).toBe(false);
+    expect(await store.stopReply({ id })).toBe(true);
+    if (count === 9) await write(...SCRIPT.slice(count - 1, count));
+    await storing.stored;
+    expect(onStop).toHaveBeenCalledOnce();
+    // What the model says now is shown to nobody.
+    await write(...SCRIPT.slice(count, -1));
+    const shown = (await page).at(-1);
+    expect((await store.loadChat(id)).at(-1)).toEqual(shown);
+    expect((await rows()).at(-1)?.status).toBe("cancelled");
+    expect(JSON.stringify(shown)).not.toContain("It is raining");
+    if (count === 9) expect(JSON.stringify(await client.getContext(id))).toContain("Let me");
+    expect(await store.stopReply({ id })).toBe(false);
+    await end();
+    await store.regenerate({ id });
+  }
+});
+
+test("a reply whose model was aborted is cancelled", async ({ store, id, rows }) => {
+  const messages = await store.appendUserMessage({ id, message: question });
+  const stream = streamOf([...SCRIPT.slice(0, 9), { type: "abort" }]);
+  await store.storeWhileStreaming({ id, messages, stream }).stored;
+  expect((await rows()).at(-1)?.status).toBe("cancelled");
+  // Nothing makes it complete by itself.
+  await store.updateChat(id, (stored) => stored);
+  expect((await rows()).at(-1)?.status).toBe("cancelled");
+  const more: UIMessage = { ...question, id: "q2" };
+  await store.saveChat({ id, messages: [{ ...question, metadata: 1 }, ...(await store.loadChat(id)).slice(1), more] });
+  expect((await rows()).map(({ status }) => status)).toEqual(["complete", "cancelled", "complete"]);
+});
+
 interface Chat {
   store: ChatStore;
   id: string;

@@ -24,7 +24,7 @@ fn cases() -> usize {
 }
 
 /// All fields that there are, and one that there is not. A test compares them with openapi.yaml.
-pub const FIELDS: [&str; 44] = [
+pub const FIELDS: [&str; 45] = [
     "id",
     "user_id",
     "new",
@@ -68,6 +68,7 @@ pub const FIELDS: [&str; 44] = [
     "ids",
     "include",
     "to",
+    "wait",
     "unknown",
 ];
 /// Right in some place, and wrong in most.

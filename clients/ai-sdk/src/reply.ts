@@ -59,7 +59,6 @@ export function storeStream(
   let timer: ReturnType<typeof setTimeout> | undefined;
   let next = 0;
   let failures = 0;
-  let beats = 0;
   /** The last of the reply's stored messages. */
   let row: StoredReply["row"] | undefined;
   /** Why nothing more is stored. */
@@ -157,16 +156,18 @@ export function storeStream(
       failures += 1;
       next = performance.now() + Math.min(LONGEST_PAUSE, flushMilliseconds * 2 ** failures);
       if (isProblem(error, "cancelled")) stop({ type: "abort" });
+      // Somebody has changed what is stored.
+      if (isProblem(error, "conflict")) written = undefined;
       if (!isProblem(error, "not_found")) return;
       gone = error;
       stop(CHANGED);
     }
   }
 
-  async function beat({ id }: StoredReply["row"]): Promise<void> {
-    const fields = { metadata: { ai_sdk: { beat: ++beats } } };
-    const { status } = await client.updateMessage(await conversationId(chat), id, fields);
-    if (status === "cancelled") stop({ type: "abort" });
+  /** An empty piece: the writer is there. */
+  async function beat({ id, content }: StoredReply["row"]): Promise<void> {
+    const at = typeof content === "string" ? Array.from(content).length : 0;
+    await client.updateMessage(await conversationId(chat), id, { append: "", at });
   }
 
   async function write(reply: UIMessage, status: Status): Promise<void> {

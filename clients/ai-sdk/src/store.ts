@@ -274,7 +274,7 @@ function patch(old: Message, row: Own): Parameters<ScrollbackClient["updateMessa
   const { ai_sdk: note, scrollback: mark } = row.metadata;
   const fields = {
     metadata: {
-      ai_sdk: note ? { last: null, metadata: null, beat: null, ...note } : null,
+      ai_sdk: note ? { last: null, metadata: null, ...note } : null,
       scrollback: mark ? { escaped: null, metadata: null, cut: null, ...mark } : null,
     },
     // What has ended stays as it has ended.

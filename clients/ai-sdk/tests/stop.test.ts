@@ -12,7 +12,7 @@ test("a reply that another process writes is stopped, and its model is aborted",
   writer.stdout.on("data", (text: Buffer) => (said += text.toString()));
   const ended = new Promise<number | null>((resolve) => writer.once("close", resolve));
   try {
-    const content = async () => JSON.stringify((await rows()).at(-1)?.content);
+    const content = async () => JSON.stringify((await rows()).at(-1) ?? "nothing");
     await vi.waitUntil(async () => (await content()).includes("word-3"), { timeout: 60_000, interval: 50 });
     expect(await store.stopReply({ id })).toBe(true);
     expect(await ended).toBe(0);

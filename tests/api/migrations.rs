@@ -134,6 +134,19 @@ async fn a_migration_that_waits_for_a_lock_gives_up_before_requests_queue_behind
 }
 
 #[tokio::test]
+async fn an_error_names_the_stored_function_and_the_line_that_the_server_refuses() {
+    let app = App::start().await;
+    let function = |name: &str, body: &str| {
+        format!("-- Zoë\ncreate function {name}(x int) returns int language plpgsql as $$\nbegin\n    {body}\nend\n$$;\n")
+    };
+    for (body, message) in [("return x +;", "syntax error"), ("x := * 3;", "syntax error")] {
+        let sql = function("right", "return x;") + &function("wrong", body) + &function("right_as_well", "return x;");
+        let error = format!("{:#}", create_functions(&app.superuser().await, &schema(&sql), &sql).await.unwrap_err());
+        assert!(error.starts_with(&format!("wrong, at \"{body}\": ")) && error.contains(message), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn search_knows_upper_and_lower_case_whatever_the_locale_of_the_database() {
     let app = App::on_an_empty_database("encoding 'UTF8' locale 'C'").await;
     app.migrate().await;

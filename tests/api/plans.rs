@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::support::{App, Call, database_log, project};
 
 /// The major version of PostgreSQL whose plans are kept in `tests/plans`: the oldest that is supported.
-const RECORDED_ON: i32 = 15;
+const RECORDED_ON: u32 = local::postgres::OLDEST;
 /// The messages of an ordinary conversation.
 const ORDINARY: u32 = 20;
 /// The messages of ada's longest.
@@ -184,8 +184,8 @@ async fn every_statement_has_the_plan_that_is_meant_for_it() {
     let mut app = App::start().await;
     app.set("RETENTION_DAYS", "36500");
     let superuser = app.superuser().await;
-    let version = "select current_setting('server_version_num')::int / 10000";
-    let version: i32 = superuser.query_typed(version, &[]).await.unwrap()[0].get(0);
+    let version = "select current_setting('server_version_num')::oid";
+    let version = superuser.query_typed(version, &[]).await.unwrap()[0].get::<_, u32>(0) / 10_000;
     let write = std::env::var_os("WRITE_PLANS").is_some();
     assert!(!write || version == RECORDED_ON, "plans are recorded on PostgreSQL {RECORDED_ON}, and this is {version}: set PG_BIN");
     fill(&superuser).await;

@@ -165,7 +165,7 @@ async fn before_its_migration_a_release_answers_500_and_right_after_it_works() {
         let answer = call.clone().refused(500, "database_error", None).await;
         assert!(!answer.body.contains("api_") && !answer.body.contains("migrate"), "{}", answer.body);
         let cause = cause(&function.log());
-        assert!(cause.contains(&format!("no schema {SCHEMA}: migrate first")), "{cause}");
+        assert!(cause.contains(&format!("no schema {SCHEMA}: migrate first, from the sources of this binary")), "{cause}");
     }
     assert_eq!(app.migrate().await, [SCHEMA]);
     call.expect(200).await;

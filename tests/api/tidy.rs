@@ -110,3 +110,39 @@ fn a_handler_is_a_screen() {
         assert!(source.starts_with("//! "), "{function} does not say what it does");
     }
 }
+
+/// The major versions of PostgreSQL that `.ci/run` names, in their order, and the one that it fetches.
+#[test]
+fn the_documents_name_the_versions_of_postgresql_that_ci_runs() {
+    let read = |file: &str| std::fs::read_to_string(project().join(file)).unwrap();
+    let number = |text: &str| text.split(|character: char| !character.is_ascii_digit()).next().unwrap().parse::<u32>().ok();
+    let ci = read(".ci/run");
+    let named: Vec<u32> = ci.split("bash .ci/postgres ").skip(1).filter_map(number).collect();
+    assert!(ci.contains("\nexport PG_BIN=fetch\n"), ".ci/run no longer runs the tests on the version that is fetched");
+    let [oldest, newest] = named[..] else { panic!("{named:?}") };
+    let fetched = local::postgres::FETCHED_MAJOR;
+    assert!(oldest == local::postgres::OLDEST && oldest < fetched && fetched < newest, "{oldest}, {fetched}, {newest}");
+
+    let all = format!("PostgreSQL {oldest}, {fetched} and {newest}");
+    for file in ["README.md", "CONTRIBUTING.md", "docs/guarantees.md"] {
+        assert!(read(file).split_whitespace().collect::<Vec<_>>().join(" ").contains(&all), "{file} does not say {all}");
+    }
+    // What else the documents promise.
+    let mut promises = 0;
+    for file in ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md"]
+        .into_iter()
+        .map(str::to_owned)
+        .chain(folders("docs").into_iter().filter(|name| name.rsplit('.').next() == Some("md")).map(|name| format!("docs/{name}")))
+    {
+        let text = read(&file).split_whitespace().collect::<Vec<_>>().join(" ");
+        for (start, _) in text.match_indices("PostgreSQL ") {
+            let rest = &text[start + "PostgreSQL ".len()..];
+            let Some(version) = number(rest) else { continue };
+            if rest[version.to_string().len()..].trim_start_matches([' ', '(']).starts_with("or later") {
+                assert_eq!(version, oldest, "{file}: PostgreSQL {version} or later");
+                promises += 1;
+            }
+        }
+    }
+    assert!(promises >= 1, "no document says which PostgreSQL is the oldest that works");
+}

@@ -2,8 +2,8 @@
 //! bytes that the proxy throws away.
 //!
 //! A test that needs it runs a second time, alone in a process in a network namespace, with a Postgres of its own on the namespace's
-//! 127.0.0.1. There nftables drops packets, and names resolve to what the test says. The machine's own network and files are not touched, and
-//! the namespaces end with the process.
+//! 127.0.0.1. There nftables drops packets, and names resolve to what the test says. All ports are free. The machine's own network and files
+//! are not touched, and the namespaces end with the process.
 
 use std::collections::BTreeSet;
 use std::process::{Command, Stdio};

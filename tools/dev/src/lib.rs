@@ -182,14 +182,7 @@ impl Database {
             }
             Server::start(&directory).await?
         };
-        if !server.has_database(DATABASE).await? {
-            server.create_database(DATABASE, None).await?;
-        }
-        migrations::apply(&server.superuser_url(DATABASE), Some(server.ca_file()))
-            .await
-            .context("the data of earlier runs does not fit the migrations, and --fresh starts over without it")?;
-        // Each change of a `.sql` file, in an earlier run, has left a schema.
-        migrations::prune(&migrate::database::connect(&server.superuser_url(DATABASE), Some(server.ca_file())).await?).await?;
+        prepare(&server).await?;
         Ok(Self::Local(Box::new(server)))
     }
 
@@ -220,6 +213,37 @@ impl Database {
             Self::Elsewhere(_) => std::future::pending().await,
         }
     }
+}
+
+/// Creates the database where there is none, and brings its schema up to date.
+async fn prepare(server: &Server) -> Result<()> {
+    let url = server.superuser_url(DATABASE);
+    let is_new = !server.has_database(DATABASE).await?;
+    if is_new {
+        server.create_database(DATABASE, None).await?;
+    }
+    if let Err(error) = migrations::apply(&url, Some(server.ca_file())).await {
+        // The data is the reason only if an empty database takes what this one has refused. A lock of another session is none of its faults.
+        return Err(if !is_new && !migrations::waited_for_a_lock(&error) && an_empty_one_migrates(server).await.is_ok() {
+            error.context("the data of earlier runs does not fit the migrations, and --fresh starts over without it")
+        } else {
+            error
+        });
+    }
+    // Each change of a `.sql` file, in an earlier run, has left a schema.
+    let client = migrate::database::connect(&url, Some(server.ca_file())).await?;
+    migrations::prune(&client).await.context("cannot drop the stored functions of earlier runs")?;
+    Ok(())
+}
+
+async fn an_empty_one_migrates(server: &Server) -> Result<()> {
+    let name = "scrollback_empty";
+    server.drop_database(name).await?;
+    server.create_database(name, None).await?;
+    let migrated = migrations::apply(&server.superuser_url(name), Some(server.ca_file())).await;
+    // The connection of the migration may still be closing.
+    let _ = server.drop_database(name).await;
+    migrated.map(|_| ())
 }
 
 /// Whether a database's host is this machine, by its name or address alone: nothing is looked up.
@@ -297,6 +321,36 @@ mod tests {
         {
             assert!(!is_this_machine(name), "{name}");
         }
+    }
+
+    /// The data of earlier runs is to blame where an empty database would do, and only there.
+    #[tokio::test]
+    async fn a_start_that_fails_says_why_and_advises_fresh_only_where_it_helps() {
+        let server = Server::start_temporary().await.unwrap();
+        let connect =
+            async |database| migrate::database::connect(&server.superuser_url(database), Some(server.ca_file())).await.unwrap();
+        let fails = async || format!("{:#}", prepare(&server).await.unwrap_err());
+
+        // The migrations themselves fail: here, a new database has a table of the same name already.
+        connect("template1").await.batch_execute("create table conversations ()").await.unwrap();
+        for _ in 0..2 {
+            let said = fails().await;
+            assert!(said.contains("cannot migrate the database") && said.contains("\"conversations\" already exists"), "{said}");
+            assert!(!said.contains("--fresh") && !said.contains("earlier runs"), "{said}");
+        }
+        connect("template1").await.batch_execute("drop table conversations").await.unwrap();
+        let said = fails().await;
+        assert!(said.starts_with("the data of earlier runs does not fit") && said.contains("--fresh"), "{said}");
+        assert!(said.contains("\"conversations\" already exists"), "{said}");
+        connect(DATABASE).await.batch_execute("drop table conversations").await.unwrap();
+        prepare(&server).await.unwrap();
+        assert!(!server.has_database("scrollback_empty").await.unwrap());
+
+        // Somebody else is at work on the data.
+        let other = connect(DATABASE).await;
+        other.batch_execute("begin; lock table refinery_schema_history").await.unwrap();
+        let said = fails().await;
+        assert!(said.contains("another session has held a lock") && !said.contains("--fresh"), "{said}");
     }
 
     #[tokio::test]

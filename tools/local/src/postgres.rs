@@ -22,11 +22,17 @@ use uuid::Uuid;
 
 use crate::supervise::{self, Stop, Supervised};
 use binaries::Binaries;
+pub use binaries::{FETCHED_MAJOR, OLDEST};
 use migrate::database::{self, FUNCTIONS_ROLE};
 use user::ServerUser;
 
-const SUPERUSER: &str = "postgres";
+/// The role that owns everything in a local database.
+pub const SUPERUSER: &str = "postgres";
 const LOG: &str = "server.log";
+/// The file with the superuser's password. It is as old as the data.
+const PASSWORD: &str = "password";
+/// The file with the password of the functions' role. Each start makes a new one.
+const FUNCTIONS_PASSWORD: &str = "functions-password";
 
 /// Makes the data at the first start, then becomes the server. The data is renamed when it is complete, so an interrupted first start leaves
 /// nothing that looks like data.
@@ -155,7 +161,7 @@ impl Server {
     }
 
     fn url(&self, role: &str, password: &str, database: &str) -> String {
-        format!("postgresql://{role}:{password}@localhost:{}/{database}?sslmode=require", self.port)
+        url(role, password, self.port, database)
     }
 
     /// Creates a database, as a copy of `template` where one is given: nobody may be connected to that one meanwhile.
@@ -166,6 +172,15 @@ impl Server {
         let template = template.unwrap_or("template1");
         let statement = format!("create database {} template {}", escape_identifier(name), escape_identifier(template));
         self.administer().await?.batch_execute(&statement).await.with_context(|| format!("cannot create the database {name}"))
+    }
+
+    /// Deletes a database, if there is one of this name.
+    ///
+    /// # Errors
+    /// Somebody is connected to it, or no connection.
+    pub async fn drop_database(&self, name: &str) -> Result<()> {
+        let statement = format!("drop database if exists {}", escape_identifier(name));
+        self.administer().await?.batch_execute(&statement).await.with_context(|| format!("cannot drop the database {name}"))
     }
 
     /// Whether it has a database of this name.
@@ -216,7 +231,7 @@ impl Server {
         log.set_len(0)?;
         let data = directory.join("data");
         let binaries = binaries::find(made_by(&data)?).await?;
-        let password_file = directory.join("password");
+        let password_file = directory.join(PASSWORD);
         if !data.exists() {
             user.write_private(&password_file, &secret())?;
         }
@@ -229,6 +244,7 @@ impl Server {
         let process = Supervised::start(server_command(&binaries, &user, directory, lifetime, port, log))
             .with_context(|| format!("cannot run Postgres as the user {}", user.name()))?;
         let functions_password = secret();
+        user.write_private(&directory.join(FUNCTIONS_PASSWORD), &functions_password)?;
         let mut server = Self { port, ca_file, superuser_password, functions_password, lifetime, binaries, process };
         let Some(client) = server.answers().await? else { return Ok(None) };
         database::set_functions_password(&client, &server.functions_password).await?;
@@ -260,18 +276,65 @@ impl Server {
     }
 }
 
-/// The superuser's URL of `database` on the server that another process runs with its files in `directory`, and the server's certificate
-/// authority.
-///
-/// # Errors
-/// No server runs there.
-pub fn running(directory: &Path, database: &str) -> Result<(String, PathBuf)> {
-    // PostgreSQL writes its port into the fourth line.
-    let status = std::fs::read_to_string(directory.join("data/postmaster.pid")).unwrap_or_default();
-    let port = status.lines().nth(3).context("no local database runs: start `cargo dev`, or set DATABASE_URL")?;
-    let password = std::fs::read_to_string(directory.join("password")).context("cannot read the database's password")?;
-    let url = format!("postgresql://{SUPERUSER}:{password}@localhost:{port}/{database}?sslmode=require");
-    Ok((url, directory.join(certificates::AUTHORITY_CERTIFICATE)))
+/// A server that another process of this machine runs, and keeps.
+pub struct Running {
+    /// The port of 127.0.0.1 on which it listens.
+    pub port: u16,
+    /// The certificate authority that signed its certificate.
+    pub ca_file: PathBuf,
+    /// The directory of its programs.
+    pub binaries: PathBuf,
+    /// The file with the superuser's password.
+    pub password_file: PathBuf,
+    superuser_password: String,
+    functions_password: String,
+}
+
+impl Running {
+    /// Finds the server whose files are in `directory`.
+    ///
+    /// # Errors
+    /// No server runs there.
+    pub fn find(directory: &Path) -> Result<Self> {
+        // Its process holds the lock of its log. A file of PostgreSQL's own would outlive a crash of the machine.
+        let log = File::open(directory.join(LOG));
+        let runs = log.is_ok_and(|log| matches!(log.try_lock_shared(), Err(TryLockError::WouldBlock)));
+        ensure!(runs, "no local database runs: start `cargo dev`");
+        let read = |name| {
+            let path = directory.join(name);
+            std::fs::read_to_string(&path).with_context(|| format!("cannot read {}; does `cargo dev` still start?", path.display()))
+        };
+        // PostgreSQL writes its port into the fourth line.
+        let status = read("data/postmaster.pid")?;
+        let port = status.lines().nth(3).and_then(|port| port.parse().ok()).context("the local database is still starting")?;
+        // The command that started it, whose arguments are quoted.
+        let command = read("data/postmaster.opts")?;
+        let program = Path::new(command.split(" \"").next().unwrap_or_default());
+        Ok(Self {
+            port,
+            ca_file: directory.join(certificates::AUTHORITY_CERTIFICATE),
+            binaries: program.parent().unwrap_or(Path::new("")).to_owned(),
+            password_file: directory.join(PASSWORD),
+            superuser_password: read(PASSWORD)?,
+            functions_password: read(FUNCTIONS_PASSWORD)?,
+        })
+    }
+
+    /// A URL of `database` for the superuser, with the password.
+    #[must_use]
+    pub fn superuser_url(&self, database: &str) -> String {
+        url(SUPERUSER, &self.superuser_password, self.port, database)
+    }
+
+    /// A URL of `database` for the role that the functions run as, with the password.
+    #[must_use]
+    pub fn functions_url(&self, database: &str) -> String {
+        url(FUNCTIONS_ROLE, &self.functions_password, self.port, database)
+    }
+}
+
+fn url(role: &str, password: &str, port: u16, database: &str) -> String {
+    format!("postgresql://{role}:{password}@localhost:{port}/{database}?sslmode=require")
 }
 
 /// Deletes the data of the server whose files are in `directory`.
@@ -373,7 +436,17 @@ mod tests {
         server.create_database("kept", None).await.unwrap();
         let refused = Server::start(&directory).await.unwrap_err();
         assert!(refused.to_string().starts_with("another process is using the data"), "{refused:#}");
+        let running = Running::find(&directory).unwrap();
+        assert!(running.binaries.join("initdb").is_file());
+        for (theirs, ours) in [
+            (running.superuser_url("kept"), server.superuser_url("kept")),
+            (running.functions_url("kept"), server.functions_url("kept")),
+        ] {
+            assert_eq!(theirs, ours);
+            database::connect(&theirs, Some(&running.ca_file)).await.unwrap();
+        }
         drop(server);
+        assert!(Running::find(&directory).is_err());
         let server = Server::start(&directory).await.unwrap();
         assert!(server.has_database("kept").await.unwrap());
         drop(server);

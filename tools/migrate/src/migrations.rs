@@ -8,7 +8,7 @@ use refinery::{Report, Target};
 use shared::queries::release::{SCHEMA, SQL};
 use tokio_postgres::Client;
 use tokio_postgres::config::Host;
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{DbError, ErrorPosition, SqlState};
 use tokio_postgres::types::Type;
 
 use crate::database::{self, FUNCTIONS_ROLE};
@@ -64,10 +64,16 @@ pub async fn apply_tables(client: &mut Client, until: Option<i32>) -> Result<Rep
     runner.run_async(client).await.map_err(Error::new).map_err(explain).context("cannot migrate the database")
 }
 
+/// Whether the reason of a failure is a lock that was not granted in time.
+#[must_use]
+pub fn waited_for_a_lock(error: &Error) -> bool {
+    let server = error.chain().find_map(|error| error.downcast_ref::<tokio_postgres::Error>());
+    server.and_then(tokio_postgres::Error::code) == Some(&SqlState::LOCK_NOT_AVAILABLE)
+}
+
 /// Says what to do about a lock that was not granted in time.
 fn explain(error: Error) -> Error {
-    let server = error.chain().find_map(|error| error.downcast_ref::<tokio_postgres::Error>());
-    if server.and_then(tokio_postgres::Error::code) != Some(&SqlState::LOCK_NOT_AVAILABLE) {
+    if !waited_for_a_lock(&error) {
         return error;
     }
     error.context(format!(
@@ -97,8 +103,21 @@ pub async fn create_functions(client: &Client, schema: &str, sql: &str) -> Resul
         end $$;"
     );
     let create = if found.is_empty() { create } else { String::new() };
-    client.batch_execute(&format!("begin; {create} {note} commit")).await?;
+    let statements = format!("begin; {create} {note} commit");
+    client.batch_execute(&statements).await.map_err(|error| locate(error, &statements))?;
     Ok(found.is_empty())
+}
+
+/// Names the stored function, and the line of it, in which the server has found a mistake.
+fn locate(error: tokio_postgres::Error, statements: &str) -> Error {
+    let position = match error.as_db_error().and_then(DbError::position) {
+        Some(ErrorPosition::Original(position)) => usize::try_from(*position).unwrap_or_default(),
+        _ => return error.into(),
+    };
+    let before: String = statements.chars().take(position.saturating_sub(1)).collect();
+    let line = statements.lines().nth(before.matches('\n').count()).unwrap_or_default().trim();
+    let function = before.rsplit_once("create function ").and_then(|(_, function)| function.split('(').next());
+    Error::new(error).context(format!("{}, at \"{line}\"", function.unwrap_or("the statements around them")))
 }
 
 /// Drops the stored functions of old releases: all but this one and the two that were migrated last before it. Returns what

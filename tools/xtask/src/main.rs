@@ -12,6 +12,8 @@ const USAGE: &str = "Scrollback's tools, each with --help:
   cargo xtask token              prints a token for `cargo dev --jwt`
   cargo xtask load-transcripts   puts recorded conversations into a running API, and compares what comes back
   cargo xtask purge              deletes what has expired
+  cargo xtask env                prints the environment of a function that uses the database of `cargo dev`, for a shell
+  cargo xtask psql               opens the database of `cargo dev`
   cargo xtask migrate            brings a database's schema up to date
   cargo xtask bench              measures the functions against what they can't be faster than";
 
@@ -21,7 +23,7 @@ fn main() -> ExitCode {
     let arguments: Vec<OsString> = arguments.collect();
     match name.to_str() {
         Some("dev") => dev(&arguments),
-        Some(name @ ("token" | "load-transcripts")) => run(&["--package", "dev", "--bin", name], &arguments),
+        Some(name @ ("token" | "load-transcripts" | "env" | "psql")) => run(&["--package", "dev", "--bin", name], &arguments),
         Some("purge") => purge(&arguments),
         Some(name @ ("migrate" | "bench")) => run(&["--package", name], &arguments),
         Some("" | "help" | "--help" | "-h") => {

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 use clap::{Parser, value_parser};
+use local::directories;
+use local::postgres::Running;
 use local::runtime_api::Function;
-use local::{directories, postgres};
 
 /// The time-out of the function on AWS.
 const TIMEOUT: Duration = Duration::from_mins(5);
@@ -43,9 +44,9 @@ async fn purge(options: &Options) -> Result<()> {
             environment.extend(variable(name).map(|value| (name.to_owned(), value)));
         }
     } else {
-        let (url, authority) = postgres::running(&directories::data()?, dev::DATABASE)?;
-        environment.push(("DATABASE_URL".to_owned(), url));
-        environment.push(("SSL_CERT_FILE".to_owned(), authority.display().to_string()));
+        let running = Running::find(&directories::data()?).context("and DATABASE_URL is not set")?;
+        environment.push(("DATABASE_URL".to_owned(), running.functions_url(dev::DATABASE)));
+        environment.push(("SSL_CERT_FILE".to_owned(), running.ca_file.display().to_string()));
     }
     let binary = std::env::current_exe()?.parent().map(PathBuf::from).unwrap_or_default().join("purge-expired");
     let function = Function::on_demand(&binary, 1, &environment, |line| eprintln!("{line}"));

@@ -1,5 +1,4 @@
-//! Tests on a machine without PostgreSQL. Each test runs itself again in a mount namespace where every PostgreSQL of this machine is hidden. A
-//! shorter `PATH` would hide too little, because the usual places are searched as well.
+//! Tests on a machine without PostgreSQL. Each test runs itself again in a mount namespace where every PostgreSQL of this machine is hidden.
 //!
 //! Root runs each test as root and as a normal user. A normal user runs it as that user.
 #![cfg(target_os = "linux")]
@@ -20,33 +19,6 @@ use super::user::{id, is_root};
 const MARKER: &str = "SCROLLBACK_BARE_MACHINE";
 /// A test on the bare machine prints its result after this prefix.
 const OUTCOME: &str = "outcome: ";
-
-/// Hides PostgreSQL, the time zones (small images have none) and the user `postgres`. Then runs the program.
-///
-/// The arguments: the test's own directory, names of more programs to hide, the test binary, the program and its arguments. A hidden program
-/// is /dev/null, which cannot be executed. The test binary is mounted into the directory, where a normal user can read it.
-const HIDE: &str = r#"
-set -e
-own=$1; hidden=$2; shift 2
-for place in /usr/lib/postgresql /usr/pgsql-* /opt/homebrew/opt /usr/local/opt /home/linuxbrew/.linuxbrew/opt /usr/share/zoneinfo; do
-    if [ -d "$place" ]; then mount -t tmpfs none "$place"; fi
-done
-separator=$IFS; IFS=:; set -f
-for directory in $PATH; do
-    IFS=$separator
-    for program in pg_config postgres initdb $hidden; do
-        if [ -e "$directory/$program" ]; then mount --bind /dev/null "$directory/$program"; fi
-    done
-done
-IFS=$separator; set +f
-sed /^postgres:/d /etc/passwd >"$own/passwd"
-mount --bind "$own/passwd" /etc/passwd
-mount --bind "$own/cache" /var/cache
-mount --bind "$1" "$own/test"; shift
-cd "$own"
-umask 077
-exec "$@"
-"#;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Who {
@@ -116,17 +88,14 @@ impl Machine {
     fn command<const N: usize>(&self, program: [&str; N]) -> Command {
         let (user, group) = normal_user();
         let (user, group) = (user.to_string(), group.to_string());
-        let mut command = Command::new("unshare");
-        let drop: Vec<&str> = match (is_root(), self.who) {
-            (true, Who::Root) => Vec::new(),
-            (true, Who::NormalUser) => vec!["setpriv", "--reuid", &user, "--regid", &group, "--clear-groups"],
-            // Only root of the namespace may mount. A second namespace inside it gives the user their own id back.
-            (false, _) => {
-                command.args(["--user", "--map-root-user"]);
-                vec!["unshare", "--user", "--map-user", &user, "--map-group", &group]
-            }
+        let drop: &[&str] = if is_root() && self.who == Who::NormalUser {
+            &["setpriv", "--reuid", &user, "--regid", &group, "--clear-groups"]
+        } else {
+            &[]
         };
-        command.args(["--mount", "sh", "-c", HIDE, "hide"]).arg(&self.own).arg(self.hidden).arg(std::env::current_exe().unwrap());
+        let mut command = Command::new("sh");
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/postgres/without-postgres.sh");
+        command.arg(script).arg(&self.own).arg(self.hidden).arg(std::env::current_exe().unwrap());
         command.args(drop).args(program);
         command
             .env_remove("PG_BIN")

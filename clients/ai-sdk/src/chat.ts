@@ -1,6 +1,6 @@
 import { isProblem, type ScrollbackClient } from "@scrollback/client";
 import type { UIMessage, UIMessageChunk } from "ai";
-import { followChat, storeStream, type Storing, type StoreOptions } from "./reply.js";
+import { followChat, stopReply, storeStream, type Storing, type StoreOptions } from "./reply.js";
 import { conversationId } from "./ids.js";
 import { isSame } from "./mapping.js";
 import { again, readChat, readEnd, replace } from "./store.js";
@@ -58,6 +58,12 @@ export interface ChatStore<M extends UIMessage = UIMessage> {
     options?: StoreOptions,
   ) => Storing;
   /**
+   * Stops the reply that is being written, or the one with this id, whichever process writes it. Its writer learns of it with the next write,
+   * and calls `onStop`. The reply keeps what the page was shown. A reply that has not begun is waited for, five seconds at most. Returns
+   * whether a reply was stopped.
+   */
+  stopReply: (request: { id: string; messageId?: string | undefined }) => Promise<boolean>;
+  /**
    * The reply that is being written, from its beginning to its end, for a page that was loaded again. `undefined` if there is none. `after` is
    * the last message that the page has: a reply behind it that has ended in the meantime comes, too.
    */
@@ -87,7 +93,7 @@ export function chatHistory<M extends UIMessage = UIMessage>(client: ScrollbackC
       const messages = change(stored.groups.map(({ message }) => message));
       const last = stored.groups.at(-1);
       // A reply that was abandoned is not complete because it is handed back.
-      const isOpen = last?.rows.some(({ status }) => status !== "complete") === true;
+      const isOpen = last?.rows.some(({ status }) => status === "in_progress" || status === "incomplete") === true;
       const goesOn = isOpen && isSame(last.message, messages.at(-1));
       await replace(client, id, stored, messages, goesOn ? "in_progress" : "complete");
     });
@@ -178,6 +184,7 @@ export function chatStore<M extends UIMessage = UIMessage>(client: ScrollbackCli
       return appendUserMessage({ id, message, messageId });
     },
     storeWhileStreaming: (fields, options) => storeStream(client, fields, options),
+    stopReply: (request) => stopReply(client, request),
     resumeStream: (request, options) => followChat(client, request, options),
   };
 }

@@ -5,7 +5,7 @@ import { isSame, isTool } from "./mapping.js";
 type Json = Record<string, unknown>;
 
 /** What is sent when no chunk leads to what is stored now. */
-const CHANGED: UIMessageChunk = { type: "error", errorText: "The reply was changed. Load the chat again." };
+export const CHANGED: UIMessageChunk = { type: "error", errorText: "The reply was changed. Load the chat again." };
 
 /**
  * The chunks between what a page has of a message and what it is now. Without `before`, the page has nothing of it. If no

@@ -1,11 +1,11 @@
 /** Replies that are stored while they are streamed, and pages that go on with one after they were loaded again. */
 import { isProblem, type ScrollbackClient, type ScrollbackError } from "@scrollback/client";
 import { readUIMessageStream, uiMessageChunkSchema, type UIMessage, type UIMessageChunk } from "ai";
-import { toChunks } from "./chunks.js";
+import { CHANGED, toChunks } from "./chunks.js";
 import { conversationId } from "./ids.js";
 import type { Group } from "./mapping.js";
 import { textOnly } from "./storable.js";
-import { again, readBack, readEnd, storeReply } from "./store.js";
+import { again, readBack, readEnd, sleep, storeReply, type Status, type StoredReply } from "./store.js";
 
 /** A reply that nobody has touched for 60 seconds counts as abandoned. */
 const HEARTBEAT = 15_000;
@@ -15,13 +15,16 @@ const LONGEST_PAUSE = 10_000;
 /** Among so many of the newest messages, a page that was loaded looks for a reply that is being written. */
 const NEWEST = 4;
 
+/** How often a reply that is to be stopped is looked for, four times a second. */
+const BEGINNINGS = 20;
+
 /** Options of `storeWhileStreaming`. */
 export interface StoreOptions {
   /** How many milliseconds lie between two writes at least. 500 by default. */
   flushMilliseconds?: number | undefined;
   /** After so many milliseconds without a write, a silent reply is kept alive by one. 15,000 by default. */
   heartbeatMilliseconds?: number | undefined;
-  /** Called once if the reply is not wanted any more, because it was deleted, for example. Abort the model here. */
+  /** Called once if the reply is not wanted any more: `stopReply` was called, or it was deleted. Abort the model here. */
   onStop?: (() => void) | undefined;
 }
 
@@ -49,36 +52,57 @@ export function storeStream(
   const [page, own] = stream.tee();
   const last = messages.at(-1);
   let failed = false;
-  let ended = false;
+  let aborted = false;
   let newest: UIMessage | undefined;
   let written: UIMessage | undefined;
   let writing: Promise<void> | undefined;
   let timer: ReturnType<typeof setTimeout> | undefined;
   let next = 0;
   let failures = 0;
-  let beats = 0;
   /** The last of the reply's stored messages. */
-  let row: string | undefined;
+  let row: StoredReply["row"] | undefined;
   /** Why nothing more is stored. */
   let gone: ScrollbackError | undefined;
+  /** The page's last chunk, once nothing more is to come. */
+  let final: UIMessageChunk | undefined;
+  let ended = false;
+  let end: () => void;
+  const ending = new Promise<void>((resolve) => (end = resolve));
 
   const stored = store();
   const settled = stored.catch(() => undefined);
-  const end = new TransformStream<UIMessageChunk, UIMessageChunk>({
+  const gate = new TransformStream<UIMessageChunk, UIMessageChunk>({
     transform: async (chunk, controller) => {
+      const isLast = chunk.type === "finish" || chunk.type === "abort" || chunk.type === "error";
       // A page that knows of the end may load the chat at once.
-      if (chunk.type === "finish" || chunk.type === "abort" || chunk.type === "error") await settled;
-      controller.enqueue(chunk);
+      if (isLast || final) await settled;
+      controller.enqueue(final ?? chunk);
+      if (final) controller.terminate();
     },
     flush: () => settled,
   });
-  return { stream: page.pipeThrough(end), stored };
+  return { stream: page.pipeThrough(gate), stored };
 
   async function store(): Promise<void> {
+    await Promise.race([read(), ending]);
+    ended = true;
+    clearTimeout(timer);
+    await writing;
+    if (!final && newest && !(failed && newest === written)) {
+      await write(newest, failed ? "in_progress" : aborted ? "cancelled" : "complete");
+    }
+    // What the page was shown before it was stopped is on its way.
+    if (final) await sleep(0);
+    if (gone) throw gone;
+    if (final && newest) await write(newest, "cancelled");
+  }
+
+  async function read(): Promise<void> {
     const watched = own.pipeThrough(
       new TransformStream<UIMessageChunk, UIMessageChunk>({
         transform: (chunk, controller) => {
           failed ||= chunk.type === "error";
+          aborted ||= chunk.type === "abort";
           controller.enqueue(chunk);
         },
       }),
@@ -95,17 +119,20 @@ export function storeStream(
       newest = message;
       schedule();
     }
-    ended = true;
-    clearTimeout(timer);
-    await writing;
-    if (gone) throw gone;
-    if (newest && !(failed && newest === written)) await write(newest, failed ? "in_progress" : "complete");
+  }
+
+  /** Nobody wants more of the reply. */
+  function stop(chunk: UIMessageChunk): void {
+    if (final) return;
+    final = chunk;
+    onStop?.();
+    end();
   }
 
   /** Writes later what is new, or a heartbeat if nothing is. A write that is under way calls this at its end. */
   function schedule(): void {
     clearTimeout(timer);
-    if (ended || gone || writing || !newest || newest.id === "") return;
+    if (ended || final || writing || !newest || newest.id === "") return;
     const pause = newest === written ? heartbeatMilliseconds : next - performance.now();
     timer = setTimeout(
       () => {
@@ -128,31 +155,71 @@ export function storeStream(
       // Another attempt makes up for it. The last one throws if it fails, too.
       failures += 1;
       next = performance.now() + Math.min(LONGEST_PAUSE, flushMilliseconds * 2 ** failures);
+      if (isProblem(error, "cancelled")) stop({ type: "abort" });
+      // Somebody has changed what is stored.
+      if (isProblem(error, "conflict")) written = undefined;
       if (!isProblem(error, "not_found")) return;
       gone = error;
-      onStop?.();
+      stop(CHANGED);
     }
   }
 
-  async function beat(last: string): Promise<void> {
-    const id = await conversationId(chat);
-    await client.updateMessage(id, last, { metadata: { ai_sdk: { beat: ++beats } } });
+  /** An empty piece: the writer is there. */
+  async function beat({ id, content }: StoredReply["row"]): Promise<void> {
+    const at = typeof content === "string" ? Array.from(content).length : 0;
+    await client.updateMessage(await conversationId(chat), id, { append: "", at });
   }
 
-  async function write(reply: UIMessage, status: "complete" | "in_progress"): Promise<void> {
+  async function write(reply: UIMessage, status: Status): Promise<void> {
+    const id = await conversationId(chat);
     const others = messages.filter((message) => message.id !== reply.id);
     const question = others.findLast(({ role }) => role === "user") ?? others.at(-1);
-    const wasStored = row !== undefined || reply.id === last?.id;
-    const fields = { reply, question: question?.id, status, wasStored };
-    const id = await conversationId(chat);
-    try {
-      row = await again(() => storeReply(client, id, fields));
-    } catch (error) {
+    const wasWritten = row !== undefined;
+    const store = (reply: UIMessage) =>
+      again(() =>
+        storeReply(client, id, {
+          reply,
+          question: question?.id,
+          status,
+          wasStored: wasWritten || reply.id === last?.id,
+          wasWritten,
+        }),
+      );
+    const result = await store(reply).catch((error: unknown) => {
+      // It was stopped after it was read. A writer that stops it, too, reads it again.
+      if (isProblem(error, "cancelled")) return status === "cancelled" ? store(reply) : { row, isStopped: true };
       if (!isProblem(error) || (error.status !== 400 && error.status !== 413)) throw error;
       // The API has a limit that is not known here. The text is stored in any case.
-      row = await again(() => storeReply(client, id, { ...fields, reply: textOnly(reply) }));
-    }
+      return store(textOnly(reply));
+    });
+    row = result.row;
     written = reply;
+    if (result.isStopped) stop({ type: "abort" });
+  }
+}
+
+/** Stops a reply that is being written. It waits for one that has not begun. */
+export async function stopReply(
+  client: ScrollbackClient,
+  { id: chat, messageId }: { id: string; messageId?: string | undefined },
+): Promise<boolean> {
+  const id = await conversationId(chat);
+  for (let attempt = 1; ; attempt++) {
+    const { groups } = await readEnd(client, id, NEWEST);
+    const wanted = (group: Group) => group.inProgress && (messageId === undefined || group.message.id === messageId);
+    const row = groups.findLast(wanted)?.rows.find(({ status }) => status === "in_progress");
+    try {
+      if (row) {
+        await client.cancelReply(id, row.id);
+        return true;
+      }
+    } catch (error) {
+      // The reply has gone on to another message, has ended or was deleted.
+      if (!isProblem(error, "conflict") && !isProblem(error, "not_found")) throw error;
+    }
+    const mayBegin = row !== undefined || groups.at(-1)?.message.role === "user";
+    if (!mayBegin || attempt === BEGINNINGS) return false;
+    await sleep(250);
   }
 }
 

@@ -13,9 +13,9 @@ const MOST_BYTES = 3.5 * 2 ** 20;
 const ATTEMPTS = 20;
 
 /** The status of a message that is written here. */
-export type Unsettled = "complete" | "in_progress";
-type Own = Row & { id: string; status?: "in_progress" };
-type New = NewMessage & { id: string };
+export type Status = "complete" | "in_progress" | "cancelled";
+type Own = Row & { id: string; status?: Status };
+type New = Omit<NewMessage, "status"> & { id: string; status?: Status };
 
 /** A chat as it is stored. */
 export interface Stored<M extends UIMessage> {
@@ -84,7 +84,7 @@ export async function replace(
   id: string,
   { groups, version }: Stored<UIMessage>,
   messages: readonly UIMessage[],
-  status: Unsettled = "complete",
+  status: Status = "complete",
 ): Promise<boolean> {
   const stored = groups.flatMap(({ rows }) => rows);
   const rows: New[] = [];
@@ -136,20 +136,30 @@ export interface ReplyFields {
   reply: UIMessage;
   /** The message that it answers. `undefined`: none, and the reply is put at the end. */
   question: string | undefined;
-  status: Unsettled;
+  status: Status;
   /** It was stored before. If it is not there any more, somebody has deleted it. */
   wasStored: boolean;
+  /** This writer has stored it before. If it is cancelled, somebody has stopped it since. */
+  wasWritten: boolean;
+}
+
+/** What is stored of a reply. */
+export interface StoredReply {
+  /** The id of its last stored message, and its content. */
+  row: Pick<Own, "id" | "content">;
+  /** Somebody has stopped the reply. Nothing was written. */
+  isStopped: boolean;
 }
 
 /**
  * Stores a reply as far as it has come, behind the message that it answers and the replies that this has already. What came behind them in the
- * meantime stays there. Returns the id of the last of its stored messages.
+ * meantime stays there.
  */
 export async function storeReply(
   client: ScrollbackClient,
   id: string,
-  { reply, question, status, wasStored }: ReplyFields,
-): Promise<string | undefined> {
+  { reply, question, status, wasStored, wasWritten }: ReplyFields,
+): Promise<StoredReply> {
   const find = (groups: Group[], wanted: string | undefined) =>
     groups.findIndex(({ message }) => message.id === wanted);
   const { groups, version } = await readBack(
@@ -167,14 +177,18 @@ export async function storeReply(
   }
   const behind = groups.slice(at + (old.length > 0 ? 1 : 0)).flatMap(({ rows }) => rows);
   const own = await rowsOf(id, reply, status);
+  const row = own.at(-1) ?? { id: "", content: null };
+  if (wasWritten && status !== "cancelled" && old.at(-1)?.status === "cancelled") return { row, isStopped: true };
   const differs = own.map((row, n) => {
     const stored = old[n];
     return !stored || !isStored(stored, row) || !settled([stored], row.status ?? "complete");
   });
   const count = differs.filter(Boolean).length;
-  if (count === 0 && own.length === old.length) return old.at(-1)?.id;
-  const inPlace = own.length === old.length && own.every((row, n) => row.id === old[n]?.id && row.role === old[n].role);
-  if (inPlace && (count <= 1 || behind.length > 0)) {
+  const isSameMessage = (row: Own, stored: Message | undefined) => row.id === stored?.id && row.role === stored.role;
+  const inPlace = own.length === old.length && own.every((row, n) => isSameMessage(row, old[n]));
+  // A reply that was stopped goes on as a new one.
+  const goesOn = status === "in_progress" && old.some((stored) => stored.status === "cancelled");
+  if (inPlace && !goesOn && (count <= 1 || behind.length > 0)) {
     let ifMatch: string | undefined = version;
     for (const [n, stored] of old.entries()) {
       const row = own[n];
@@ -194,7 +208,7 @@ export async function storeReply(
       await append(client, id, own, undefined, undefined);
     }
   }
-  return own.at(-1)?.id;
+  return { row, isStopped: false };
 }
 
 /** Stores messages at the end, or in place of the one at the position `from` and all after it. */
@@ -213,7 +227,13 @@ async function append(
   }
   let ifMatch = version;
   for (const [n, messages] of batches.entries()) {
-    ({ version: ifMatch } = await client.addMessages(id, { messages, from: n === 0 ? from : undefined }, { ifMatch }));
+    const unsettled = messages.map((row) => ({ ...row, status: row.status && ("in_progress" as const) }));
+    const fields = { messages: unsettled, from: n === 0 ? from : undefined };
+    ({ version: ifMatch } = await client.addMessages(id, fields, { ifMatch }));
+  }
+  // No message is new and cancelled.
+  for (const row of rows) {
+    if (row.status === "cancelled") await client.cancelReply(id, row.id);
   }
 }
 
@@ -223,26 +243,30 @@ function fits(rows: readonly New[]): boolean {
 }
 
 /** The stored messages of a UI message, with their ids. The status is that of the last one. */
-async function rowsOf(id: string, message: UIMessage, status: Unsettled): Promise<Own[]> {
+async function rowsOf(id: string, message: UIMessage, status: Status): Promise<Own[]> {
   const rows = toRows(message);
   const ids = await Promise.all(rows.map((_, n) => rowId(id, message.id, n)));
   return rows.map((row, n) => ({
     ...row,
     id: ids[n] ?? "",
-    ...(status === "in_progress" && n === rows.length - 1 ? { status } : {}),
+    ...(status !== "complete" && n === rows.length - 1 ? { status } : {}),
   }));
 }
 
 /** A stored message, to be stored again as it is. */
-function asItIs({ id, role, content, tool_calls, tool_call_id, name, metadata, token_count, status }: Message): New {
-  const stored = { id, role, content, tool_calls, tool_call_id, name, metadata, token_count };
+function asItIs(stored: Message): New {
+  const { id, role, content, tool_calls, tool_call_id, name, metadata, token_count, extra, status } = stored;
+  const same = { id, role, content, tool_calls, tool_call_id, name, metadata, token_count, ...extra };
+  if (status === "complete") return same;
   // An abandoned reply is set to be in progress, and is found abandoned again.
-  return { ...stored, ...(status === "complete" ? {} : { status: "in_progress" }) };
+  return { ...same, status: status === "cancelled" ? status : "in_progress" };
 }
 
 /** Whether the messages' status is the one that they are to have. */
-function settled(rows: readonly Message[], status: Unsettled): boolean {
-  return rows.every((row) => row.status === "complete") === (status === "complete");
+function settled(rows: readonly Message[], status: Status): boolean {
+  // A reply that was stopped has ended, as one that is complete.
+  const isOpen = rows.some((row) => row.status === "in_progress" || row.status === "incomplete");
+  return isOpen === (status === "in_progress");
 }
 
 /** What changes a stored message into another one. */
@@ -250,14 +274,15 @@ function patch(old: Message, row: Own): Parameters<ScrollbackClient["updateMessa
   const { ai_sdk: note, scrollback: mark } = row.metadata;
   const fields = {
     metadata: {
-      ai_sdk: note ? { last: null, metadata: null, beat: null, ...note } : null,
+      ai_sdk: note ? { last: null, metadata: null, ...note } : null,
       scrollback: mark ? { escaped: null, metadata: null, cut: null, ...mark } : null,
     },
-    status: row.status ?? ("complete" as const),
+    // What has ended stays as it has ended.
+    status: settled([old], row.status ?? "complete") ? undefined : (row.status ?? "complete"),
     ...(isSame(old.tool_calls, row.tool_calls) ? {} : { tool_calls: row.tool_calls }),
   };
   if (isSame(old.content, row.content)) return fields;
-  if (old.status !== "complete" && typeof old.content === "string" && typeof row.content === "string") {
+  if (settled([old], "in_progress") && typeof old.content === "string" && typeof row.content === "string") {
     // A text that has grown is sent without what is there.
     if (old.content !== "" && row.content.startsWith(old.content)) {
       return { ...fields, append: row.content.slice(old.content.length), at: Array.from(old.content).length };

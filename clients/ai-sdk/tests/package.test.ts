@@ -10,10 +10,10 @@ const PACKAGE = fileURLToPath(new URL("..", import.meta.url));
 const EXAMPLES = [...readFileSync(join(PACKAGE, "README.md"), "utf8").matchAll(/```ts\n(.*?)```/gs)];
 
 test("the examples of the README have the right types", () => {
-  expect(EXAMPLES).toHaveLength(3);
+  expect(EXAMPLES).toHaveLength(4);
   const folder = mkdtempSync(join(PACKAGE, "dist/example-"));
   try {
-    const names = ["chats.ts", "route.ts", "stream.ts"];
+    const names = ["chats.ts", "route.ts", "stream.ts", "stop.ts"];
     EXAMPLES.forEach(([, program = ""], index) => {
       writeFileSync(join(folder, names[index] ?? ""), program);
     });

@@ -1,10 +1,10 @@
 /** Replies that are stored while they are streamed, and pages that are loaded again in the middle of one. */
-import type { Message } from "@scrollback/client";
+import { ScrollbackClient, type Message } from "@scrollback/client";
 import { createUIMessageStream, readUIMessageStream, type UIMessage, type UIMessageChunk } from "ai";
 import * as fc from "fast-check";
-import { expect, vi } from "vitest";
+import { expect, inject, vi } from "vitest";
 import { toChunks } from "../src/chunks.js";
-import { generateMessageId, type ChatStore } from "../src/index.js";
+import { chatStore, generateMessageId, type ChatStore } from "../src/index.js";
 import { release, test } from "./fixtures.js";
 import { streams } from "./streams.js";
 
@@ -236,29 +236,76 @@ test("what was said before a silence is stored, and readers see it", async ({ st
   await stored;
 });
 
-test("a silent reply is kept alive", async ({ store, id, rows }) => {
+test("a silent reply is kept alive", async ({ id, rows }) => {
+  let beats = 0;
+  const counting: typeof fetch = (target, init) => {
+    if (init?.method === "PATCH" && typeof init.body === "string" && init.body.startsWith('{"append":"",')) beats += 1;
+    return fetch(target, init);
+  };
+  const store = chatStore(new ScrollbackClient(inject("server"), { fetch: counting }));
   const messages = await store.appendUserMessage({ id, message: question });
-  for (const said of [SCRIPT.slice(0, 4), SCRIPT.slice(0, 9), SCRIPT.slice(0, 15)]) {
+  // A text, parts, and calls alone.
+  const calls = SCRIPT.filter(({ type }) => type === "start" || type === "tool-input-available");
+  for (const said of [SCRIPT.slice(0, 4), SCRIPT.slice(0, 9), SCRIPT.slice(0, 15), calls]) {
     const { stream, write, end } = pipe();
     const options = { flushMilliseconds: 0, heartbeatMilliseconds: 50 };
     const { stored } = store.storeWhileStreaming({ id, messages, stream }, options);
     await write(...said);
-    const seen = new Map<string, Message>();
-    await vi.waitUntil(
-      async () => {
-        const row = (await rows()).at(-1);
-        if (row?.role === "assistant") seen.set(row.updated_at, row);
-        return seen.size > 5;
-      },
-      { timeout: 20_000 },
-    );
-    const [before, last] = [...seen.values()].slice(-2);
-    expect(last).toMatchObject({ status: "in_progress", content: before?.content, tool_calls: before?.tool_calls });
+    const from = beats + 1;
+    await vi.waitUntil(() => beats > from, { timeout: 20_000 });
+    const before = await rows();
+    await vi.waitUntil(() => beats > from + 3, { timeout: 20_000 });
+    // Nothing else is written, so no beat was refused.
+    expect(await rows()).toEqual(before);
+    expect(before.at(-1)?.status).toBe("in_progress");
     await end();
     await stored;
-    expect((await rows()).at(-1)?.metadata["ai_sdk"]).not.toHaveProperty("beat");
     await store.regenerate({ id });
   }
+});
+
+test("a page stops a reply, which keeps what the page was shown", async ({ client, store, id, rows }) => {
+  const messages = await store.appendUserMessage({ id, message: question });
+  for (const [count, options] of [
+    [9, { flushMilliseconds: 10 }],
+    // The writer is silent, and learns of it with a heartbeat.
+    [15, { flushMilliseconds: 0, heartbeatMilliseconds: 50 }],
+  ] as const) {
+    const { stream, write, end } = pipe();
+    const onStop = vi.fn();
+    const storing = store.storeWhileStreaming({ id, messages, stream }, { ...options, onStop });
+    await write(...SCRIPT.slice(0, count - 1));
+    await vi.waitUntil(async () => (await rows()).at(-1)?.status === "in_progress");
+    const page = states(storing.stream);
+    expect(await store.stopReply({ id, messageId: "other" })).toBe(false);
+    expect(await store.stopReply({ id })).toBe(true);
+    if (count === 9) await write(...SCRIPT.slice(count - 1, count));
+    await storing.stored;
+    expect(onStop).toHaveBeenCalledOnce();
+    // What the model says now is shown to nobody.
+    await write(...SCRIPT.slice(count, -1));
+    const shown = (await page).at(-1);
+    expect((await store.loadChat(id)).at(-1)).toEqual(shown);
+    expect((await rows()).at(-1)?.status).toBe("cancelled");
+    expect(JSON.stringify(shown)).not.toContain("It is raining");
+    if (count === 9) expect(JSON.stringify(await client.getContext(id))).toContain("Let me");
+    expect(await store.stopReply({ id })).toBe(false);
+    await end();
+    await store.regenerate({ id });
+  }
+});
+
+test("a reply whose model was aborted is cancelled", async ({ store, id, rows }) => {
+  const messages = await store.appendUserMessage({ id, message: question });
+  const stream = streamOf([...SCRIPT.slice(0, 9), { type: "abort" }]);
+  await store.storeWhileStreaming({ id, messages, stream }).stored;
+  expect((await rows()).at(-1)?.status).toBe("cancelled");
+  // Nothing makes it complete by itself.
+  await store.updateChat(id, (stored) => stored);
+  expect((await rows()).at(-1)?.status).toBe("cancelled");
+  const more: UIMessage = { ...question, id: "q2" };
+  await store.saveChat({ id, messages: [{ ...question, metadata: 1 }, ...(await store.loadChat(id)).slice(1), more] });
+  expect((await rows()).map(({ status }) => status)).toEqual(["complete", "cancelled", "complete"]);
 });
 
 interface Chat {

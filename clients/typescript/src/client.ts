@@ -180,7 +180,7 @@ export class ScrollbackClient {
    * The options are those of the first request. Its signal does not stop what is stored later.
    */
   async streamReply(conversationId: string, fields: ReplyFields = {}, options: ReplyOptions = {}): Promise<Reply> {
-    const { flushMilliseconds, flushCharacters, ...call } = options;
+    const { flushMilliseconds, flushCharacters, heartbeatMilliseconds, ...call } = options;
     const beginning: NewMessage = { role: "assistant", ...fields, content: "", status: "in_progress" };
     const begun = await this.addMessage(conversationId, beginning, call);
     const target = message(conversationId, begun.id);
@@ -189,7 +189,7 @@ export class ScrollbackClient {
         this.#transport.run(write("PATCH", target, patch, {}, versioned<Message>), {}, once),
       read: (once?: Partial<Retry>) => this.#transport.run(read(target, {}, {}, versioned<Message>), {}, once),
     };
-    return new Reply(begun, writer, { flushMilliseconds, flushCharacters });
+    return new Reply(begun, writer, { flushMilliseconds, flushCharacters, heartbeatMilliseconds });
   }
 
   /**

@@ -15,6 +15,8 @@ export interface ReplyOptions extends WriteOptions {
   flushMilliseconds?: number | undefined;
   /** That many characters (UTF-16 code units) are stored at once. 2,000 by default. */
   flushCharacters?: number | undefined;
+  /** After so many milliseconds without a write, an empty piece keeps a silent reply alive, for 15 minutes at most. 15,000 by default. */
+  heartbeatMilliseconds?: number | undefined;
 }
 
 /** Fields that are stored with the end of a reply. */
@@ -35,6 +37,8 @@ interface Writer {
 const ONE_ATTEMPT = { attempts: 1, deadline: 5000 };
 /** After failures, the next attempt comes so many milliseconds later at most. */
 const LONGEST_PAUSE = 10_000;
+/** A reply that is silent for longer was forgotten. */
+const LONGEST_SILENCE = 15 * 60_000;
 /** What a piece is sent again after. */
 const PASSING = new Set(["no_response", "too_many_requests", "server_error", "database_error", "internal_error"]);
 
@@ -52,7 +56,9 @@ export class Reply {
   readonly #writer: Writer;
   readonly #flushMilliseconds: number;
   readonly #flushCharacters: number;
+  readonly #heartbeatMilliseconds: number;
   #text = "";
+  #spoke = performance.now();
   /** How much of the text is stored, as far as an answer has said so: in UTF-16 code units, and in code points, which the API counts. */
   #storedUnits = 0;
   #storedPoints = 0;
@@ -71,7 +77,9 @@ export class Reply {
     this.#writer = writer;
     this.#flushMilliseconds = options.flushMilliseconds ?? 500;
     this.#flushCharacters = options.flushCharacters ?? 2000;
+    this.#heartbeatMilliseconds = options.heartbeatMilliseconds ?? 15_000;
     this.#nextFlush = performance.now() + this.#flushMilliseconds;
+    this.#schedule();
   }
 
   /** Aborted when the API says that a reader has cancelled the reply. The reason is that error. Give this signal to the model. */
@@ -91,6 +99,7 @@ export class Reply {
   write(text: string): void {
     if (this.#closed) throw new Error("the reply has ended");
     this.#text += text;
+    this.#spoke = performance.now();
     this.#schedule();
   }
 
@@ -131,11 +140,19 @@ export class Reply {
     return this.end(fields);
   }
 
-  /** Stores later what waits, unless something is being stored. That calls this again. */
+  /** Stores later what waits, or else a sign of life, unless something is being stored. That calls this again. */
   #schedule(): void {
     clearTimeout(this.#timer);
     const waiting = this.#text.length - this.#storedUnits;
-    if (this.#busy > 0 || this.#failure !== undefined || this.#closed || waiting === 0) return;
+    if (this.#busy > 0 || this.#failure !== undefined || this.#closed) return;
+    if (waiting === 0) {
+      if (performance.now() - this.#spoke > LONGEST_SILENCE) return;
+      const beat = () => void this.#exclusively(() => this.#storeOnce(true));
+      const timer: unknown = (this.#timer = setTimeout(beat, this.#heartbeatMilliseconds));
+      // It does not keep a program running. Browsers have numbers here.
+      (timer as { unref?: () => void }).unref?.();
+      return;
+    }
     const full = this.#failures === 0 && waiting >= this.#flushCharacters;
     const pause = full ? 0 : this.#nextFlush - performance.now();
     const store = () => void this.#exclusively(() => this.#storeOnce());
@@ -144,9 +161,9 @@ export class Reply {
   }
 
   /** One attempt in the background. Its failure is remembered. */
-  async #storeOnce(): Promise<void> {
+  async #storeOnce(isAlive = false): Promise<void> {
     try {
-      await this.#store(undefined, ONE_ATTEMPT);
+      await this.#store(undefined, ONE_ATTEMPT, isAlive);
     } catch (error) {
       if (isProblem(error) && PASSING.has(error.code)) {
         this.#failures += 1;
@@ -178,7 +195,7 @@ export class Reply {
    * A piece whose answer was lost may be stored. The next piece then begins too early, and the conflict says so. If the content is the
    * beginning of this reply's text, the rest follows it. Otherwise somebody else has written there.
    */
-  async #store(end?: MessagePatch, once?: Partial<Retry>): Promise<void> {
+  async #store(end?: MessagePatch, once?: Partial<Retry>, isAlive = false): Promise<void> {
     // eslint-disable-next-line @typescript-eslint/only-throw-error -- A token function may have thrown anything.
     if (this.#failure !== undefined) throw this.#failure;
     // Half of a surrogate pair waits for the other half. A half that stays alone cannot be stored.
@@ -187,9 +204,9 @@ export class Reply {
     // A rest may be shortened by the conflict of an attempt that was lost before. More than that is another writer.
     for (let attempt = 1; ; attempt++) {
       const piece = text.slice(this.#storedUnits);
-      if (piece === "" && end === undefined) break;
+      if (piece === "" && end === undefined && !isAlive) break;
       try {
-        const append = piece === "" ? {} : { append: piece, at: this.#storedPoints };
+        const append = piece === "" && !isAlive ? {} : { append: piece, at: this.#storedPoints };
         this.message = await this.#writer.update({ ...append, ...end }, once);
         this.#stored(text);
         break;

@@ -95,6 +95,29 @@ test("another writer's text ends the reply", async ({ client, conversation }) =>
   expect((await failure(reply.end())).code).toBe("conflict");
 });
 
+test("a silent reply says that it is alive, and learns that it was stopped", async ({
+  client,
+  conversation,
+  proxy,
+  behind,
+}) => {
+  const options = { flushMilliseconds: 10, heartbeatMilliseconds: 30 };
+  const reply = await behind().streamReply(conversation.id, {}, options);
+  // Before the first word, and behind a text.
+  for (const text of ["", "🌧 one"]) {
+    if (text !== "") reply.write(text);
+    const sent = proxy.seen.length;
+    await vi.waitUntil(() => proxy.seen.length > sent + 4, { timeout: 20_000 });
+    expect(await client.getMessage(conversation.id, reply.id)).toMatchObject({ content: text, status: "in_progress" });
+  }
+  await client.cancelReply(conversation.id, reply.id);
+  await vi.waitUntil(() => reply.signal.aborted, { timeout: 20_000 });
+  expect(await failure(reply.end())).toMatchObject({ code: "cancelled" });
+  const sent = proxy.seen.length;
+  await new Promise((resolve) => setTimeout(resolve, 150));
+  expect(proxy.seen).toHaveLength(sent);
+});
+
 test("a reader stops the reply, and the writer's signal is aborted", async ({
   client,
   conversation,

@@ -7,6 +7,8 @@
 use lambda_http::http::StatusCode;
 use tokio_postgres::error::{DbError, SqlState};
 
+use crate::models::Version;
+
 /// The crate's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -68,13 +70,22 @@ pub enum Error {
     Ended,
     /// `If-Match` names another version.
     #[error("the version is another one")]
-    PreconditionFailed,
+    PreconditionFailed(Version),
+    /// An `Idempotency-Key` that came with another request.
+    #[error("the key is that of another request")]
+    KeyReused,
     /// A body that is not `application/x-ndjson`.
     #[error("the body is not application/x-ndjson")]
     NoLines,
     /// A body that is not `application/json`.
     #[error("the body is not application/json")]
     UnsupportedMediaType,
+    /// A body in another encoding than UTF-8, or a compressed one.
+    #[error("the body is encoded")]
+    Encoded {
+        /// What it is sent with, and what would be right.
+        detail: String,
+    },
     /// No connection to the database could be made, so that no statement was sent.
     #[error("cannot connect to the database")]
     Connect(#[source] tokio_postgres::Error),
@@ -121,6 +132,8 @@ pub enum Fault {
     Ambiguous,
     /// A required field is not there.
     Missing,
+    /// A field that the endpoint does not have.
+    Unknown,
     /// More than the limit of its kind.
     TooLarge,
 }
@@ -154,11 +167,14 @@ impl Error {
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
             Self::Forbidden | Self::RoleForbidden { .. } | Self::ServiceOnly => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
-            Self::Conflict { .. } | Self::OtherContent { .. } | Self::OtherLength { .. } | Self::Cancelled | Self::Ended => {
-                StatusCode::CONFLICT
-            }
-            Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
-            Self::UnsupportedMediaType | Self::NoLines => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Conflict { .. }
+            | Self::OtherContent { .. }
+            | Self::OtherLength { .. }
+            | Self::KeyReused
+            | Self::Cancelled
+            | Self::Ended => StatusCode::CONFLICT,
+            Self::PreconditionFailed(_) => StatusCode::PRECONDITION_FAILED,
+            Self::UnsupportedMediaType | Self::NoLines | Self::Encoded { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Connect(_) | Self::Database(_) | Self::NotMigrated(_) | Self::DatabaseTimeout | Self::Internal(_) => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
@@ -176,15 +192,18 @@ impl Error {
                 Fault::Character => "invalid_character",
                 Fault::Ambiguous => "ambiguous_parameter",
                 Fault::Missing => "missing_parameter",
+                Fault::Unknown => "unknown_parameter",
                 Fault::TooLarge => "payload_too_large",
             },
             Self::Unauthenticated => "unauthenticated",
             Self::Forbidden | Self::RoleForbidden { .. } | Self::ServiceOnly => "forbidden",
             Self::NotFound => "not_found",
-            Self::Conflict { .. } | Self::OtherContent { .. } | Self::OtherLength { .. } | Self::Ended => "conflict",
+            Self::Conflict { .. } | Self::OtherContent { .. } | Self::OtherLength { .. } | Self::KeyReused | Self::Ended => {
+                "conflict"
+            }
             Self::Cancelled => "cancelled",
-            Self::PreconditionFailed => "precondition_failed",
-            Self::UnsupportedMediaType | Self::NoLines => "unsupported_media_type",
+            Self::PreconditionFailed(_) => "precondition_failed",
+            Self::UnsupportedMediaType | Self::NoLines | Self::Encoded { .. } => "unsupported_media_type",
             Self::Connect(_) | Self::Database(_) | Self::NotMigrated(_) | Self::DatabaseTimeout => "database_error",
             Self::Internal(_) => "internal_error",
         }
@@ -198,7 +217,16 @@ impl Error {
             Self::Conflict { param } | Self::RoleForbidden { param, .. } | Self::OtherContent { param } => Some(param),
             Self::OtherLength { .. } => Some("at"),
             Self::Cancelled | Self::Ended => Some("status"),
-            Self::PreconditionFailed => Some("If-Match"),
+            Self::PreconditionFailed(_) => Some("If-Match"),
+            Self::KeyReused => Some("Idempotency-Key"),
+            _ => None,
+        }
+    }
+
+    /// The current version, where another one was named.
+    pub(crate) fn version(&self) -> Option<Version> {
+        match self {
+            Self::PreconditionFailed(version) => Some(*version),
             _ => None,
         }
     }
@@ -217,11 +245,17 @@ impl Error {
         match self {
             Self::Invalid { invalid, .. } => &invalid.detail,
             Self::Unauthenticated => "the request carries no identity; send a valid bearer token",
-            Self::RoleForbidden { detail, .. } => detail,
+            Self::RoleForbidden { detail, .. } | Self::Encoded { detail } => detail,
             Self::Forbidden => "the token's sub is another user_id; leave user_id out, or use a token with the service scope",
             Self::ServiceOnly => "only a back end may do this; use a token with the service scope",
             Self::NotFound => "no such conversation or message",
-            Self::Conflict { .. } => "this id is taken, with other content or by another owner; use a new UUID",
+            Self::Conflict { .. } => {
+                "this id is stored with other content, or is another owner's; if this request may have been sent before, read what is stored"
+            }
+            Self::KeyReused => {
+                "another request to this conversation came with this key; send a new UUID with each request, and the same one only when that \
+                 request is sent again"
+            }
             Self::OtherContent { .. } => {
                 "the conversation or message of this line is stored with other content or for another user; nothing was stored"
             }
@@ -230,7 +264,7 @@ impl Error {
             }
             Self::Cancelled => "the reply was cancelled, and is kept as it is; stop the model",
             Self::Ended => "only a reply that is still being written can be cancelled; the status of this message is complete",
-            Self::PreconditionFailed => "the conversation has changed since; read it again and send its current ETag",
+            Self::PreconditionFailed(_) => "the conversation has changed since; read it again and send its current ETag",
             Self::NoLines => "a body must be lines of JSON, sent with content-type: application/x-ndjson",
             Self::UnsupportedMediaType => "a body must be JSON, sent with content-type: application/json",
             Self::Connect(_) | Self::Database(_) | Self::NotMigrated(_) => {

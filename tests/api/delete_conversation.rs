@@ -40,6 +40,6 @@ async fn what_is_not_there_or_not_allowed_is_refused() {
     app.delete(&path).by_nobody().refused(401, "unauthenticated", None).await;
     app.delete(&format!("/conversations/{}", Uuid::now_v7())).refused(404, "not_found", None).await;
     app.delete("/conversations/x").refused(400, "invalid_uuid", "conversation_id").await;
-    app.delete(&path).json(&json!({"x": 1})).refused(400, "invalid_parameter", "x").await;
+    app.delete(&path).json(&json!({"x": 1})).refused(400, "unknown_parameter", "x").await;
     app.get(&path).expect(200).await;
 }

@@ -59,7 +59,7 @@ async fn what_is_wrong_or_not_there_or_not_allowed_is_refused() {
     app.delete(&paths[0]).header("if-match", "\"2\"").refused(412, "precondition_failed", "If-Match").await;
     app.delete(&paths[0]).by("bob").refused(404, "not_found", None).await;
     app.delete(&paths[0]).by_nobody().refused(401, "unauthenticated", None).await;
-    app.delete(&paths[0]).json(&json!({"from": 1})).refused(400, "invalid_parameter", "from").await;
+    app.delete(&paths[0]).json(&json!({"from": 1})).refused(400, "unknown_parameter", "from").await;
     app.delete(&format!("{conversation}/messages/{}", Uuid::now_v7())).refused(404, "not_found", None).await;
     app.delete(&format!("{conversation}/messages/x")).refused(400, "invalid_uuid", "message_id").await;
     let id = paths[0].rsplit('/').next().unwrap();

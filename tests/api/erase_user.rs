@@ -58,7 +58,7 @@ async fn nobody_and_other_users_are_turned_away() {
     app.delete("/users/ada").by("bob").refused(403, "forbidden", None).await;
     app.delete("/users/ada").by_nobody().refused(401, "unauthenticated", None).await;
     app.delete("/users/a%0Ab").by_service().refused(400, "invalid_character", "user_id").await;
-    app.delete("/users/ada").json(&json!({"sure": true})).refused(400, "invalid_parameter", "sure").await;
+    app.delete("/users/ada").json(&json!({"sure": true})).refused(400, "unknown_parameter", "sure").await;
     assert_eq!(app.delete("/users/ada").by_service().expect(200).await.json()["conversations"], 1);
 }
 

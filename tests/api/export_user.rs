@@ -109,7 +109,7 @@ async fn a_user_exports_what_is_theirs_and_nothing_else() {
     app.get("/users/ada/export").by_nobody().refused(401, "unauthenticated", None).await;
     app.get("/users/a%0Ab/export").by_service().refused(400, "invalid_character", "user_id").await;
     app.get("/users/ada/export?cursor=x").refused(400, "invalid_parameter", "cursor").await;
-    app.get("/users/ada/export").json(&json!({"limit": 1})).refused(400, "invalid_parameter", "limit").await;
+    app.get("/users/ada/export").json(&json!({"limit": 1})).refused(400, "unknown_parameter", "limit").await;
     assert_eq!(lines(&app.get("/users/ada/export").by_service().expect(200).await).len(), 1);
     // The cursor of another user's export shows nothing of it.
     fill(&app, "ada", 2, 9_000).await;

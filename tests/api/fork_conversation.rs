@@ -176,7 +176,7 @@ async fn a_position_behind_the_newest_is_refused_and_one_that_was_deleted_will_d
         fork(&app, &path, &json!({"at": at})).refused(400, "invalid_parameter", "at").await;
     }
     fork(&app, &path, &json!({"id": "x"})).refused(400, "invalid_uuid", "id").await;
-    fork(&app, &path, &json!({"from": 1})).refused(400, "invalid_parameter", "from").await;
+    fork(&app, &path, &json!({"from": 1})).refused(400, "unknown_parameter", "from").await;
     fork(&app, &path, &json!({"title": "t".repeat(513)})).refused(400, "invalid_parameter", "title").await;
     app.post(&format!("{path}/fork"))
         .header("content-type", "text/plain")

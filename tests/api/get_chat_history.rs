@@ -51,7 +51,7 @@ async fn ranges_are_exclusive_and_in_the_order_asked_for() {
         ("last=3", vec![8, 9, 10]),
         ("last=1000", (1..=10).collect()),
         ("after=9223372036854775807", vec![]),
-        ("unknown=parameter&unknown=twice", (1..=10).collect()),
+        ("utm_unknown=parameter&utm_unknown=twice", (1..=10).collect()),
     ] {
         let answer = app.get(&format!("{path}?{query}")).expect(200).await;
         assert_eq!(positions(&answer.array()), expected, "{query}");
@@ -164,7 +164,7 @@ async fn bad_input_is_refused_by_name() {
         app.get(&format!("{path}?{query}")).refused(400, "invalid_parameter", param).await;
     }
     app.get(&path).json(&json!({"limit": "5"})).refused(400, "invalid_parameter", "limit").await;
-    app.get(&path).json(&json!({"offset": 5})).refused(400, "invalid_parameter", "offset").await;
+    app.get(&path).json(&json!({"offset": 5})).refused(400, "unknown_parameter", "offset").await;
     app.get(&format!("{path}?limit=1&limit=2")).refused(400, "ambiguous_parameter", "limit").await;
     app.get("/conversations/x/messages").refused(400, "invalid_uuid", "conversation_id").await;
 }

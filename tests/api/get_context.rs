@@ -235,7 +235,7 @@ async fn what_is_wrong_or_not_there_or_not_allowed_is_refused() {
     ] {
         app.get(&format!("{path}?{query}")).refused(400, "invalid_parameter", param).await;
     }
-    app.get(&path).json(&json!({"max_words": 5})).refused(400, "invalid_parameter", "max_words").await;
+    app.get(&path).json(&json!({"max_words": 5})).refused(400, "unknown_parameter", "max_words").await;
     app.get(&path).header("if-none-match", "x").refused(400, "invalid_parameter", "If-None-Match").await;
     app.get(&path).by("bob").refused(404, "not_found", None).await;
     app.get(&path).by_nobody().refused(401, "unauthenticated", None).await;

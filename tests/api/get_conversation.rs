@@ -30,6 +30,6 @@ async fn what_is_not_there_or_not_allowed_is_refused() {
     app.get(&path).by_nobody().refused(401, "unauthenticated", None).await;
     app.get("/conversations/x").refused(400, "invalid_uuid", "conversation_id").await;
     app.get(&path).header("if-none-match", "x").refused(400, "invalid_parameter", "If-None-Match").await;
-    app.get(&path).json(&json!({"x": 1})).refused(400, "invalid_parameter", "x").await;
+    app.get(&path).json(&json!({"x": 1})).refused(400, "unknown_parameter", "x").await;
     app.get(&path).by_service().expect(200).await;
 }

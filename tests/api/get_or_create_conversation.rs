@@ -144,7 +144,7 @@ async fn bad_input_is_refused_by_name() {
         (json!({"expires_in": 59}), 400, "invalid_parameter", Some("expires_in")),
         (json!({"expires_in": "3600"}), 400, "invalid_parameter", Some("expires_in")),
         (json!({"expires_in": 31_556_952_001_u64}), 400, "invalid_parameter", Some("expires_in")),
-        (json!({"titel": "x"}), 400, "invalid_parameter", Some("titel")),
+        (json!({"titel": "x"}), 400, "unknown_parameter", Some("titel")),
         (json!([]), 400, "invalid_body", None),
         (json!("text"), 400, "invalid_body", None),
     ] {

@@ -434,8 +434,8 @@ async fn a_malformed_line_is_named_with_its_field() {
         (body(&good) + "[]", "invalid_body", "line 4"),
         (body(&good) + "{\"message\": ", "invalid_body", "line 4"),
         (body(&good) + r#"{"message": {}, "conversation": {}}"#, "invalid_body", "line 4"),
-        (body(&good).replacen("\"title\"", "\"name\"", 1), "invalid_parameter", "line 1: conversation.name"),
-        (body(&good).replacen("\"next_position\"", "\"more\":1,\"next_position\"", 1), "invalid_parameter", "line 1: more"),
+        (body(&good).replacen("\"title\"", "\"name\"", 1), "unknown_parameter", "line 1: conversation.name"),
+        (body(&good).replacen("\"next_position\"", "\"more\":1,\"next_position\"", 1), "unknown_parameter", "line 1: more"),
         (
             body(&[good[0].clone(), with(&good, 1, "/conversation/title", json!("other"))[0].clone()]),
             "ambiguous_parameter",

@@ -6,6 +6,7 @@
 mod add_message;
 mod cargo_lambda;
 mod concurrency;
+mod conventions;
 mod database;
 mod delete_conversation;
 mod delete_message;
@@ -41,6 +42,7 @@ mod properties;
 mod purge_expired;
 mod release;
 mod replies;
+mod retries;
 mod rewind_conversation;
 mod search_messages;
 mod summarize_conversation;

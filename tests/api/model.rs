@@ -17,6 +17,7 @@ const STEPS: usize = 25;
 /// Conversations and messages are chosen among so few that they meet.
 const CONVERSATIONS: usize = 4;
 const MESSAGES: usize = 7;
+const KEYS: usize = 12;
 
 fn any_message() -> impl Strategy<Value = NewMessage> {
     (0..MESSAGES, prop::sample::select(vec!["user", "assistant", "system"]), any_text(), prop::bool::weighted(0.2), any_tokens())
@@ -83,18 +84,29 @@ fn any_operation() -> impl Strategy<Value = Operation> {
 fn any_step() -> impl Strategy<Value = Step> {
     let by = prop_oneof![6 => Just(By::User(0)), 3 => Just(By::User(1)), 1 => (0..2_usize).prop_map(By::Service)];
     let condition = prop_oneof![8 => Just(Condition::None), 1 => Just(Condition::Current), 1 => Just(Condition::Stale)];
-    (by, any_operation(), condition, 1..3_usize).prop_map(|(by, operation, condition, sent)| Step {
-        by,
-        operation,
-        condition,
-        sent,
+    (by, any_operation(), condition, 1..3_usize, prop::option::weighted(0.8, 0..KEYS))
+        .prop_map(|(by, operation, condition, sent, key)| Step { by, operation, condition, sent, key })
+}
+
+/// Some steps are late duplicates: requests that were sent before, with some others in between.
+fn any_steps() -> impl Strategy<Value = Vec<Step>> {
+    let late = prop::option::weighted(0.35, any::<prop::sample::Index>());
+    prop::collection::vec((any_step(), late), 1..STEPS).prop_map(|planned| {
+        let mut steps: Vec<Step> = Vec::new();
+        for (step, late) in planned {
+            // The newest few are the likeliest to find what they found before.
+            let newest = &steps[steps.len().saturating_sub(6)..];
+            let earlier = late.filter(|_| !newest.is_empty()).map(|late| late.get(newest).clone());
+            steps.push(earlier.unwrap_or(step));
+        }
+        steps
     })
 }
 
 /// How each sequence begins: two conversations of the first user and one of the second, with messages. Otherwise most steps would find
 /// nothing.
 fn beginning() -> Vec<Step> {
-    let step = |user, operation| Step { by: By::User(user), operation, condition: Condition::None, sent: 1 };
+    let step = |user, operation| Step { by: By::User(user), operation, condition: Condition::None, sent: 1, key: None };
     let message = |id, role, content: &str| {
         let status = if id == 3 { "in_progress" } else { "complete" };
         NewMessage { id, role, content: content.to_owned(), status, token_count: None }
@@ -114,13 +126,14 @@ struct Names {
     users: [String; 2],
     conversations: Vec<Uuid>,
     messages: Vec<Uuid>,
+    keys: Vec<Uuid>,
 }
 
 impl Names {
     fn new() -> Self {
         let ids = |count| (0..count).map(|_| Uuid::now_v7()).collect();
         let user = |name: &str| format!("{name} {}", Uuid::now_v7());
-        Self { users: [user("ada"), user("bob")], conversations: ids(CONVERSATIONS), messages: ids(MESSAGES) }
+        Self { users: [user("ada"), user("bob")], conversations: ids(CONVERSATIONS), messages: ids(MESSAGES), keys: ids(KEYS) }
     }
 
     fn conversation(&self, number: usize) -> String {
@@ -229,6 +242,7 @@ fn request<'a>(app: &'a App, names: &Names, state: &State, step: &Step) -> Optio
         By::User(_) => call.by(user),
         By::Service(_) => call.by_service(),
     };
+    let call = if let Some(key) = step.key { call.header("idempotency-key", names.keys[key].to_string()) } else { call };
     let version = state.condition(step);
     Some(if let Some(version) = version { call.header("if-match", format!("\"{version}\"")) } else { call })
 }
@@ -354,7 +368,7 @@ async fn the_api_does_what_a_model_of_the_contract_does() {
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]));
     let runtime = tokio::runtime::Handle::current();
     let result = tokio::task::block_in_place(|| {
-        let sequences = prop::collection::vec(any_step(), 1..STEPS).prop_map(|steps| [beginning(), steps].concat());
+        let sequences = any_steps().prop_map(|steps| [beginning(), steps].concat());
         runner.run(&sequences, |steps| runtime.block_on(check_sequence(&app, &superuser, &steps)))
     });
     if let Err(error) = result {

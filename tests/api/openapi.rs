@@ -64,7 +64,10 @@ fn every_operation_says_what_it_is_for_and_how_it_can_end() {
         // Another user, or a role that is not the caller's to write.
         failures.extend((has("user_id") || has("content")).then_some("403"));
         // Nothing that is stored can be in the way of a transfer.
-        let may_conflict = method == "post" && operation_id != "transfer-user" || has("append");
+        let may_conflict = method == "post" && operation_id != "transfer-user" || has("Idempotency-Key");
+        // A user is no conversation, and a second erasure reports zeros.
+        let is_recognized = method == "get" || method == "post" || operation_id == "erase-user" || has("Idempotency-Key");
+        assert!(is_recognized, "{operation_id} has no Idempotency-Key");
         failures.extend(may_conflict.then_some("409"));
         failures.extend(has("If-Match").then_some("412"));
         failures.extend(has("If-None-Match").then_some("304"));

@@ -15,13 +15,14 @@ use crate::support::{Answer, App, Call, Function, binary, project, start_binary}
 const OTHER: &str = "api_00000001";
 
 /// Functions that the endpoints' functions call. Those that touch a table are called with the conversation's row locked.
-const HELPERS: [&str; 19] = [
+const HELPERS: [&str; 23] = [
     "abandoned",
     "calls_in",
     "change_messages",
     "conversation_row",
     "copied_message_id",
     "delete_oldest",
+    "deletion_id",
     "etag",
     "has_members",
     "in_one_line",
@@ -31,7 +32,10 @@ const HELPERS: [&str; 19] = [
     "message_characters",
     "message_size",
     "message_status",
+    "recall",
+    "remember",
     "results_in",
+    "same_json",
     "speaks",
     "times_in",
     "with_newest_message",
@@ -117,7 +121,8 @@ async fn every_stored_function_follows_the_rules() {
         assert!(definer, "{name} runs with its caller's rights");
         let config = config.unwrap_or_default();
         let more = match &*name {
-            "erase_user"
+            "delete_conversation"
+            | "erase_user"
             | "export_user"
             | "fork_conversation"
             | "get_context"

@@ -46,7 +46,7 @@ async fn what_is_wrong_or_not_there_or_not_allowed_is_refused() {
     for query in ["from=0", "from=-1", "from=x", "from=", "from=99999999999999999999"] {
         app.delete(&format!("{path}?{query}")).refused(400, "invalid_parameter", "from").await;
     }
-    app.delete(&path).json(&json!({"to": 1})).refused(400, "invalid_parameter", "to").await;
+    app.delete(&path).json(&json!({"to": 1})).refused(400, "unknown_parameter", "to").await;
     app.delete(&format!("{path}?from=1")).json(&json!({"from": 1})).refused(400, "ambiguous_parameter", "from").await;
     app.delete(&path).by("bob").refused(404, "not_found", None).await;
     app.delete(&path).by_nobody().refused(401, "unauthenticated", None).await;

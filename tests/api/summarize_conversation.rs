@@ -296,7 +296,7 @@ async fn malformed_summaries_are_refused() {
         (json!({"through": 3, "content": ["s"]}), 400, "invalid_parameter", "content"),
         (json!({"through": 3, "content": "\0"}), 400, "invalid_character", "content"),
         (json!({"through": 3, "content": "s", "token_count": -1}), 400, "invalid_parameter", "token_count"),
-        (json!({"through": 3, "content": "s", "title": "s"}), 400, "invalid_parameter", "title"),
+        (json!({"through": 3, "content": "s", "title": "s"}), 400, "unknown_parameter", "title"),
         (json!({"through": 3, "content": "s".repeat((1 << 20) + 1)}), 413, "payload_too_large", "content"),
     ] {
         summary.clone().json(&body).refused(status, code, Some(param)).await;

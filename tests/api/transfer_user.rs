@@ -109,7 +109,7 @@ async fn only_a_back_end_may_transfer() {
     transfer.clone().json(&json!({"to": "ada"})).refused(400, "invalid_parameter", "to").await;
     transfer.clone().json(&json!({"to": ""})).refused(400, "invalid_parameter", "to").await;
     transfer.clone().json(&json!({"to": "a\nb"})).refused(400, "invalid_character", "to").await;
-    transfer.clone().json(&json!({"to": "bob", "all": true})).refused(400, "invalid_parameter", "all").await;
+    transfer.clone().json(&json!({"to": "bob", "all": true})).refused(400, "unknown_parameter", "all").await;
     app.post("/users/a%0Ab/transfer?to=bob").by_service().refused(400, "invalid_character", "user_id").await;
     assert_eq!(listed(&app, "ada").await.len(), 1);
     let moved = app.post("/users/ada/transfer?to=auth0%7C6f%20100%25%2FZo%C3%AB").by_service().expect(200).await;

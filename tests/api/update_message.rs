@@ -71,7 +71,7 @@ async fn a_token_count_lasts_until_what_it_counted_changes() {
 async fn if_match_decides_between_two_tabs() {
     let app = App::start().await;
     let (_, path, _) = message(&app).await;
-    app.patch(&path).json(&json!({"content": "one"})).header("if-match", "\"3\"").expect(200).await;
+    app.patch(&path).json(&json!({"content": "edited"})).header("if-match", "\"3\"").expect(200).await;
     app.patch(&path)
         .json(&json!({"content": "two"}))
         .header("if-match", "\"3\"")
@@ -93,7 +93,7 @@ async fn what_is_wrong_or_not_there_or_not_allowed_is_refused() {
         (json!({"metadata": 7}), 400, "invalid_parameter", "metadata"),
         (json!({"metadata": {"x": "x".repeat(256 << 10)}}), 413, "payload_too_large", "metadata"),
         (json!({"content": null, "tool_calls": null}), 400, "missing_parameter", "content"),
-        (json!({"role": "user"}), 400, "invalid_parameter", "role"),
+        (json!({"role": "user"}), 400, "unknown_parameter", "role"),
         (json!({"append": "x"}), 400, "missing_parameter", "at"),
         (json!({"at": 3}), 400, "missing_parameter", "append"),
         (json!({"append": "x", "at": -1}), 400, "invalid_parameter", "at"),

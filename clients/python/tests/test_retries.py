@@ -99,27 +99,57 @@ def test_reads_are_sent_again(faulty: Any, proxy: Proxy, conversation: Conversat
         call()
 
 
-def test_a_rewind_without_a_version_is_not_done_twice(faulty: Any, proxy: Proxy, conversation: Conversation) -> None:
+def test_a_rewind_without_a_version_is_done_once(faulty: Any, proxy: Proxy, conversation: Conversation) -> None:
     faulty.add_messages(conversation.id, [NewMessage("user", "One"), NewMessage("user", "Two")])
-    proxy.faults = [LOSE_ANSWER]
+    for fault in (LOSE_ANSWER, Fault(429)):
+        proxy.faults = [fault]
+        proxy.seen.clear()
+        assert faulty.rewind_conversation(conversation.id, from_=2).deleted == 1
+        assert len(proxy.seen) == 2
+        faulty.add_message(conversation.id, "user", "Two")
+
+
+def test_each_other_write_has_a_key_for_all_its_attempts(faulty: Any, proxy: Proxy, conversation: Conversation) -> None:
+    message = faulty.add_message(conversation.id, "user", "One")
+    other = faulty.add_message(conversation.id, "user", "Two")
+    version = other.version
+    keys = set()
+
+    def last_key() -> str:
+        first, second = (seen.headers["idempotency-key"] for seen in proxy.seen)
+        assert first == second
+        return first
+
+    calls: list[Callable[[], Any]] = [
+        lambda: faulty.update_conversation(conversation.id, title="A", if_match=version),
+        lambda: faulty.update_message(conversation.id, message.id, content="1", if_match=version),
+        lambda: faulty.summarize_conversation(conversation.id, through=1, content="1", if_match=version),
+        lambda: faulty.delete_message(conversation.id, other.id, if_match=version),
+        lambda: faulty.rewind_conversation(conversation.id, from_=1, if_match=version),
+        lambda: faulty.delete_conversation(conversation.id, if_match=version),
+    ]
+    for call in calls:
+        proxy.faults = [LOSE_ANSWER]
+        proxy.seen.clear()
+        # A retry is no 412 for the success of the attempt before it.
+        call()
+        keys.add(last_key())
+        if call is not calls[-1]:
+            version = faulty.get_conversation(conversation.id).version
+    assert len(keys) == len(calls)
     proxy.seen.clear()
-    with pytest.raises(errors.NoResponse) as caught:
-        faulty.rewind_conversation(conversation.id, from_=2)
-    assert caught.value.maybe_done
-    assert len(proxy.seen) == 1
-    # What was certainly not done is sent again.
-    proxy.faults = [Fault(429)]
-    assert faulty.rewind_conversation(conversation.id).deleted == 1
+    with pytest.raises(errors.NotFound):
+        faulty.get_conversation(conversation.id)
+    assert "idempotency-key" not in proxy.seen[0].headers
 
 
-def test_a_conditional_write_whose_answer_was_lost_says_that_it_may_be_done(
+def test_a_conditional_write_whose_answer_was_lost_succeeds(
     faulty: Any, proxy: Proxy, conversation: Conversation
 ) -> None:
     message = faulty.add_message(conversation.id, "user", "One")
     proxy.faults = [LOSE_ANSWER]
-    with pytest.raises(errors.PreconditionFailed) as caught:
-        faulty.rewind_conversation(conversation.id, from_=1, if_match=message.version)
-    assert caught.value.maybe_done
+    rewound = faulty.rewind_conversation(conversation.id, from_=1, if_match=message.version)
+    assert (rewound.deleted, rewound.version) == (1, '"3"')
     assert faulty.get_conversation(conversation.id).message_count == 0
 
 

@@ -120,18 +120,14 @@ export class ScrollbackClient {
     return this.#list(conversation(conversationId, "/messages"), fields, options);
   }
 
-  /**
-   * Deletes the message at the position `from` and all after it, or all messages. Without `ifMatch`, the request is not sent again if it may
-   * have been done, because it could delete messages that came in between. `maybeDone` of the error is true then.
-   */
+  /** Deletes the message at the position `from` and all after it, or all messages. */
   rewindConversation(
     conversationId: string,
     fields: { from?: number | undefined } = {},
     options: WriteOptions = {},
   ): Promise<Versioned<Rewound>> {
     const target = withQuery(conversation(conversationId, "/messages"), fields);
-    const operation = write("DELETE", target, undefined, options, versioned<Rewound>);
-    return this.#transport.run({ ...operation, repeatable: options.ifMatch !== undefined }, options);
+    return this.#transport.run(write("DELETE", target, undefined, options, versioned<Rewound>), options);
   }
 
   /**

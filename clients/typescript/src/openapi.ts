@@ -50,7 +50,7 @@ export interface paths {
         /**
          * Change a conversation's title, metadata, place or end
          * @description The body is a JSON merge patch (RFC 7396), sent as `application/json`: what it leaves out stays, null clears, and `metadata` is
-         *     merged member by member. A patch without fields changes nothing.
+         *     merged member by member. Values that are there already change nothing.
          */
         patch: operations["update-conversation"];
         trace?: never;
@@ -860,7 +860,7 @@ export interface components {
              * @description Stable. For programs.
              * @enum {string}
              */
-            code: "invalid_uuid" | "invalid_parameter" | "invalid_body" | "invalid_character" | "ambiguous_parameter" | "missing_parameter" | "unauthenticated" | "forbidden" | "not_found" | "conflict" | "cancelled" | "precondition_failed" | "payload_too_large" | "unsupported_media_type" | "database_error" | "internal_error";
+            code: "invalid_uuid" | "invalid_parameter" | "invalid_body" | "invalid_character" | "ambiguous_parameter" | "missing_parameter" | "unknown_parameter" | "unauthenticated" | "forbidden" | "not_found" | "conflict" | "cancelled" | "precondition_failed" | "payload_too_large" | "unsupported_media_type" | "database_error" | "internal_error";
             /** @description The field at fault, where there is one, such as `messages[3].role`. */
             param?: string;
             /** @description How many characters a content has that a piece does not fit. Only with `conflict` and the param `at`. */
@@ -901,7 +901,7 @@ export interface components {
                     /** @constant */
                     status?: 400;
                     /** @enum {unknown} */
-                    code?: "invalid_uuid" | "invalid_parameter" | "invalid_body" | "invalid_character" | "ambiguous_parameter" | "missing_parameter";
+                    code?: "invalid_uuid" | "invalid_parameter" | "invalid_body" | "invalid_character" | "ambiguous_parameter" | "missing_parameter" | "unknown_parameter";
                 };
             };
         };
@@ -1019,7 +1019,7 @@ export interface components {
         /**
          * @description A message's id that the conversation has with other content, or the id of a conversation that another user has or that is being
          *     erased, or the id of a copy that another conversation has, or a line
-         *     of an import that is stored with other content. Or a piece of a reply that belongs at another place: then `length` says how many characters the content has.
+         *     of an import that is stored with other content. Or an `Idempotency-Key` that came with another request. Or a piece of a reply that belongs at another place: then `length` says how many characters the content has.
          *     Or a message that can't be cancelled, because it is complete. The code `cancelled` is for a piece of a reply that was cancelled.
          */
         Conflict: {
@@ -1033,7 +1033,7 @@ export interface components {
                  *       "type": "about:blank",
                  *       "title": "Conflict",
                  *       "status": 409,
-                 *       "detail": "this id is taken, with other content or by another owner; use a new UUID",
+                 *       "detail": "this id is stored with other content, or is another owner's; if this request may have been sent before, read what is stored",
                  *       "code": "conflict",
                  *       "param": "id",
                  *       "request_id": "0f3f1c1e-9f0e-4f5e-9c55-5a0d5a6f7b10"
@@ -1047,9 +1047,10 @@ export interface components {
                 };
             };
         };
-        /** @description `If-Match` names another version. */
+        /** @description `If-Match` names another version. `ETag` is the current one. */
         PreconditionFailed: {
             headers: {
+                ETag: components["headers"]["ETag"];
                 "Cache-Control": components["headers"]["CacheControl"];
                 [name: string]: unknown;
             };
@@ -1185,10 +1186,17 @@ export interface components {
         /** @description How many tokens the message has, as the caller counted them. `get-context` uses the count with `max_tokens`. */
         TokenCount: components["schemas"]["TokenCount"];
         /**
-         * @description The versions of the conversation at which the write may happen, as `ETag` gave them, or `*` for any. It compares strongly: what
-         *     starts with `W/` matches nothing.
+         * @description The versions of the conversation at which the write may happen, as `ETag` gave them, or `*` for any. `W/"7"` is compared
+         *     as `"7"`, because proxies that compress a response make its ETag weak.
          */
         IfMatch: components["schemas"]["ETags"];
+        /**
+         * @description A UUID of the caller's own for this request. Sent again with the same key, path, query string and body, the request is answered as it
+         *     was the first time, whatever `If-Match` says, with `Idempotent-Replayed: true`. If the conversation has changed since, the body shows
+         *     what there is now, and `ETag` is the version behind the first time. The newest 8 keys of a conversation are remembered, and that
+         *     of its deletion for an hour. Another request with the same key is a 409.
+         */
+        IdempotencyKey: components["schemas"]["Id"];
         /** @description The versions of the conversation that the caller has, as `ETag` gave them, or `*` for any. */
         IfNoneMatch: components["schemas"]["ETags"];
     };
@@ -1209,6 +1217,11 @@ export interface components {
          * @example /conversations/019a3a51-5d2c-7a60-9d33-0c9f6f0b3d01
          */
         Location: string;
+        /**
+         * @description The request was sent before with the same `Idempotency-Key`, or the piece of a reply is there already.
+         * @example true
+         */
+        IdempotentReplayed: "true";
         /**
          * @description Caches between the caller and the API keep nothing.
          * @example private, no-cache
@@ -1320,10 +1333,17 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description The versions of the conversation at which the write may happen, as `ETag` gave them, or `*` for any. It compares strongly: what
-                 *     starts with `W/` matches nothing.
+                 * @description The versions of the conversation at which the write may happen, as `ETag` gave them, or `*` for any. `W/"7"` is compared
+                 *     as `"7"`, because proxies that compress a response make its ETag weak.
                  */
                 "If-Match"?: components["parameters"]["IfMatch"];
+                /**
+                 * @description A UUID of the caller's own for this request. Sent again with the same key, path, query string and body, the request is answered as it
+                 *     was the first time, whatever `If-Match` says, with `Idempotent-Replayed: true`. If the conversation has changed since, the body shows
+                 *     what there is now, and `ETag` is the version behind the first time. The newest 8 keys of a conversation are remembered, and that
+                 *     of its deletion for an hour. Another request with the same key is a 409.
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
             };
             path: {
                 /** @example 019a3a51-5d2c-7a60-9d33-0c9f6f0b3d01 */
@@ -1336,6 +1356,7 @@ export interface operations {
             /** @description It is gone, and its messages with it. */
             204: {
                 headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
                     "Cache-Control": components["headers"]["CacheControl"];
                     [name: string]: unknown;
                 };
@@ -1344,6 +1365,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["ContentTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -1365,10 +1387,17 @@ export interface operations {
             };
             header?: {
                 /**
-                 * @description The versions of the conversation at which the write may happen, as `ETag` gave them, or `*` for any. It compares strongly: what
-                 *     starts with `W/` matches nothing.
+                 * @description The versions of the conversation at which the write may happen, as `ETag` gave them, or `*` for any. `W/"7"` is compared
+                 *     as `"7"`, because proxies that compress a response make its ETag weak.
                  */
                 "If-Match"?: components["parameters"]["IfMatch"];
+                /**
+                 * @description A UUID of the caller's own for this request. Sent again with the same key, path, query string and body, the request is answered as it
+                 *     was the first time, whatever `If-Match` says, with `Idempotent-Replayed: true`. If the conversation has changed since, the body shows
+                 *     what there is now, and `ETag` is the version behind the first time. The newest 8 keys of a conversation are remembered, and that
+                 *     of its deletion for an hour. Another request with the same key is a 409.
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
             };
             path: {
                 /** @example 019a3a51-5d2c-7a60-9d33-0c9f6f0b3d01 */
@@ -1387,6 +1416,7 @@ export interface operations {
             200: {
                 headers: {
                     ETag: components["headers"]["ETag"];
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
                     "Cache-Control": components["headers"]["CacheControl"];
                     [name: string]: unknown;
                 };
@@ -1397,6 +1427,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["ContentTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -1485,8 +1516,8 @@ export interface operations {
             };
             header?: {
                 /**
-                 * @description The versions of the conversation at which the write may happen, as `ETag` gave them, or `*` for any. It compares strongly: what
-                 *     starts with `W/` matches nothing.
+                 * @description The versions of the conversation at which the write may happen, as `ETag` gave them, or `*` for any. `W/"7"` is compared
+                 *     as `"7"`, because proxies that compress a response make its ETag weak.
                  */
                 "If-Match"?: components["parameters"]["IfMatch"];
             };
@@ -1552,10 +1583,17 @@ export interface operations {
             };
             header?: {
                 /**
-                 * @description The versions of the conversation at which the write may happen, as `ETag` gave them, or `*` for any. It compares strongly: what
-                 *     starts with `W/` matches nothing.
+                 * @description The versions of the conversation at which the write may happen, as `ETag` gave them, or `*` for any. `W/"7"` is compared
+                 *     as `"7"`, because proxies that compress a response make its ETag weak.
                  */
                 "If-Match"?: components["parameters"]["IfMatch"];
+                /**
+                 * @description A UUID of the caller's own for this request. Sent again with the same key, path, query string and body, the request is answered as it
+                 *     was the first time, whatever `If-Match` says, with `Idempotent-Replayed: true`. If the conversation has changed since, the body shows
+                 *     what there is now, and `ETag` is the version behind the first time. The newest 8 keys of a conversation are remembered, and that
+                 *     of its deletion for an hour. Another request with the same key is a 409.
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
             };
             path: {
                 /** @example 019a3a51-5d2c-7a60-9d33-0c9f6f0b3d01 */
@@ -1569,6 +1607,7 @@ export interface operations {
             200: {
                 headers: {
                     ETag: components["headers"]["ETag"];
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
                     "Cache-Control": components["headers"]["CacheControl"];
                     [name: string]: unknown;
                 };
@@ -1584,6 +1623,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["ContentTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -1644,10 +1684,17 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description The versions of the conversation at which the write may happen, as `ETag` gave them, or `*` for any. It compares strongly: what
-                 *     starts with `W/` matches nothing.
+                 * @description The versions of the conversation at which the write may happen, as `ETag` gave them, or `*` for any. `W/"7"` is compared
+                 *     as `"7"`, because proxies that compress a response make its ETag weak.
                  */
                 "If-Match"?: components["parameters"]["IfMatch"];
+                /**
+                 * @description A UUID of the caller's own for this request. Sent again with the same key, path, query string and body, the request is answered as it
+                 *     was the first time, whatever `If-Match` says, with `Idempotent-Replayed: true`. If the conversation has changed since, the body shows
+                 *     what there is now, and `ETag` is the version behind the first time. The newest 8 keys of a conversation are remembered, and that
+                 *     of its deletion for an hour. Another request with the same key is a 409.
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
             };
             path: {
                 /** @example 019a3a51-5d2c-7a60-9d33-0c9f6f0b3d01 */
@@ -1663,6 +1710,7 @@ export interface operations {
             204: {
                 headers: {
                     ETag: components["headers"]["ETag"];
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
                     "Cache-Control": components["headers"]["CacheControl"];
                     [name: string]: unknown;
                 };
@@ -1671,6 +1719,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["ContentTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -1697,10 +1746,17 @@ export interface operations {
             };
             header?: {
                 /**
-                 * @description The versions of the conversation at which the write may happen, as `ETag` gave them, or `*` for any. It compares strongly: what
-                 *     starts with `W/` matches nothing.
+                 * @description The versions of the conversation at which the write may happen, as `ETag` gave them, or `*` for any. `W/"7"` is compared
+                 *     as `"7"`, because proxies that compress a response make its ETag weak.
                  */
                 "If-Match"?: components["parameters"]["IfMatch"];
+                /**
+                 * @description A UUID of the caller's own for this request. Sent again with the same key, path, query string and body, the request is answered as it
+                 *     was the first time, whatever `If-Match` says, with `Idempotent-Replayed: true`. If the conversation has changed since, the body shows
+                 *     what there is now, and `ETag` is the version behind the first time. The newest 8 keys of a conversation are remembered, and that
+                 *     of its deletion for an hour. Another request with the same key is a 409.
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
             };
             path: {
                 /** @example 019a3a51-5d2c-7a60-9d33-0c9f6f0b3d01 */
@@ -1721,6 +1777,7 @@ export interface operations {
             200: {
                 headers: {
                     ETag: components["headers"]["ETag"];
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
                     "Cache-Control": components["headers"]["CacheControl"];
                     [name: string]: unknown;
                 };
@@ -1841,10 +1898,17 @@ export interface operations {
             };
             header?: {
                 /**
-                 * @description The versions of the conversation at which the write may happen, as `ETag` gave them, or `*` for any. It compares strongly: what
-                 *     starts with `W/` matches nothing.
+                 * @description The versions of the conversation at which the write may happen, as `ETag` gave them, or `*` for any. `W/"7"` is compared
+                 *     as `"7"`, because proxies that compress a response make its ETag weak.
                  */
                 "If-Match"?: components["parameters"]["IfMatch"];
+                /**
+                 * @description A UUID of the caller's own for this request. Sent again with the same key, path, query string and body, the request is answered as it
+                 *     was the first time, whatever `If-Match` says, with `Idempotent-Replayed: true`. If the conversation has changed since, the body shows
+                 *     what there is now, and `ETag` is the version behind the first time. The newest 8 keys of a conversation are remembered, and that
+                 *     of its deletion for an hour. Another request with the same key is a 409.
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
             };
             path: {
                 /** @example 019a3a51-5d2c-7a60-9d33-0c9f6f0b3d01 */
@@ -1863,6 +1927,7 @@ export interface operations {
             200: {
                 headers: {
                     ETag: components["headers"]["ETag"];
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
                     "Cache-Control": components["headers"]["CacheControl"];
                     [name: string]: unknown;
                 };
@@ -1874,6 +1939,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["RoleForbidden"];
             404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["ContentTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];

@@ -1,4 +1,5 @@
 /** How requests are sent, and sent again. */
+import { newId } from "./ids.js";
 import { ScrollbackError, type ErrorCode } from "./errors.js";
 import type { CallOptions } from "./types.js";
 
@@ -54,8 +55,6 @@ export interface Operation<T> {
   read: (answer: Answer) => T;
   body?: string;
   headers?: Record<string, string | undefined>;
-  /** A rewind without a version would also delete what was appended between two attempts, so it is not sent again. */
-  repeatable?: boolean;
   /** After an attempt that may have deleted it, a 404 means that it has. */
   goneIsDone?: boolean;
   /** How many milliseconds the server may take in addition to the time of an attempt, because the call asks it to wait. */
@@ -106,10 +105,12 @@ export class Transport {
     const timeout = (options.timeout ?? this.#options.timeout ?? 30_000) + (operation.wait ?? 0);
     const began = performance.now();
     const writes = operation.method !== "GET";
+    // A POST is recognized by the ids that it names, and other writes by a key. The key is made once for all attempts.
+    const key = writes && operation.method !== "POST" ? newId() : undefined;
     let maybeDone = false;
     for (let attempt = 1; ; attempt++) {
       const left = retry.deadline - (performance.now() - began);
-      const outcome = await this.#attempt(operation, Math.max(1, Math.min(timeout, left)), options.signal);
+      const outcome = await this.#attempt(operation, key, Math.max(1, Math.min(timeout, left)), options.signal);
       let wait = Math.random() * Math.min(retry.cap, retry.base * 2 ** (attempt - 1));
       if ("status" in outcome) {
         if (!RETRIED.has(outcome.status)) return result(operation, outcome, maybeDone);
@@ -120,7 +121,7 @@ export class Transport {
         maybeDone ||= writes && outcome.maybeSent;
       }
       const late = performance.now() - began + wait >= retry.deadline;
-      if (attempt >= retry.attempts || late || (maybeDone && operation.repeatable === false)) {
+      if (attempt >= retry.attempts || late) {
         if ("status" in outcome) throw problem(outcome, maybeDone);
         const detail = `no response after ${String(attempt)} ${attempt === 1 ? "attempt" : "attempts"}: ${outcome.happened}`;
         throw new ScrollbackError({ code: "no_response", detail, maybeDone });
@@ -129,8 +130,14 @@ export class Transport {
     }
   }
 
-  async #attempt(operation: Operation<unknown>, timeout: number, signal?: AbortSignal): Promise<Answer | Lost> {
+  async #attempt(
+    operation: Operation<unknown>,
+    key: string | undefined,
+    timeout: number,
+    signal?: AbortSignal,
+  ): Promise<Answer | Lost> {
     const headers = await this.#headers(operation);
+    if (key !== undefined) headers["idempotency-key"] = key;
     signal?.throwIfAborted();
     const controller = new AbortController();
     const abort = () => {

@@ -12,7 +12,8 @@ async fn main() -> ExitCode {
 
 async fn delete_conversation(request: Request, database: Database) -> Result<Reply, Error> {
     request.no_fields()?;
-    let (conversation_id, if_match) = (request.conversation_id()?, request.if_match()?);
-    queries::delete_conversation(&database, request.caller(), conversation_id, if_match.as_ref()).await?;
-    Ok(Reply::no_content())
+    let (conversation_id, operation, if_match) = (request.conversation_id()?, request.operation()?, request.if_match()?);
+    let repeated =
+        queries::delete_conversation(&database, request.caller(), conversation_id, &operation, if_match.as_ref()).await?;
+    Ok(Reply::no_content().replayed(repeated))
 }

@@ -2,12 +2,12 @@
 
 use shared::Result;
 use shared::http::Request;
-use shared::models::Cursor;
+use shared::models::{Cursor, List};
 
 /// Behind which line.
 pub(crate) fn read(request: &Request) -> Result<Option<Cursor>> {
     let mut fields = request.fields()?;
-    let cursor = fields.parse("cursor", |text| Cursor::parse(&text))?;
+    let cursor = fields.parse("cursor", |text| Cursor::parse(&text, List::Export))?;
     fields.finish()?;
     Ok(cursor)
 }

@@ -5,6 +5,7 @@ mod input;
 use std::process::ExitCode;
 
 use shared::http::{Reply, Request};
+use shared::models::List;
 use shared::{Database, Error, queries};
 
 #[tokio::main(flavor = "current_thread")]
@@ -16,5 +17,5 @@ async fn export_user(request: Request, database: Database) -> Result<Reply, Erro
     let user_id = request.user_id()?;
     let cursor = input::read(&request)?;
     let (lines, more) = queries::export_user(&database, &user_id, cursor).await?;
-    Reply::lines(&lines, more, |last| request.page(&[("cursor", Some(last.cursor().encode()))]))
+    Reply::lines(&lines, more, |last| request.page(&[("cursor", Some(last.cursor().encode(List::Export)))]))
 }

@@ -29,7 +29,7 @@ pub(crate) fn read(request: &Request) -> Result<Input> {
         ids: fields.ids()?,
         with_last_message: include.is_some(),
     };
-    let cursor = fields.parse("cursor", |text| order.parse_cursor(&text))?;
+    let cursor = fields.parse("cursor", |text| Cursor::parse(&text, order.list()))?;
     let input = Input { filter, limit: fields.limit("limit")?, cursor };
     fields.finish()?;
     Ok(input)
@@ -52,7 +52,7 @@ impl Input {
         ];
         let member = |(key, value): &(Text, Text)| (format!("metadata.{}", key.as_str()), Some(value.as_str().to_owned()));
         parameters.extend(filter.members.iter().map(member));
-        parameters.push(("cursor".to_owned(), Some(cursor.encode())));
+        parameters.push(("cursor".to_owned(), Some(cursor.encode(filter.order.list()))));
         request.page(&parameters)
     }
 }

@@ -14,8 +14,8 @@ async fn main() -> ExitCode {
 
 async fn rewind_conversation(request: Request, database: Database) -> Result<Reply, Error> {
     let (conversation_id, if_match) = (request.conversation_id()?, request.if_match()?);
-    let from = input::read(&request)?;
-    let (rewound, version) =
-        queries::rewind_conversation(&database, request.caller(), conversation_id, from, if_match.as_ref()).await?;
-    Ok(Reply::ok(&rewound)?.version(version))
+    let (from, operation) = (input::read(&request)?, request.operation()?);
+    let (rewound, version, repeated) =
+        queries::rewind_conversation(&database, request.caller(), conversation_id, from, &operation, if_match.as_ref()).await?;
+    Ok(Reply::ok(&rewound)?.version(version).replayed(repeated))
 }

@@ -14,8 +14,9 @@ async fn main() -> ExitCode {
 
 async fn summarize_conversation(request: Request, database: Database) -> Result<Reply, Error> {
     let (conversation_id, if_match) = (request.conversation_id()?, request.if_match()?);
-    let summary = input::read(&request)?;
-    let conversation =
-        queries::summarize_conversation(&database, request.caller(), conversation_id, &summary, if_match.as_ref()).await?;
-    Ok(Reply::ok(&conversation)?.version(conversation.version))
+    let (summary, operation) = (input::read(&request)?, request.operation()?);
+    let if_match = if_match.as_ref();
+    let (conversation, repeated) =
+        queries::summarize_conversation(&database, request.caller(), conversation_id, &summary, &operation, if_match).await?;
+    Ok(Reply::ok(&conversation)?.version(conversation.version).replayed(repeated))
 }

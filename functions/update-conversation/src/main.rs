@@ -15,7 +15,8 @@ async fn main() -> ExitCode {
 async fn update_conversation(request: Request, database: Database) -> Result<Reply, Error> {
     let (conversation_id, if_match) = (request.conversation_id()?, request.if_match()?);
     let change = input::read(&request)?;
-    let conversation =
-        queries::update_conversation(&database, request.caller(), conversation_id, &change, if_match.as_ref()).await?;
-    Ok(Reply::ok(&conversation)?.version(conversation.version))
+    let operation = request.operation()?;
+    let (conversation, repeated) =
+        queries::update_conversation(&database, request.caller(), conversation_id, &change, &operation, if_match.as_ref()).await?;
+    Ok(Reply::ok(&conversation)?.version(conversation.version).replayed(repeated))
 }

@@ -14,8 +14,9 @@ async fn main() -> ExitCode {
 
 async fn update_message(request: Request, database: Database) -> Result<Reply, Error> {
     let (conversation_id, message_id) = (request.conversation_id()?, request.message_id()?);
-    let (change, if_match) = (input::read(&request)?, request.if_match()?);
-    let (message, version) =
-        queries::update_message(&database, request.caller(), conversation_id, message_id, &change, if_match.as_ref()).await?;
-    Ok(Reply::ok(&message)?.version(version))
+    let (change, operation, if_match) = (input::read(&request)?, request.operation()?, request.if_match()?);
+    let if_match = if_match.as_ref();
+    let (message, version, repeated) =
+        queries::update_message(&database, request.caller(), conversation_id, message_id, &change, &operation, if_match).await?;
+    Ok(Reply::ok(&message)?.version(version).replayed(repeated))
 }

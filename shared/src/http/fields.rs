@@ -431,22 +431,22 @@ impl<'a> Fields<'a> {
         Ok(message)
     }
 
-    /// Refuses members of the body that nobody asked for. The query string may hold what others put there.
+    /// Refuses fields that nobody asked for. In the query string, others may have put parameters that begin with `utm_` or `x-`.
     ///
     /// # Errors
-    /// `invalid_parameter`: it names the first such member, and the fields that are known.
+    /// `unknown_parameter`: it names the first such field, the nearest one that is known, and all that are known.
     pub fn finish(self) -> Result<()> {
-        match self.values.iter().find(|(_, value)| matches!(value, Value::Json(_))) {
-            None => Ok(()),
-            Some((name, _)) => {
-                let detail = if self.known.is_empty() {
-                    "this request has no fields".to_owned()
-                } else {
-                    format!("there is no such field; the fields are {}", self.known.join(", "))
-                };
-                Err(Invalid::new(Fault::Parameter, detail).at(self.path(name)))
+        let is_of_others = |name: &str| ["utm_", "x-"].iter().any(|prefix| name.starts_with(prefix));
+        let unknown = |(name, value): &(&String, &Value<'_>)| matches!(value, Value::Json(_)) || !is_of_others(name);
+        let Some((name, _)) = self.values.iter().find(unknown) else { return Ok(()) };
+        let nearest = self.known.iter().min_by_key(|known| strsim::damerau_levenshtein(name, known));
+        let detail = match nearest {
+            None => "this request has no fields".to_owned(),
+            Some(nearest) => {
+                format!("there is no such field; the nearest is {nearest}, and the fields are {}", self.known.join(", "))
             }
-        }
+        };
+        Err(Invalid::new(Fault::Unknown, detail).at(self.path(name)))
     }
 }
 

@@ -258,7 +258,11 @@ impl Reply {
         };
         let mut text = "\"".to_owned();
         let body = write_quoted(&mut text, &problem).and_then(|()| Body::text(text));
-        Self::new(status, body.ok()).with(CONTENT_TYPE, "application/problem+json")
+        let reply = Self::new(status, body.ok()).with(CONTENT_TYPE, "application/problem+json");
+        match error.version() {
+            Some(version) => reply.version(version),
+            None => reply,
+        }
     }
 
     pub(crate) fn status(&self) -> StatusCode {

@@ -10,7 +10,7 @@ use super::fields::{Fields, decode, parse_uuid};
 use super::lines;
 use crate::auth::Caller;
 use crate::error::{Error, Fault, Invalid, Result};
-use crate::models::{ETags, Import, UserId};
+use crate::models::{ETags, Import, Operation, UserId};
 
 const MAX_BODY_BYTES: usize = 4 << 20;
 /// What a body may have that is one line of an export: as much as the largest of them, whose control characters take six bytes each. As base64,
@@ -40,8 +40,14 @@ impl Request {
         let body = match event.body.take().filter(|body| !body.is_empty()) {
             None => None,
             Some(body) => {
+                check_encoding(&event)?;
                 let body = if event.is_base64_encoded { decode_base64(&body)? } else { body };
                 let media_type = event.header("content-type").unwrap_or_default().split(';').next().unwrap_or_default().trim();
+                // Some editors and libraries write a byte order mark before a text.
+                let body = match body.strip_prefix('\u{feff}') {
+                    Some(text) => text.to_owned(),
+                    None => body,
+                };
                 let is_lines = media_type.eq_ignore_ascii_case("application/x-ndjson");
                 let is_exported = || ["{\"message\":{", "{\"conversation\":{"].iter().any(|start| body.starts_with(start));
                 let is_one_line = || body.len() <= MAX_LINE_BYTES && !body.trim_end().contains('\n');
@@ -118,6 +124,7 @@ impl Request {
     /// # Errors
     /// [`Error::NoLines`]: the body is something else. Or the first line that can't be read: its number and its field are named.
     pub fn import(&self) -> Result<Import> {
+        Fields::read(&self.event.query_string(), None)?.finish()?;
         match &self.body {
             None => Ok(Import::default()),
             Some(Body::Lines(lines)) => lines::read(lines),
@@ -138,7 +145,21 @@ impl Request {
     /// # Errors
     /// It is no list of ETags.
     pub fn if_match(&self) -> Result<Option<ETags>> {
-        self.event.header("if-match").map(|header| ETags::if_match(header).map_err(|invalid| invalid.at("If-Match"))).transpose()
+        self.event.header("if-match").map(|header| ETags::parse(header).map_err(|invalid| invalid.at("If-Match"))).transpose()
+    }
+
+    /// What this write is recognized by when it is sent again. The same request has the same path, query string and body.
+    ///
+    /// # Errors
+    /// `invalid_uuid`: the `Idempotency-Key` is no UUID.
+    pub fn operation(&self) -> Result<Operation> {
+        let key = self.event.header("idempotency-key").map(|key| parse_uuid(key).map_err(|invalid| invalid.at("Idempotency-Key")));
+        let message_id = self.event.path_parameters.as_ref().and_then(|parameters| parameters.get("message_id"));
+        let body = match &self.body {
+            None => "",
+            Some(Body::Json(body) | Body::Lines(body)) => body,
+        };
+        Ok(Operation::new(key.transpose()?, &[message_id.map_or("", String::as_str), &self.event.query_string(), body]))
     }
 
     /// `If-None-Match`, where it is sent.
@@ -148,7 +169,7 @@ impl Request {
     pub fn if_none_match(&self) -> Result<Option<ETags>> {
         self.event
             .header("if-none-match")
-            .map(|header| ETags::if_none_match(header).map_err(|invalid| invalid.at("If-None-Match")))
+            .map(|header| ETags::parse(header).map_err(|invalid| invalid.at("If-None-Match")))
             .transpose()
     }
 
@@ -202,6 +223,23 @@ impl Request {
         })?;
         if self.event.route().is_some() { Ok(value.clone()) } else { decode(value) }
     }
+}
+
+/// Refuses a body that is compressed, or in another encoding than UTF-8. Without this, it would be called broken JSON.
+fn check_encoding(event: &Event) -> Result<()> {
+    let refused =
+        |what: String| Err(Error::Encoded { detail: format!("the body is sent with {what}; send it as UTF-8, not compressed") });
+    if let Some(encoding) = event.header("content-encoding").filter(|encoding| !encoding.trim().eq_ignore_ascii_case("identity")) {
+        return refused(format!("content-encoding: {encoding}"));
+    }
+    let parameters = event.header("content-type").unwrap_or_default().split(';').skip(1);
+    for (name, value) in parameters.filter_map(|parameter| parameter.split_once('=')) {
+        let charset = value.trim().trim_matches('"');
+        if name.trim().eq_ignore_ascii_case("charset") && !["utf-8", "utf8"].iter().any(|utf8| charset.eq_ignore_ascii_case(utf8)) {
+            return refused(format!("charset={charset}"));
+        }
+    }
+    Ok(())
 }
 
 fn decode_base64(body: &str) -> Result<String> {

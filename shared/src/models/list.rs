@@ -1,10 +1,9 @@
 //! Which of a user's conversations a list has, and in which order.
 
-use chrono::{DateTime, Utc};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{Conversation, Cursor, Message, Text, Title};
+use super::{Conversation, Cursor, List, Message, Text, Title};
 use crate::error::{Fault, Invalid, Result};
 
 /// What a list of conversations is ordered by, the newest first.
@@ -41,32 +40,13 @@ impl ListOrder {
         self == Self::Activity
     }
 
-    /// A cursor of the other order names another time, so a cursor says which order it is of. The mark stands where a message's cursor has
-    /// its position.
-    fn mark(self) -> i64 {
+    /// What the cursors of a list in this order are of. A cursor of the other order names another time.
+    #[must_use]
+    pub fn list(self) -> List {
         match self {
-            Self::Updated => 0,
-            Self::Activity => -1,
+            Self::Updated => List::Updated,
+            Self::Activity => List::Activity,
         }
-    }
-
-    pub(crate) fn cursor(self, time: DateTime<Utc>, id: Uuid) -> Cursor {
-        Cursor { time, id, position: self.mark() }
-    }
-
-    /// Reads a cursor of a list in this order.
-    ///
-    /// # Errors
-    /// It is no cursor, or one of the other order.
-    pub fn parse_cursor(self, text: &str) -> Result<Cursor, Invalid> {
-        let cursor = Cursor::parse(text)?;
-        if cursor.position != self.mark() {
-            return Err(Invalid::new(
-                Fault::Parameter,
-                "this cursor is of another list; send it with the order of the list that it comes from",
-            ));
-        }
-        Ok(cursor)
     }
 }
 
@@ -137,7 +117,7 @@ impl ConversationFilter {
             ListOrder::Updated => conversation.updated_at,
             ListOrder::Activity => conversation.last_message_at.unwrap_or(conversation.created_at),
         };
-        self.order.cursor(time, conversation.id)
+        Cursor { time, id: conversation.id, position: 0 }
     }
 }
 
@@ -150,20 +130,4 @@ pub struct ListedConversation {
     /// Its newest message, if it has one. The outer `None`: nobody has asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_message: Option<Option<Message>>,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cursor_of_the_other_order_is_refused() {
-        for (order, other) in [(ListOrder::Updated, ListOrder::Activity), (ListOrder::Activity, ListOrder::Updated)] {
-            let cursor = order.cursor(DateTime::from_timestamp_micros(1_790_000_000_123_456).unwrap(), Uuid::now_v7());
-            assert_eq!(order.parse_cursor(&cursor.encode()), Ok(cursor));
-            assert!(other.parse_cursor(&cursor.encode()).is_err());
-            // Nor is one of a search taken for either.
-            assert!(order.parse_cursor(&Cursor { position: 7, ..cursor }.encode()).is_err());
-        }
-    }
 }

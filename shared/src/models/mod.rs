@@ -10,6 +10,7 @@ mod import;
 pub(crate) mod json;
 mod list;
 mod message;
+mod operation;
 mod search;
 mod text;
 mod user_id;
@@ -20,7 +21,7 @@ pub use context::{Context, ContextFormat, ContextLimits, ContextOptions, Context
 pub use conversation::{
     Conversation, ConversationChange, ForkedFrom, Metadata, NewConversation, NewFork, NewSummary, Summarized, Title,
 };
-pub use cursor::Cursor;
+pub use cursor::{Cursor, List};
 pub use export::{ExportLine, ExportedSummary};
 pub use history::HistoryRange;
 pub use import::Import;
@@ -30,6 +31,7 @@ pub(crate) use json::lone_surrogate;
 pub use list::{ConversationFilter, ListOrder, ListedConversation};
 pub(crate) use message::no_content;
 pub use message::{Content, Message, MessageChange, NewMessage, Piece, Role, Status, ToolCalls};
+pub use operation::Operation;
 pub use search::{SearchHit, SearchQuery};
 pub use text::Text;
 pub use user_id::UserId;

@@ -2,7 +2,7 @@
 
 use crate::error::{Fault, Invalid};
 
-/// A user's id: 1 to 255 characters, none of them a control character. What it means is the caller's affair.
+/// A user's id: 1 to 255 characters, none of them a control character. It is not `.` or `..`, which mean something else in a path. What it means is the caller's affair.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserId(String);
 
@@ -14,10 +14,11 @@ impl UserId {
     ///
     /// assert!(UserId::parse("auth0|6f0c 100% Zoë").is_ok());
     /// assert!(UserId::parse("").is_err());
+    /// assert!(UserId::parse("..").is_err());
     /// ```
     ///
     /// # Errors
-    /// The text is empty, too long, or has a control character.
+    /// The text is empty, too long, `.` or `..`, or has a control character.
     pub fn parse(text: impl Into<String>) -> Result<Self, Invalid> {
         let text = text.into();
         if text.chars().any(char::is_control) {
@@ -25,6 +26,9 @@ impl UserId {
         }
         if text.is_empty() || text.chars().count() > Self::MAX_CHARACTERS {
             return Err(Invalid::new(Fault::Parameter, "a user id has 1 to 255 characters"));
+        }
+        if matches!(&*text, "." | "..") {
+            return Err(Invalid::new(Fault::Parameter, "a user id is not . or .., because no URL can name these"));
         }
         Ok(Self(text))
     }

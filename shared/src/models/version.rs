@@ -49,22 +49,6 @@ pub enum ETags {
 }
 
 impl ETags {
-    /// Reads `If-Match`, which compares strongly: a weak ETag matches nothing.
-    ///
-    /// # Errors
-    /// The header is not `*` or a list of ETags.
-    pub fn if_match(header: &str) -> Result<Self, Invalid> {
-        Self::parse(header, false)
-    }
-
-    /// Reads `If-None-Match`, which compares weakly: `W/"17"` is `"17"`.
-    ///
-    /// # Errors
-    /// The header is not `*` or a list of ETags.
-    pub fn if_none_match(header: &str) -> Result<Self, Invalid> {
-        Self::parse(header, true)
-    }
-
     /// Whether it names this version.
     #[must_use]
     pub fn matches(&self, version: Version) -> bool {
@@ -91,7 +75,11 @@ impl ETags {
         }
     }
 
-    fn parse(header: &str, weak_too: bool) -> Result<Self, Invalid> {
+    /// Reads either header. `W/"17"` is `"17"`, in `If-Match`, too: proxies that compress a response make its ETag weak.
+    ///
+    /// # Errors
+    /// The header is not `*` or a list of ETags.
+    pub fn parse(header: &str) -> Result<Self, Invalid> {
         let invalid =
             || Invalid::new(Fault::Parameter, "must be an ETag as a response gave it, quotes included, such as \"17\"; or *");
         if header.trim() == "*" {
@@ -104,11 +92,9 @@ impl ETags {
             if rest.is_empty() {
                 break;
             }
-            let (weak, opened) = rest.strip_prefix("W/").map_or((false, rest), |opened| (true, opened));
+            let opened = rest.strip_prefix("W/").unwrap_or(rest);
             let (tag, after) = opened.strip_prefix('"').and_then(|tag| tag.split_once('"')).ok_or_else(invalid)?;
-            if let Some(version) = Version::parse(tag)
-                && (weak_too || !weak)
-            {
+            if let Some(version) = Version::parse(tag) {
                 versions.push(version);
             }
             rest = after;
@@ -136,15 +122,14 @@ mod tests {
     #[test]
     fn lists_and_weak_tags_are_read() {
         let versions = |numbers: &[i64]| Ok(ETags::Versions(numbers.iter().copied().map(Version::new).collect()));
-        assert_eq!(ETags::if_none_match(r#""1", W/"2" ,"x,y""#), versions(&[1, 2]));
-        assert_eq!(ETags::if_match(r#"W/"2", "3""#), versions(&[3]));
-        assert_eq!(ETags::if_match(" * "), Ok(ETags::Any));
+        assert_eq!(ETags::parse(r#""1", W/"2" ,"x,y""#), versions(&[1, 2]));
+        assert_eq!(ETags::parse(" * "), Ok(ETags::Any));
         for other in ["017", "+17", "17-", "17-0", "17-05", "17-A", "17--5", "17-+5", "17-10000000000000000"] {
-            assert_eq!(ETags::if_match(&format!("\"{other}\"")), versions(&[]), "{other}");
+            assert_eq!(ETags::parse(&format!("\"{other}\"")), versions(&[]), "{other}");
         }
         for abandoned in [1, -1, i64::MIN, i64::MAX] {
             let version = Version { number: 17, abandoned };
-            assert_eq!(ETags::if_match(&version.etag()), Ok(ETags::Versions(vec![version])));
+            assert_eq!(ETags::parse(&version.etag()), Ok(ETags::Versions(vec![version])));
         }
         assert_eq!(Version { number: 17, abandoned: -1 }.etag(), "\"17-ffffffffffffffff\"");
     }
@@ -152,7 +137,7 @@ mod tests {
     #[test]
     fn what_is_no_etag_is_refused() {
         for header in ["5", "\"5", "W/5", "\"5\"6", "\"5\" \"6\"", "*, \"5\""] {
-            assert!(ETags::if_match(header).is_err(), "{header}");
+            assert!(ETags::parse(header).is_err(), "{header}");
         }
     }
 }

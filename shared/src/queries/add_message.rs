@@ -7,7 +7,7 @@ use super::call;
 use super::rows::get;
 use crate::auth::Caller;
 use crate::db::Database;
-use crate::error::{Error, Result};
+use crate::error::{Error, Fault, Invalid, Result};
 use crate::models::{Content, ETags, Json, Message, NewMessage, Status, Text, ToolCalls, Version};
 
 /// What became of the messages.
@@ -17,7 +17,7 @@ pub struct Appended {
     pub messages: Vec<Message>,
     /// All of them were stored before this request.
     pub replayed: bool,
-    /// The conversation's version.
+    /// The conversation's version behind these messages. If all were stored before, it is the version that they were stored with.
     pub version: Version,
 }
 
@@ -26,7 +26,7 @@ pub struct Appended {
 /// A message whose id is stored already, in this conversation and with the same content, is not stored again. This is looked at before
 /// `if_match`, so that a retry of a request whose answer was lost succeeds.
 ///
-/// With `from`, the message at that position and all after it are replaced by these. Nothing is deleted if all of these are stored already.
+/// With `from`, the message at that position and all after it are replaced by these. It is the position of the next message at most. Nothing is deleted if all of these are stored already.
 ///
 /// ```no_run
 /// use shared::Caller;
@@ -44,6 +44,7 @@ pub struct Appended {
 ///
 /// # Errors
 /// [`Error::NotFound`]: no such conversation of the caller's. [`Error::Conflict`]: an id of this conversation is taken.
+/// `invalid_parameter`: `from` is behind the position of the next message.
 /// [`Error::RoleForbidden`]: the caller may not write a message's role.
 /// [`Error::PreconditionFailed`]: the conversation's version is none of `if_match`. [`Error::Database`], [`Error::DatabaseTimeout`].
 pub async fn add_message(
@@ -106,7 +107,11 @@ pub async fn add_message(
         return Err(Error::Conflict { param: taken.map_or_else(|| "id".to_owned(), |index| format!("messages[{index}].id")) });
     }
     if !get::<bool>(first, 1)? {
-        return Err(Error::PreconditionFailed);
+        return Err(Error::PreconditionFailed(Version::new(get(first, 3)?)));
+    }
+    if let Some(next) = get::<Option<i64>>(first, 8)? {
+        let detail = format!("no message has this position; the next one gets the position {next}, so from is {next} at most");
+        return Err(Invalid::new(Fault::Parameter, detail).at("from"));
     }
     let replayed = get::<bool>(first, 2)? && messages.iter().any(|message| message.id_is_given);
     let version = Version::new(get(first, 3)?);

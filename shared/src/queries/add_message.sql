@@ -4,7 +4,7 @@
 --
 -- Returns a row for each message, in their order. Returns no row where the owner has no such conversation. Where nothing may be stored,
 -- one row says why. `taken` is the number, from 1, of the first message whose id is stored with another content. `allowed` is false
--- where the version is none of `if_match`.
+-- where the version is none of `if_match`. `beyond` is the position of the next message where `replaced` is behind it.
 create function add_message(
     conversation uuid, owner text, if_match bigint[], ids uuid[], roles text[], contents text[], parts text[], parts_texts text[],
     tool_calls text[], tool_call_ids text[], names text[], metadata text[],
@@ -12,7 +12,7 @@ create function add_message(
 )
 returns table (
     taken bigint, allowed boolean, replayed boolean, version bigint, "position" bigint, status text, created_at timestamptz,
-    updated_at timestamptz
+    updated_at timestamptz, beyond bigint
 )
 language plpgsql security definer set search_path from current set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_variable
@@ -20,6 +20,7 @@ declare
     stored uuid[];
     kept uuid[];
     taken_before bigint;
+    stored_in bigint;
     deleted bigint := 0;
     fresh bigint;
     first bigint;
@@ -44,10 +45,11 @@ begin
         coalesce(array_agg(old.id) filter (where old.is_same), '{}'),
         coalesce(array_agg(old.id) filter (where old.position < replaced), '{}'),
         min(old.ordinal) filter (where not old.is_same),
-        min(old.ordinal) filter (where not old.is_same and old.position < replaced)
-    into stored, kept, taken, taken_before
+        min(old.ordinal) filter (where not old.is_same and old.position < replaced),
+        max(old.appended_version)
+    into stored, kept, taken, taken_before, stored_in
     from (
-        select m.id, m.position, i.ordinal,
+        select m.id, m.position, m.appended_version, i.ordinal,
             (m.role, m.content, m.content_parts::text, m.tool_calls::text, m.tool_call_id, m.name, m.metadata::text, m.extra::text,
                 m.token_count)
             is not distinct from
@@ -57,6 +59,8 @@ begin
             join public.messages m on m.id = i.id and m.conversation_id = conversation
     ) old;
     replayed := cardinality(ids) = cardinality(stored);
+    -- The answer has the version that the last of these messages was stored with. So a conditional write that follows sees what came since.
+    version := case when replayed then coalesce(stored_in, 1) else version end;
     if replaced is not null and not replayed then
         -- The others of these ids are deleted before they are stored anew.
         stored := kept;
@@ -64,7 +68,8 @@ begin
     end if;
     fresh := cardinality(ids) - cardinality(stored);
     allowed := replayed or if_match is null or version = any (if_match);
-    if taken is not null or not allowed then
+    beyond := case when not replayed and replaced > first then first end;
+    if taken is not null or not allowed or beyond is not null then
         return next;
         return;
     end if;
@@ -114,7 +119,8 @@ begin
         window in_order as (order by i.ordinal rows unbounded preceding);
     end if;
     return query
-    select null::bigint, true, replayed, version, m.position, message_status(m.in_progress, m.alive_at, m.updated_at), m.created_at, m.updated_at
+    select null::bigint, true, replayed, version, m.position, message_status(m.in_progress, m.alive_at, m.updated_at), m.created_at,
+        m.updated_at, null::bigint
     from unnest(ids) with ordinality as i (id, ordinal)
         join public.messages m on m.id = i.id and m.conversation_id = conversation
     order by i.ordinal;

@@ -3,14 +3,14 @@
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::call;
 use super::rows::get;
+use super::{call, done};
 use crate::auth::Caller;
 use crate::db::Database;
 use crate::error::{Error, Result};
-use crate::models::ETags;
+use crate::models::{ETags, Operation, Version};
 
-/// Deletes a conversation and all its messages.
+/// Deletes a conversation and all its messages. Returns whether the operation was done before.
 ///
 /// # Errors
 /// [`Error::NotFound`]: no such conversation of the caller's. [`Error::PreconditionFailed`]: its version is none of `if_match`.
@@ -19,21 +19,18 @@ pub async fn delete_conversation(
     database: &Database,
     caller: &Caller,
     conversation_id: Uuid,
+    operation: &Operation,
     if_match: Option<&ETags>,
-) -> Result<()> {
-    let sent_before = database.usage().statements();
+) -> Result<bool> {
     let parameters = [
         (&conversation_id as _, Type::UUID),
         (&caller.owner() as _, Type::TEXT),
+        (&operation.id as _, Type::UUID),
+        (&operation.request("delete_conversation") as _, Type::INT4),
         (&if_match.and_then(ETags::versions) as _, Type::INT8_ARRAY),
         (&database.retention() as _, Type::INT4),
     ];
     let rows = call(database, "delete_conversation", &parameters).await?;
-    match rows.first() {
-        Some(row) if get(row, 0)? => Ok(()),
-        Some(_) => Err(Error::PreconditionFailed),
-        // Sent twice, because the connection was lost before the first answer came: that one has done it.
-        None if database.usage().statements() - sent_before > 1 => Ok(()),
-        None => Err(Error::NotFound),
-    }
+    let row = rows.first().ok_or(Error::NotFound)?;
+    done(operation, get(row, 0)?, Version::new(get::<Option<i64>>(row, 1)?.unwrap_or_default()))
 }

@@ -83,7 +83,7 @@ pub async fn get_user_conversations(
     )
     .await?;
     let unread = match rows.pop_if(|row| rows::outcome(row).is_ok_and(|outcome| outcome.is_some())) {
-        Some(row) => Some(filter.order.cursor(get(&row, 8)?, get(&row, 2)?)),
+        Some(row) => Some(Cursor { time: get(&row, 8)?, id: get(&row, 2)?, position: 0 }),
         None => None,
     };
     let more = cut(&mut rows, wanted);

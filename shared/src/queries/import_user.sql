@@ -181,7 +181,9 @@ begin
         coalesce(c.characters_appended, 0) + sum(i.characters) over in_order - i.characters,
         coalesce(c.tokens_appended, 0) + sum(i.tokens) over in_order - i.tokens, i.created_at, i.updated_at,
         message_size(i.content, i.content_parts, i.tool_calls, i.tool_call_id, i.name, i.metadata, i.extra), i.characters,
-        public.owner_key(of_user), c.version
+        public.owner_key(of_user),
+        -- What was there before gets a new version below.
+        case when c.id = any (stored) then c.version + 1 else c.version end
     from unnest(
             message_lines, message_conversations, positions, ids, roles, contents, parts, parts_texts, tool_calls, tool_call_ids, names,
             metadata, extras, token_counts, unfinished, created, updated, characters, tokens

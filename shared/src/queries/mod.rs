@@ -54,6 +54,7 @@ use tokio_postgres::error::{DbError, SqlState};
 
 use crate::db::{Database, Parameters};
 use crate::error::{Error, Result};
+use crate::models::{Operation, Version};
 
 /// What a function may return for one response, in bytes of its texts: more never fits in what Lambda can return.
 const RESPONSE_BYTES: i64 = 6_000_000;
@@ -76,6 +77,24 @@ async fn call(database: &Database, function: &str, parameters: &Parameters<'_>) 
         Error::Database(error) if error.code() == Some(&SqlState::INVALID_SCHEMA_NAME) => Error::NotMigrated(error),
         error => error,
     })
+}
+
+/// Reads the `outcome` of a write: whether the caller has sent it before.
+fn done(operation: &Operation, outcome: Option<&str>, version: Version) -> Result<bool> {
+    match outcome {
+        None => Ok(false),
+        Some("repeated") => Ok(operation.id_is_given),
+        refusal => Err(refused(refusal, version)),
+    }
+}
+
+/// Why a write was not done, where it depends on what the conversation has seen before.
+fn refused(outcome: Option<&str>, version: Version) -> Error {
+    match outcome {
+        Some("precondition") => Error::PreconditionFailed(version),
+        Some("reused") => Error::KeyReused,
+        other => Error::Internal(format!("a stored function says {other:?}").into()),
+    }
 }
 
 /// Whether the database refused the statement because of this constraint. An error is translated by its constraint's name: the kind of

@@ -19,6 +19,16 @@ declare
     whole uuid[];
     large uuid;
 begin
+    -- A deletion that is sent again comes sooner than this.
+    delete from public.deletions d
+    using (
+        select o.id from public.deletions o
+        where o.deleted_at < now() - interval '1 hour'
+        order by o.deleted_at
+        limit most
+        for update skip locked
+    ) old
+    where d.id = old.id;
     select array_agg(e.id) into expired
     from (
         select c.id from public.conversations c

@@ -36,6 +36,7 @@ pub const SQL: &str = concat!(
     include_str!("merge_patch.sql"),
     include_str!("message_size.sql"),
     include_str!("message_status.sql"),
+    include_str!("operations.sql"),
     include_str!("purge_expired.sql"),
     include_str!("rewind_conversation.sql"),
     include_str!("search_messages.sql"),

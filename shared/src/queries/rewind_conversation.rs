@@ -4,12 +4,12 @@ use serde::Serialize;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::call;
 use super::rows::get;
+use super::{call, done};
 use crate::auth::Caller;
 use crate::db::Database;
 use crate::error::{Error, Result};
-use crate::models::{ETags, Version};
+use crate::models::{ETags, Operation, Version};
 
 /// What a rewind has done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -19,25 +19,27 @@ pub struct Rewound {
 }
 
 /// Deletes the message at a position and all after it, those included that were stored while this waited for its turn. Returns how many
-/// these were, and the conversation's version.
+/// these were, the conversation's version, and whether the operation was done before.
 ///
 /// # Errors
 /// [`Error::NotFound`]: no such conversation of the caller's. [`Error::PreconditionFailed`]: its version is none of `if_match`.
-/// [`Error::Database`], [`Error::DatabaseTimeout`].
+/// [`Error::KeyReused`]: the operation was another request's. [`Error::Database`], [`Error::DatabaseTimeout`].
 pub async fn rewind_conversation(
     database: &Database,
     caller: &Caller,
     conversation_id: Uuid,
     from: i64,
+    operation: &Operation,
     if_match: Option<&ETags>,
-) -> Result<(Rewound, Version)> {
+) -> Result<(Rewound, Version, bool)> {
     let rows = call(
         database,
         "rewind_conversation",
         &[
             (&conversation_id, Type::UUID),
             (&caller.owner(), Type::TEXT),
-            (&Uuid::now_v7(), Type::UUID),
+            (&operation.id, Type::UUID),
+            (&operation.request("rewind_conversation"), Type::INT4),
             (&if_match.and_then(ETags::versions), Type::INT8_ARRAY),
             (&from, Type::INT8),
             (&database.retention(), Type::INT4),
@@ -45,8 +47,7 @@ pub async fn rewind_conversation(
     )
     .await?;
     let row = rows.first().ok_or(Error::NotFound)?;
-    if !get::<bool>(row, 0)? {
-        return Err(Error::PreconditionFailed);
-    }
-    Ok((Rewound { deleted: get(row, 2)? }, Version::new(get(row, 1)?)))
+    let version = Version::new(get(row, 1)?);
+    let repeated = done(operation, get(row, 0)?, version)?;
+    Ok((Rewound { deleted: get(row, 2)? }, version, repeated))
 }

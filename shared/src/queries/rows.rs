@@ -22,6 +22,11 @@ pub(super) fn nearest(row: &Row) -> Result<Option<i64>> {
     get(row, 1)
 }
 
+/// Reads the version of a `conversation_row`.
+pub(super) fn version(row: &Row) -> Result<Version> {
+    get(row, 9).map(Version::new)
+}
+
 /// Reads the conversation of a `conversation_row`.
 pub(super) fn conversation(row: &Row) -> Result<Conversation> {
     Ok(Conversation {
@@ -32,7 +37,7 @@ pub(super) fn conversation(row: &Row) -> Result<Conversation> {
         message_count: get(row, 6)?,
         created_at: get(row, 7)?,
         updated_at: get(row, 8)?,
-        version: Version::new(get(row, 9)?),
+        version: version(row)?,
         summary: match (get(row, 10)?, get(row, 11)?) {
             (Some(through), Some(created_at)) => Some(Summarized { through, created_at }),
             _ => None,

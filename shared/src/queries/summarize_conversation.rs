@@ -3,14 +3,14 @@
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::{call, rows};
+use super::{call, refused, rows};
 use crate::auth::Caller;
 use crate::db::Database;
 use crate::error::{Error, Fault, Invalid, Result};
-use crate::models::{Conversation, ETags, NewSummary, Role};
+use crate::models::{Conversation, ETags, NewSummary, Operation, Role};
 
 /// Stores a text that stands for all messages up to a position. The same summary again changes nothing, and another one for the same
-/// position replaces it.
+/// position replaces it. Returns the conversation, and whether the operation was done before.
 ///
 /// `if_match` is compared with the version at which messages up to that position last changed. So messages that were appended since do
 /// not matter.
@@ -18,15 +18,16 @@ use crate::models::{Conversation, ETags, NewSummary, Role};
 /// # Errors
 /// [`Error::NotFound`]: no such conversation of the caller's. [`Error::RoleForbidden`]: the caller may not write the role `system`,
 /// which a summary has in a context. [`Error::PreconditionFailed`]: messages up to the position have changed
-/// since each version of `if_match`. `invalid_parameter`: no summary can end at this position. [`Error::Database`],
+/// since each version of `if_match`. [`Error::KeyReused`]: the operation was another request's. `invalid_parameter`: no summary can end at this position. [`Error::Database`],
 /// [`Error::DatabaseTimeout`].
 pub async fn summarize_conversation(
     database: &Database,
     caller: &Caller,
     conversation_id: Uuid,
     summary: &NewSummary,
+    operation: &Operation,
     if_match: Option<&ETags>,
-) -> Result<Conversation> {
+) -> Result<(Conversation, bool)> {
     caller.may_write(Role::System, || "content".to_owned())?;
     let rows = call(
         database,
@@ -34,6 +35,8 @@ pub async fn summarize_conversation(
         &[
             (&conversation_id, Type::UUID),
             (&caller.owner(), Type::TEXT),
+            (&operation.id, Type::UUID),
+            (&operation.request("summarize_conversation"), Type::INT4),
             (&if_match.and_then(ETags::versions), Type::INT8_ARRAY),
             (&summary.through, Type::INT8),
             (&summary.content.as_str(), Type::TEXT),
@@ -44,8 +47,8 @@ pub async fn summarize_conversation(
     .await?;
     let row = rows.first().ok_or(Error::NotFound)?;
     match rows::outcome(row)? {
-        None => rows::conversation(row),
-        Some("precondition") => Err(Error::PreconditionFailed),
+        outcome @ (None | Some("repeated")) => Ok((rows::conversation(row)?, outcome.is_some() && operation.id_is_given)),
+        outcome @ Some("precondition" | "reused") => Err(refused(outcome, rows::version(row)?)),
         Some(refusal) => Err(Invalid::new(Fault::Parameter, detail(refusal, rows::nearest(row)?)).at("through")),
     }
 }

@@ -1,9 +1,11 @@
 -- Stores a summary of the messages up to a position. The same summary again changes nothing.
 --
 -- Returns no row where the owner has no such conversation. `outcome` is precondition where messages up to `through` have changed since each
--- version of `if_match`. Other outcomes say why no summary can end there, and `nearest` is a position where one can, if there is any.
+-- version of `if_match`, and reused where another request had this operation. It is repeated where the request was done before. Then the
+-- version is what it was behind it. Other outcomes say why no summary can end there, and `nearest` is a position where one can, if there is any.
 create function summarize_conversation(
-    conversation uuid, owner text, if_match bigint[], through bigint, new_content text, new_token_count integer, retention integer
+    conversation uuid, owner text, operation uuid, request integer, if_match bigint[], through bigint, new_content text,
+    new_token_count integer, retention integer
 )
 returns setof conversation_row
 language plpgsql security definer set search_path from current set plan_cache_mode = force_generic_plan
@@ -33,6 +35,8 @@ declare
     following_answers boolean;
     earlier bigint;
     later bigint;
+    done record;
+    answer conversation_row;
 begin
     -- Writers to a conversation take turns from here on.
     select c.version, c.updated_at, c.message_count, c.next_position - 1 > c.message_count, (
@@ -44,6 +48,18 @@ begin
     where c.id = conversation and (owner is null or c.user_id = owner) and is_kept(c.expires_at, c.updated_at, retention)
     for update;
     if not found then
+        return;
+    end if;
+    refused.version := version;
+    select r.outcome, r.version into done from recall(conversation, operation, request) r;
+    if done.outcome = 'repeated' then
+        select shown.* into answer from public.conversations c, conversation_row(c, done.outcome) shown where c.id = conversation;
+        answer.version := done.version;
+        return next answer;
+        return;
+    elsif done.outcome is not null then
+        refused.outcome := done.outcome;
+        return next refused;
         return;
     end if;
 
@@ -155,7 +171,9 @@ begin
         on conflict on constraint summaries_pkey do update
         set content = excluded.content, token_count = excluded.token_count, messages = excluded.messages,
             created_at = excluded.created_at;
+        version := version + 1;
     end if;
+    perform remember(conversation, operation, request, version, null);
     return query
     select shown.* from public.conversations c, conversation_row(c, null) shown where c.id = conversation;
 end

@@ -3,31 +3,35 @@
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::{call, rows, violates};
+use super::{call, done, rows, violates};
 use crate::auth::Caller;
 use crate::db::Database;
 use crate::error::{Error, Fault, Invalid, Result};
-use crate::models::{Conversation, ConversationChange, ETags, Metadata, Title};
+use crate::models::{Conversation, ConversationChange, ETags, Metadata, Operation, Title};
 
-/// Changes a conversation's title, metadata, place or end. A change that keeps all of these changes nothing.
+/// Changes a conversation's title, metadata, place or end. Values that are there already change nothing. Returns the conversation, and
+/// whether the operation was done before.
 ///
 /// # Errors
 /// [`Error::NotFound`]: no such conversation of the caller's. [`Error::PreconditionFailed`]: its version is none of `if_match`.
+/// [`Error::KeyReused`]: the operation was another request's.
 /// `payload_too_large`: the merged metadata. [`Error::Database`], [`Error::DatabaseTimeout`].
 pub async fn update_conversation(
     database: &Database,
     caller: &Caller,
     conversation_id: Uuid,
     change: &ConversationChange,
+    operation: &Operation,
     if_match: Option<&ETags>,
-) -> Result<Conversation> {
+) -> Result<(Conversation, bool)> {
     let rows = call(
         database,
         "update_conversation",
         &[
             (&conversation_id, Type::UUID),
             (&caller.owner(), Type::TEXT),
-            (&Uuid::now_v7(), Type::UUID),
+            (&operation.id, Type::UUID),
+            (&operation.request("update_conversation"), Type::INT4),
             (&if_match.and_then(ETags::versions), Type::INT8_ARRAY),
             (&change.title.is_keep(), Type::BOOL),
             (&change.title.value().map(Title::as_str), Type::TEXT),
@@ -48,5 +52,7 @@ pub async fn update_conversation(
         error => error,
     })?;
     let row = rows.first().ok_or(Error::NotFound)?;
-    if rows::outcome(row)?.is_none() { rows::conversation(row) } else { Err(Error::PreconditionFailed) }
+    let conversation = rows::conversation(row)?;
+    let repeated = done(operation, rows::outcome(row)?, conversation.version)?;
+    Ok((conversation, repeated))
 }

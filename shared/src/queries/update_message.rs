@@ -4,21 +4,21 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::rows::{self, get};
-use super::{call, violates};
+use super::{call, refused, violates};
 use crate::auth::Caller;
 use crate::db::Database;
 use crate::error::{Error, Fault, Invalid, Result};
-use crate::models::{Content, ETags, Message, MessageChange, Metadata, Status, ToolCalls, Version, no_content};
+use crate::models::{Content, ETags, Message, MessageChange, Metadata, Operation, Status, ToolCalls, Version, no_content};
 
-/// Edits a message, which keeps its position; a change that keeps everything changes nothing. Returns it, and the conversation's
-/// version. A piece that the text has at its place already is not appended again. This is looked at before `if_match`, so that a retry of a
+/// Edits a message, which keeps its position. Values that are there already change nothing. Returns the message, the conversation's version,
+/// and whether the operation was done before. A piece that the text has at its place already is not appended again. This is looked at before `if_match`, so that a retry of a
 /// request whose answer was lost succeeds.
 ///
 /// # Errors
 /// [`Error::NotFound`]: no such message in a conversation of the caller's. [`Error::RoleForbidden`]: the caller may not write the
 /// message's role, and does more than to change metadata or to cancel a reply. [`Error::Cancelled`]: a piece, or another end, for a reply
 /// that has been cancelled. [`Error::Ended`]: a message is cancelled that is not being written. [`Error::PreconditionFailed`]: the conversation's version is none of `if_match`.
-/// [`Error::OtherLength`]: a piece is for a text of another length. `missing_parameter`: neither content nor `tool_calls` would be
+/// [`Error::KeyReused`]: the operation was another request's. [`Error::OtherLength`]: a piece is for a text of another length. `missing_parameter`: neither content nor `tool_calls` would be
 /// left. [`Error::Database`],
 /// [`Error::DatabaseTimeout`].
 pub async fn update_message(
@@ -27,8 +27,9 @@ pub async fn update_message(
     conversation_id: Uuid,
     message_id: Uuid,
     change: &MessageChange,
+    operation: &Operation,
     if_match: Option<&ETags>,
-) -> Result<(Message, Version)> {
+) -> Result<(Message, Version, bool)> {
     let content = change.content.value();
     caller.may_say(content, || "content".to_owned())?;
     let rows = call(
@@ -39,7 +40,8 @@ pub async fn update_message(
             (&caller.owner(), Type::TEXT),
             (&caller.roles(), Type::TEXT_ARRAY),
             (&message_id, Type::UUID),
-            (&Uuid::now_v7(), Type::UUID),
+            (&operation.id, Type::UUID),
+            (&operation.request("update_message"), Type::INT4),
             (&if_match.and_then(ETags::versions), Type::INT8_ARRAY),
             (&change.content.is_keep(), Type::BOOL),
             (&content.and_then(Content::as_text), Type::TEXT),
@@ -72,17 +74,18 @@ pub async fn update_message(
         error => error,
     })?;
     let row = rows.first().ok_or(Error::NotFound)?;
+    let version = Version::new(get(row, 2)?);
     match get::<Option<&str>>(row, 0)? {
-        None => Ok((rows::message(row, 3, conversation_id)?, Version::new(get(row, 2)?))),
+        None => Ok((rows::message(row, 3, conversation_id)?, version, get(row, 17)?)),
         Some("role") => Err(caller.role_forbidden(changed(change))),
         Some("cancelled") => Err(Error::Cancelled),
         Some("ended") => Err(Error::Ended),
-        Some("precondition") => Err(Error::PreconditionFailed),
         Some("elsewhere") => Err(Error::OtherLength { length: get(row, 1)? }),
         Some("large") => Err(Content::too_large().at("append")),
-        Some(_) => {
+        Some("parts") => {
             Err(Invalid::new(Fault::Parameter, "only a content that is a string can grow; change content instead").at("append"))
         }
+        outcome => Err(refused(outcome, version)),
     }
 }
 

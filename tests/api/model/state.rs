@@ -144,6 +144,8 @@ pub struct Step {
     pub condition: Condition,
     /// How often the request is sent.
     pub sent: usize,
+    /// The number of its key. A few keys are used again and again, by other requests, too.
+    pub key: Option<usize>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -167,8 +169,12 @@ impl Answer {
         Self::refused(404, "not_found", None)
     }
 
-    fn precondition() -> Self {
-        Self::refused(412, "precondition_failed", Some("If-Match"))
+    fn precondition(version: i64) -> Self {
+        Self { version: Some(version), ..Self::refused(412, "precondition_failed", Some("If-Match")) }
+    }
+
+    fn reused() -> Self {
+        Self::refused(409, "conflict", Some("Idempotency-Key"))
     }
 }
 
@@ -183,6 +189,8 @@ struct Message {
     /// In the order of all changes: when it was appended.
     appended: u64,
     appended_version: i64,
+    /// In the order of all changes: when it was last changed.
+    touched: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -202,11 +210,35 @@ struct Conversation {
     /// Positions from which on something was edited or deleted, and the version that did it.
     changes: Vec<(i64, i64)>,
     updated: u64,
+    /// The newest requests with a key or without, the newest last.
+    done: Vec<Done>,
 }
+
+/// What a request is recognized by.
+struct Request {
+    key: Option<usize>,
+    said: String,
+}
+
+/// A request that was done.
+#[derive(Clone, Debug)]
+struct Done {
+    /// None: nobody knows it.
+    key: Option<usize>,
+    /// What it said, as the caller wrote it.
+    said: String,
+    version: i64,
+    deleted: usize,
+}
+
+/// How many requests a conversation remembers.
+const REMEMBERED: usize = 8;
 
 /// Everything that is stored.
 #[derive(Clone, Debug, Default)]
 pub struct State {
+    /// Deletions of conversations: the conversation, the key, and who sent it.
+    deletions: Vec<(usize, usize, By)>,
     conversations: BTreeMap<usize, Conversation>,
     /// Counts changes.
     clock: u64,
@@ -255,6 +287,7 @@ impl Conversation {
             forked: None,
             changes: Vec::new(),
             updated,
+            done: Vec::new(),
         }
     }
 
@@ -271,6 +304,22 @@ impl Conversation {
             "summary": self.summaries.keys().next_back(),
             "forked": self.forked,
         })
+    }
+
+    /// The answer to a request that was done before, or that has the key of another one.
+    fn recall(&self, request: &Request, shown: impl FnOnce(&Done) -> (u16, Value)) -> Option<Answer> {
+        let done = self.done.iter().rev().find(|done| request.key.is_some() && done.key == request.key)?;
+        if done.said != request.said {
+            return Some(Answer::reused());
+        }
+        let (status, body) = shown(done);
+        Some(Answer { replayed: true, ..Answer::new(status, body, done.version) })
+    }
+
+    fn remember(&mut self, request: &Request, deleted: usize) {
+        self.done.push(Done { key: request.key, said: request.said.clone(), version: self.version, deleted });
+        let too_many = self.done.len().saturating_sub(REMEMBERED);
+        self.done.drain(..too_many);
     }
 
     fn change(&mut self, clock: u64) {
@@ -313,6 +362,21 @@ impl State {
             Condition::Current => Some(version),
             Condition::Stale => Some(version - 1),
         }
+    }
+
+    /// What a step's request is recognized by. Two requests that say the same are the same one.
+    fn request(&self, step: &Step) -> Request {
+        let said = match &step.operation {
+            Operation::Grow { conversation, message, piece: None, status: None } => {
+                let (conversation, message) = (*conversation, *message);
+                format!("{:?}", Operation::Edit { conversation, message, content: None, tag: None, token_count: None })
+            }
+            Operation::Grow { conversation, message, piece: Some((text, place)), status } => {
+                format!("grow {message} {text} {} {status:?}", self.place(*conversation, *message, *place))
+            }
+            operation => format!("{operation:?}"),
+        };
+        Request { key: step.key, said }
     }
 
     /// How many characters there are before a piece.
@@ -417,11 +481,18 @@ impl State {
             }
             operation => {
                 let number = operation.conversation().expect("all others are about one");
+                let (request, is_deletion) = (self.request(step), matches!(operation, Operation::Delete { .. }));
+                // The caller is one whatever user a back end acts for.
+                let by = if let By::User(user) = step.by { By::User(user) } else { By::Service(0) };
+                if is_deletion && request.key.is_some_and(|key| self.deletions.contains(&(number, key, by))) {
+                    return Answer { status: 204, body: Value::Null, version: None, replayed: true };
+                }
                 let found = self.conversations.get_mut(&number).filter(|found| step.by == By::Service(user) || found.user == user);
                 let Some(found) = found else { return Answer::not_found() };
-                let answer = found.apply(number, operation, condition, clock);
-                if matches!(operation, Operation::Delete { .. }) && answer.status == 204 {
+                let answer = found.apply(number, operation, condition, clock, &request);
+                if is_deletion && answer.status == 204 {
                     self.conversations.remove(&number);
+                    self.deletions.extend(request.key.map(|key| (number, key, by)));
                 }
                 answer
             }
@@ -460,63 +531,74 @@ impl State {
 }
 
 impl Conversation {
-    fn apply(&mut self, number: usize, operation: &Operation, condition: Option<i64>, clock: u64) -> Answer {
+    fn apply(&mut self, number: usize, operation: &Operation, condition: Option<i64>, clock: u64, request: &Request) -> Answer {
         let is_allowed = condition.is_none_or(|version| version == self.version);
         match operation {
             Operation::Update { title, tag, archived, pinned, .. } => {
+                if let Some(answer) = self.recall(request, |_| (200, self.shown(number))) {
+                    return answer;
+                }
                 if !is_allowed {
-                    return Answer::precondition();
+                    return Answer::precondition(self.version);
                 }
-                if title.is_some() || tag.is_some() || archived.is_some() || pinned.is_some() {
-                    self.change(clock);
-                }
+                let before = (self.title.clone(), self.tag, self.archived, self.pinned);
                 self.title = title.clone().unwrap_or_else(|| self.title.clone());
                 self.tag = tag.unwrap_or(self.tag);
                 self.archived = archived.unwrap_or(self.archived);
                 self.pinned = pinned.unwrap_or(self.pinned);
-                Answer::new(200, self.shown(number), self.version)
-            }
-            Operation::Delete { .. } if is_allowed => Answer { status: 204, body: Value::Null, version: None, replayed: false },
-            Operation::Delete { .. } => Answer::precondition(),
-            Operation::Append { messages, from, .. } => self.append(messages, *from, is_allowed, clock),
-            Operation::Edit { message, content, tag, token_count, .. } => {
-                if self.message(*message).is_none() {
-                    return Answer::not_found();
-                }
-                if !is_allowed {
-                    return Answer::precondition();
-                }
-                if content.is_some() || tag.is_some() || token_count.is_some() {
+                if (self.title.clone(), self.tag, self.archived, self.pinned) != before {
                     self.change(clock);
                 }
-                let version = self.version;
-                let stored = self.message(*message).expect("it was there");
-                stored.tag = tag.unwrap_or(stored.tag);
-                if let Some(content) = content {
-                    stored.new.content.clone_from(content);
-                    stored.new.token_count = None;
-                }
-                stored.new.token_count = token_count.unwrap_or(stored.new.token_count);
-                let (shown, position) = (stored.shown(), stored.position);
-                if content.is_some() {
-                    self.change_from(position);
-                }
-                Answer::new(200, shown, version)
+                self.remember(request, 0);
+                Answer::new(200, self.shown(number), self.version)
             }
-            Operation::Grow { message, piece, status, .. } => self.grow(*message, piece.as_ref(), *status, is_allowed, clock),
+            Operation::Delete { .. } => {
+                if let Some(answer) = self.recall(request, |_| unreachable!("the conversation would be gone")) {
+                    return answer;
+                }
+                if !is_allowed {
+                    return Answer::precondition(self.version);
+                }
+                Answer { status: 204, body: Value::Null, version: None, replayed: false }
+            }
+            Operation::Append { messages, from, .. } => self.append(messages, *from, is_allowed, clock),
+            Operation::Edit { message, content, tag, token_count, .. } => {
+                self.edit(*message, content.as_ref(), *tag, *token_count, is_allowed, clock, request)
+            }
+            Operation::Grow { message, piece, status, .. } => {
+                let piece = piece.as_ref().map(|(text, place)| (text.as_str(), *place));
+                let Some(shown) = self.message(*message).map(|stored| stored.shown()) else { return Answer::not_found() };
+                // A piece is recognized by its place. Only one with a condition needs its key.
+                let is_remembered = piece.is_none() || condition.is_some();
+                if let Some(answer) = self.recall(request, |_| (200, shown)).filter(|_| is_remembered) {
+                    return answer;
+                }
+                let answer = self.grow(*message, piece, *status, is_allowed, clock);
+                if answer.status == 200 && !answer.replayed && is_remembered {
+                    self.remember(request, 0);
+                }
+                answer
+            }
             Operation::DeleteMessage { message, .. } => {
+                if let Some(answer) = self.recall(request, |_| (204, Value::Null)) {
+                    return answer;
+                }
                 let Some(position) = self.message(*message).map(|stored| stored.position) else { return Answer::not_found() };
                 if !is_allowed {
-                    return Answer::precondition();
+                    return Answer::precondition(self.version);
                 }
                 self.messages.retain(|stored| stored.position != position);
                 self.change(clock);
                 self.change_from(position);
+                self.remember(request, 0);
                 Answer { status: 204, body: Value::Null, version: Some(self.version), replayed: false }
             }
             Operation::Rewind { from, .. } => {
+                if let Some(answer) = self.recall(request, |done| (200, json!({"deleted": done.deleted}))) {
+                    return answer;
+                }
                 if !is_allowed {
-                    return Answer::precondition();
+                    return Answer::precondition(self.version);
                 }
                 let before = self.messages.len();
                 self.messages.retain(|stored| stored.position < *from);
@@ -525,24 +607,10 @@ impl Conversation {
                     self.change(clock);
                     self.change_from(*from);
                 }
+                self.remember(request, deleted);
                 Answer::new(200, json!({"deleted": deleted}), self.version)
             }
-            Operation::Summarize { through, text, .. } => {
-                if condition.is_some_and(|version| version < self.changed(*through) || version > self.version) {
-                    return Answer::precondition();
-                }
-                let is_stored = self.messages.iter().any(|message| message.position == *through);
-                let first = self.messages.iter().find(|message| message.new.role != "system").map(|message| message.position);
-                if !is_stored || first.is_none_or(|first| *through < first) {
-                    return Answer::refused(400, "invalid_parameter", Some("through"));
-                }
-                let text = format!("summary {text}");
-                if self.summaries.get(through) != Some(&text) {
-                    self.summaries.insert(*through, text);
-                    self.change(clock);
-                }
-                Answer::new(200, self.shown(number), self.version)
-            }
+            Operation::Summarize { through, text, .. } => self.summarize(number, *through, *text, condition, clock, request),
             Operation::Create { .. }
             | Operation::GetOrCreate
             | Operation::Fork { .. }
@@ -552,6 +620,77 @@ impl Conversation {
                 unreachable!("these are not about a conversation that is there")
             }
         }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "an edit has so many parts")]
+    fn edit(
+        &mut self,
+        message: usize,
+        content: Option<&String>,
+        tag: Option<Option<i32>>,
+        token_count: Option<Option<i32>>,
+        is_allowed: bool,
+        clock: u64,
+        request: &Request,
+    ) -> Answer {
+        let Some(shown) = self.message(message).map(|stored| stored.shown()) else { return Answer::not_found() };
+        if let Some(answer) = self.recall(request, |_| (200, shown)) {
+            return answer;
+        }
+        if !is_allowed {
+            return Answer::precondition(self.version);
+        }
+        let stored = self.message(message).expect("it was there");
+        let before = (stored.new.content.clone(), stored.tag, stored.new.token_count);
+        stored.tag = tag.unwrap_or(stored.tag);
+        let has_other_text = content.is_some_and(|content| *content != stored.new.content);
+        if let Some(content) = content.filter(|_| has_other_text) {
+            stored.new.content.clone_from(content);
+            stored.new.token_count = None;
+        }
+        stored.new.token_count = token_count.unwrap_or(stored.new.token_count);
+        let has_changed = (stored.new.content.clone(), stored.tag, stored.new.token_count) != before;
+        if has_changed {
+            stored.touched = clock;
+        }
+        let (shown, position) = (stored.shown(), stored.position);
+        if has_changed {
+            self.change(clock);
+        }
+        if has_other_text {
+            self.change_from(position);
+        }
+        self.remember(request, 0);
+        Answer::new(200, shown, self.version)
+    }
+
+    fn summarize(
+        &mut self,
+        number: usize,
+        through: i64,
+        text: i32,
+        condition: Option<i64>,
+        clock: u64,
+        request: &Request,
+    ) -> Answer {
+        if let Some(answer) = self.recall(request, |_| (200, self.shown(number))) {
+            return answer;
+        }
+        if condition.is_some_and(|version| version < self.changed(through) || version > self.version) {
+            return Answer::precondition(self.version);
+        }
+        let is_stored = self.messages.iter().any(|message| message.position == through);
+        let first = self.messages.iter().find(|message| message.new.role != "system").map(|message| message.position);
+        if !is_stored || first.is_none_or(|first| through < first) {
+            return Answer::refused(400, "invalid_parameter", Some("through"));
+        }
+        let text = format!("summary {text}");
+        if self.summaries.get(&through) != Some(&text) {
+            self.summaries.insert(through, text);
+            self.change(clock);
+        }
+        self.remember(request, 0);
+        Answer::new(200, self.shown(number), self.version)
     }
 
     fn append(&mut self, messages: &[NewMessage], from: Option<i64>, is_allowed: bool, clock: u64) -> Answer {
@@ -569,7 +708,10 @@ impl Conversation {
                 return Answer::refused(409, "conflict", Some(&format!("messages[{index}].id")));
             }
             if !is_allowed {
-                return Answer::precondition();
+                return Answer::precondition(self.version);
+            }
+            if from.is_some_and(|from| from > self.next_position) {
+                return Answer::refused(400, "invalid_parameter", Some("from"));
             }
             self.change(clock);
             let before = self.messages.len();
@@ -580,42 +722,47 @@ impl Conversation {
             for new in messages {
                 if find(self, new.id).is_none() {
                     let (position, appended_version) = (self.next_position, self.version);
-                    self.messages.push(Message { new: new.clone(), position, tag: None, appended: clock, appended_version });
+                    let (new, tag) = (new.clone(), None);
+                    self.messages.push(Message { new, position, tag, appended: clock, appended_version, touched: clock });
                     self.next_position += 1;
                     self.has_had_messages = true;
                 }
             }
         }
         let shown = messages.iter().map(|new| find(self, new.id).expect("all are stored").shown()).collect();
-        Answer { status: if is_replay { 200 } else { 201 }, body: shown, version: Some(self.version), replayed: is_replay }
+        // A replay has the version that the last of them was stored with.
+        let stored_in = stored.iter().flatten().map(|message| message.appended_version).max();
+        let version = stored_in.filter(|_| is_replay).unwrap_or(self.version);
+        Answer { status: if is_replay { 200 } else { 201 }, body: shown, version: Some(version), replayed: is_replay }
     }
 
     fn grow(
         &mut self,
         id: usize,
-        piece: Option<&(String, Place)>,
+        piece: Option<(&str, Place)>,
         status: Option<&'static str>,
         is_allowed: bool,
         clock: u64,
     ) -> Answer {
-        let Some(message) = self.message(id) else { return Answer::not_found() };
+        let (version, updated) = (self.version, self.updated);
+        let message = self.message(id).expect("it is there");
         let characters: Vec<char> = message.new.content.chars().collect();
         let piece = piece.map(|(text, place)| {
-            let at = if let Place::At(at) = place { *at } else { characters.len() };
-            (text.as_str(), at)
+            let at = if let Place::At(at) = place { at } else { characters.len() };
+            (text, at)
         });
         let is_there = piece.is_some_and(|(text, at)| {
             !text.is_empty() && characters.get(at..).is_some_and(|rest| rest.starts_with(&text.chars().collect::<Vec<_>>()))
         });
         let was = message.new.status;
-        let (mut appended, mut becomes, mut counts) = ("", status.unwrap_or(was), false);
+        let (mut appended, mut becomes) = ("", status.unwrap_or(was));
         match (was, status) {
             ("cancelled", Some("complete")) => return Answer::refused(409, "cancelled", Some("status")),
             ("cancelled", _) if !is_there && (piece.is_some() || status == Some("in_progress")) => {
                 return Answer::refused(409, "cancelled", Some("status"));
             }
             ("complete", Some("cancelled")) => return Answer::refused(409, "conflict", Some("status")),
-            ("cancelled", Some("cancelled")) => return Answer::new(200, message.shown(), self.version),
+            ("cancelled", Some("cancelled")) => return Answer::new(200, message.shown(), version),
             _ => {}
         }
         match piece {
@@ -625,20 +772,28 @@ impl Conversation {
                 if !(ends && was == "in_progress") {
                     becomes = was;
                 }
-                counts = true;
+                if becomes == was {
+                    // Which version was behind it is not known if the conversation has changed since. That of the append is older.
+                    let version = if message.touched == updated { version } else { message.appended_version };
+                    return Answer { replayed: true, ..Answer::new(200, message.shown(), version) };
+                }
+                if !is_allowed {
+                    return Answer::precondition(version);
+                }
             }
-            _ if !is_allowed => return Answer::precondition(),
+            _ if !is_allowed => return Answer::precondition(version),
             Some((_, at)) if at != characters.len() => {
                 let body = json!({"code": "conflict", "param": "at", "length": characters.len()});
                 return Answer { status: 409, body, version: None, replayed: false };
             }
             Some((text, _)) => appended = text,
-            None => counts = true,
+            None => {}
         }
         if !appended.is_empty() || becomes != was {
             message.new.content.push_str(appended);
             message.new.status = becomes;
-            if !counts {
+            message.touched = clock;
+            if !appended.is_empty() {
                 message.new.token_count = None;
             }
             let position = message.position;

@@ -31,7 +31,7 @@ const MAX_EVENT_BYTES: usize = 6 << 20;
 /// `CorsConfiguration` in `template.yaml`, but for the origins: here, those of this machine.
 pub const ALLOW_METHODS: &str = "DELETE,GET,PATCH,POST,PUT";
 /// As above.
-pub const ALLOW_HEADERS: &str = "authorization,content-type,if-match,if-none-match";
+pub const ALLOW_HEADERS: &str = "authorization,content-type,idempotency-key,if-match,if-none-match";
 /// As above.
 pub const EXPOSE_HEADERS: &str = "apigw-requestid,etag,idempotent-replayed,link,location,retry-after";
 /// As above, in seconds.

@@ -20,6 +20,7 @@ from email.utils import parsedate_to_datetime
 from itertools import count
 from typing import Any, Generic, TypeAlias, TypeVar
 
+from ._ids import new_id
 from .errors import Conflict, InvalidResponse, NoResponse, NotFound, ScrollbackError, class_for
 
 T = TypeVar("T")
@@ -31,6 +32,9 @@ RETRIED = frozenset({429, 500, 502, 503, 504})
 
 # API Gateway answers 429 before any function runs, so nothing was done.
 NOT_DONE = frozenset({429})
+
+# A POST is recognized by the ids that it names, and these by a key.
+KEYED = frozenset({"PATCH", "PUT", "DELETE"})
 
 
 def check_seconds(name: str, value: object, *, zero: bool = False) -> None:
@@ -134,8 +138,6 @@ class Operation(Generic[T]):
     read: Callable[[Answer], T] = field(repr=False)
     body: bytes | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict)
-    # A rewind without a version would also delete what was appended between two attempts, so it is not sent again.
-    repeatable: bool = True
     # After an attempt that may have deleted the conversation, a 404 means that it has.
     gone_is_done: bool = False
     # How many seconds the server may take in addition to the time of an attempt, because the call asks it to wait.
@@ -282,6 +284,9 @@ def exchange(operation: Operation[T], retry: Retry, timeout: float, place: str, 
     `place` is the base URL, and `hint` is what to look at if no connection can be opened. Both are for the error's text.
     """
     writes = operation.method != "GET"
+    if operation.method in KEYED:
+        # The key is made once, so that the API recognizes every further attempt as the same request.
+        operation = replace(operation, headers={**operation.headers, "idempotency-key": str(new_id())})
     maybe_done = False
     began = time.monotonic()
     for attempt in count(1):
@@ -302,7 +307,7 @@ def exchange(operation: Operation[T], retry: Retry, timeout: float, place: str, 
             maybe_done = maybe_done or (writes and outcome.maybe_sent)
 
         late = time.monotonic() - began + wait >= retry.deadline
-        if attempt >= retry.attempts or late or (maybe_done and not operation.repeatable):
+        if attempt >= retry.attempts or late:
             if isinstance(outcome, Answer):
                 raise problem(outcome, maybe_done)
             attempts = "1 attempt" if attempt == 1 else f"{attempt} attempts"

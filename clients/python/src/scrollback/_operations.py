@@ -597,9 +597,6 @@ def rewind_conversation(
         from_: the position of the first message to delete. Without it, all messages are deleted.
         if_match: delete them only if the conversation still has this version. Otherwise `PreconditionFailed` is raised.
 
-    Without `if_match`, the request is not sent again if it may have been done. It could delete messages that came in between. The
-    exception's `maybe_done` is true then.
-
     >>> question = client.add_message(conversation.id, "user", "Is it raining?")
     >>> reply = client.add_message(conversation.id, "assistant", "No.")
     >>> client.rewind_conversation(conversation.id, from_=reply.position, if_match=reply.version).deleted
@@ -611,7 +608,6 @@ def rewind_conversation(
         target=_query(_conversation(conversation_id, "/messages"), {"from": from_}),
         headers=_if(match=if_match),
         read=_one(Rewound),
-        repeatable=if_match is not None,
     )
 
 

@@ -28,6 +28,7 @@ __all__ = [
     "ServerError",
     "TooManyRequests",
     "Unauthenticated",
+    "UnknownParameter",
     "UnsupportedMediaType",
 ]
 
@@ -102,6 +103,10 @@ class AmbiguousParameter(BadRequest):
 
 class MissingParameter(BadRequest):
     """400 `missing_parameter`: a required field is not there."""
+
+
+class UnknownParameter(BadRequest):
+    """400 `unknown_parameter`: the endpoint has no such field."""
 
 
 class Unauthenticated(ScrollbackError):
@@ -180,6 +185,7 @@ _BY_CODE: dict[str, type[ScrollbackError]] = {
     "invalid_character": InvalidCharacter,
     "ambiguous_parameter": AmbiguousParameter,
     "missing_parameter": MissingParameter,
+    "unknown_parameter": UnknownParameter,
     "unauthenticated": Unauthenticated,
     "forbidden": Forbidden,
     "not_found": NotFound,

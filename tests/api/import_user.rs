@@ -104,7 +104,10 @@ async fn everything_that_can_be_stored_comes_back() {
     app.patch(&format!("{messages}/{}", ids[0].0)).json(&json!({"content": "edited"})).expect(200).await;
     let stopped = app.post(&format!("{messages}?role=assistant&content=stopped&status=in_progress")).expect(201).await.json();
     let stopped = format!("{messages}/{}", stopped["id"].as_str().unwrap());
-    app.patch(&stopped).json(&json!({"status": "cancelled"})).expect(200).await;
+    app.patch(&stopped)
+        .json(&json!({"status": "cancelled", "feedback": {"rating": "down", "comment": "too \"long\" é"}}))
+        .expect(200)
+        .await;
     for (through, content) in [(2, "short"), (4, "longer\n\"é")] {
         app.put(&format!("{path}/summary"))
             .json(&json!({"through": through, "content": content, "token_count": 3}))
@@ -283,7 +286,7 @@ fn small(id: Uuid) -> Vec<Value> {
         json!({"message": {
             "id": Uuid::new_v5(&id, &[u8::try_from(position).unwrap()]), "conversation_id": id, "position": position, "role": "user",
             "content": position.to_string(), "tool_calls": null, "tool_call_id": null, "name": null, "metadata": {},
-            "token_count": null, "status": "complete", "created_at": time(position), "updated_at": time(position)
+            "token_count": null, "status": "complete", "created_at": time(position), "updated_at": time(position), "feedback": null
         }})
     };
     let conversation = json!({
@@ -344,6 +347,7 @@ async fn a_line_that_is_stored_with_other_content_refuses_the_whole_request() {
         (3, "/message/token_count", json!(1)),
         (3, "/message/status", json!("in_progress")),
         (3, "/message/status", json!("cancelled")),
+        (3, "/message/feedback", json!({"rating": "up"})),
         (3, "/message/created_at", time.clone()),
         (3, "/message/updated_at", time),
     ] {

@@ -24,7 +24,7 @@ fn cases() -> usize {
 }
 
 /// All fields that there are, and one that there is not. A test compares them with openapi.yaml.
-pub const FIELDS: [&str; 45] = [
+pub const FIELDS: [&str; 46] = [
     "id",
     "user_id",
     "new",
@@ -69,6 +69,7 @@ pub const FIELDS: [&str; 45] = [
     "include",
     "to",
     "wait",
+    "feedback",
     "unknown",
 ];
 /// Right in some place, and wrong in most.

@@ -15,7 +15,7 @@ use crate::support::{Answer, App, Call, Function, binary, project, start_binary}
 const OTHER: &str = "api_00000001";
 
 /// Functions that the endpoints' functions call. Those that touch a table are called with the conversation's row locked.
-const HELPERS: [&str; 23] = [
+const HELPERS: [&str; 24] = [
     "abandoned",
     "calls_in",
     "change_messages",
@@ -29,6 +29,7 @@ const HELPERS: [&str; 23] = [
     "is_kept",
     "is_wanted",
     "merge_patch",
+    "message_bytes",
     "message_characters",
     "message_size",
     "message_status",

@@ -124,3 +124,96 @@ async fn what_is_wrong_or_not_there_or_not_allowed_is_refused() {
     app.patch(&format!("/conversations/{missing}/messages/{id}")).json(&edit).refused(404, "not_found", None).await;
     assert_eq!(app.get(&messages).expect(200).await.array()[0], before, "nothing half done");
 }
+
+#[tokio::test]
+async fn the_conversations_own_user_rates_any_message_and_nothing_else_changes() {
+    let mut app = App::start().await;
+    app.set("USER_ROLES", "none");
+    let conversation = format!("/conversations/{}", app.conversation().await);
+    let messages = format!("{conversation}/messages");
+    let batch = json!({"messages": [
+        {"role": "user", "content": "Rain?"},
+        {"role": "assistant", "content": "Yes.", "token_count": 2},
+        {"role": "tool", "content": "rain", "tool_call_id": "a"},
+        {"role": "assistant", "content": "It", "status": "in_progress"},
+    ]});
+    let stored = app.post(&messages).json(&batch).by_service().expect(201).await.array();
+    let path = |index: usize| format!("{messages}/{}", stored[index]["id"].as_str().unwrap());
+    app.put(&format!("{conversation}/summary")).json(&json!({"through": 2, "content": "x"})).by_service().expect(200).await;
+    let context = async |format: &str| app.get(&format!("{conversation}/context?format={format}")).expect(200).await.body;
+    let before = (context("openai").await, context("anthropic").await, context("responses").await);
+    assert!(stored.iter().all(|message| message["feedback"].is_null()));
+
+    for (index, feedback) in [
+        (0, json!({"rating": "up"})),
+        (1, json!({"rating": "down", "comment": "It \"snows\"\n🌨\u{1}"})),
+        (2, json!({"rating": null})),
+        (3, json!({"rating": null, "comment": "x".repeat(4096)})),
+    ] {
+        let rated = app.patch(&path(index)).json(&json!({"feedback": feedback})).expect(200).await;
+        let mut expected = stored[index].clone();
+        (expected["feedback"], expected["updated_at"]) = (feedback.clone(), rated.json()["updated_at"].clone());
+        assert_eq!(rated.json(), expected);
+        assert_ne!(expected["updated_at"], stored[index]["updated_at"]);
+        assert_eq!(app.get(&path(index)).expect(200).await.json(), expected);
+        assert_eq!(app.get(&messages).expect(200).await.array()[index], expected);
+        // The same again changes nothing, in another spelling neither.
+        let spelled = format!("{{\"feedback\": {}}}", feedback.to_string().replace(',', " , "));
+        let again = app.patch(&path(index)).body(&spelled).expect(200).await;
+        assert_eq!((again.json(), &again.headers["etag"]), (expected, &rated.headers["etag"]));
+        app.patch(&path(index)).json(&json!({"feedback": feedback})).by("bob").refused(404, "not_found", None).await;
+    }
+    assert_eq!((context("openai").await, context("anthropic").await, context("responses").await), before);
+    assert_eq!(app.get(&conversation).expect(200).await.json()["summary"]["through"], 2);
+    let found = app.get("/users/ada/search?q=Yes").expect(200).await.array();
+    assert_eq!(found[0]["message"]["feedback"]["rating"], "down");
+    let last = app.get("/users/ada/conversations?include=last_message").expect(200).await.array();
+    assert_eq!(last[0]["last_message"]["feedback"]["comment"].as_str().unwrap().len(), 4096);
+    let all = app.get(&format!("{conversation}/context")).expect(200).await.json();
+    assert_eq!(all["messages"][1]["feedback"]["rating"], "down");
+
+    // A copy has it. What is appended again comes with what was thought of it.
+    let fork = app.post(&format!("{conversation}/fork")).by_service().expect(201).await.json();
+    let copy = app.get(&format!("/conversations/{}/messages", fork["id"].as_str().unwrap())).expect(200).await.array();
+    assert_eq!(copy[1]["feedback"]["rating"], "down");
+    let mut again = batch["messages"][1].clone();
+    again["id"] = stored[1]["id"].clone();
+    assert_eq!(app.post(&messages).json(&again).by_service().expect(200).await.json()["feedback"]["rating"], "down");
+    // And it can be taken back.
+    assert!(app.patch(&path(1)).json(&json!({"feedback": null})).expect(200).await.json()["feedback"].is_null());
+    let by_query = format!("{}?feedback=%7B%22rating%22%3A%22up%22%7D", path(1));
+    assert_eq!(app.patch(&by_query).expect(200).await.json()["feedback"], json!({"rating": "up"}));
+
+    // It is no sign of the writer.
+    let superuser = app.superuser().await;
+    let age = "update messages set updated_at = updated_at - interval '60 seconds', alive_at = alive_at - interval '60 seconds'
+        where in_progress";
+    superuser.batch_execute(age).await.unwrap();
+    let rated = app.patch(&path(3)).json(&json!({"feedback": {"rating": "down"}})).expect(200).await.json();
+    assert_eq!(rated["status"], "incomplete");
+}
+
+#[tokio::test]
+async fn feedback_is_a_rating_and_maybe_a_comment() {
+    let app = App::start().await;
+    let messages = format!("/conversations/{}/messages", app.conversation().await);
+    let stored = app.post(&format!("{messages}?role=user&content=x")).expect(201).await.json();
+    let path = format!("{messages}/{}", stored["id"].as_str().unwrap());
+    for (feedback, status, code, param) in [
+        (json!("up"), 400, "invalid_parameter", "feedback"),
+        (json!([]), 400, "invalid_parameter", "feedback"),
+        (json!({}), 400, "missing_parameter", "feedback.rating"),
+        (json!({"comment": "x"}), 400, "missing_parameter", "feedback.rating"),
+        (json!({"rating": "good"}), 400, "invalid_parameter", "feedback.rating"),
+        (json!({"rating": 1}), 400, "invalid_parameter", "feedback.rating"),
+        (json!({"rating": "up", "comment": 1}), 400, "invalid_parameter", "feedback.comment"),
+        (json!({"rating": "up", "comment": "\u{0}"}), 400, "invalid_character", "feedback"),
+        (json!({"rating": "up", "comment": "é".repeat(2049)}), 413, "payload_too_large", "feedback.comment"),
+        (json!({"rating": "up", "stars": 5}), 400, "invalid_parameter", "feedback.stars"),
+    ] {
+        app.patch(&path).json(&json!({"feedback": feedback})).refused(status, code, param).await;
+    }
+    let new = json!({"role": "user", "content": "x", "feedback": {"rating": "up"}});
+    app.post(&messages).json(&new).refused(400, "invalid_parameter", "feedback").await;
+    assert_eq!(app.get(&path).expect(200).await.json(), stored);
+}

@@ -225,6 +225,15 @@ def test_a_reader_waits_for_what_is_new(connect: Any, proxy: Proxy, client: Clie
     assert len(proxy.seen) == 2
 
 
+def test_a_message_is_rated(either: Any, conversation: Conversation) -> None:
+    message = either.add_message(conversation.id, "assistant", "Rain")
+    assert message.feedback is None
+    feedback = {"rating": "down", "comment": "It snows"}
+    assert either.update_message(conversation.id, message.id, feedback=feedback).feedback == feedback
+    assert either.get_message(conversation.id, message.id).feedback == feedback
+    assert either.update_message(conversation.id, message.id, feedback=None).feedback is None
+
+
 def test_a_reply_is_cancelled(either: Any, conversation: Conversation) -> None:
     reply = either.add_message(conversation.id, "assistant", "Rain", status="in_progress")
     assert either.cancel_reply(conversation.id, reply.id).status == "cancelled"

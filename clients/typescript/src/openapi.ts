@@ -141,7 +141,7 @@ export interface paths {
          *
          *     A new `content` or `tool_calls` without a `token_count` clears the `token_count`, because it counted the text before.
          *
-         *     A caller who may not write the message's role may change its `metadata`, such as a rating, and may cancel the reply. `content`,
+         *     A caller who may not write the message's role may change its `metadata` and its `feedback`, and may cancel the reply. `content`,
          *     `tool_calls`, `token_count`, `append` and another `status` are a 403, because they decide what a model is sent.
          */
         patch: operations["update-message"];
@@ -628,6 +628,8 @@ export interface components {
              * @enum {string}
              */
             status: "complete" | "in_progress" | "incomplete" | "cancelled";
+            /** @description What the conversation's user thinks of the message. null if nothing was said. */
+            feedback: components["schemas"]["Feedback"] | null;
             created_at: components["schemas"]["Time"];
             updated_at: components["schemas"]["Time"];
             /**
@@ -641,6 +643,13 @@ export interface components {
                 function_call?: Record<string, never>;
                 reasoning_content?: string;
             };
+        };
+        /** @description A rating of a message, and maybe a comment. It changes no context and no summary. */
+        Feedback: {
+            /** @enum {string|null} */
+            rating: "up" | "down" | null;
+            /** @description At most 4 KiB in UTF-8. Any Unicode but U+0000. */
+            comment?: string | null;
         };
         /** @description One message. `role` is required here or in the query string, and so is one of `content` and `tool_calls`. */
         MessageFields: {
@@ -745,6 +754,8 @@ export interface components {
              * @enum {string|null}
              */
             status?: "complete" | "in_progress" | "cancelled" | null;
+            /** @description What the conversation's user thinks of the message, whatever its role. null: nothing. */
+            feedback?: components["schemas"]["Feedback"] | null;
         };
         /** @description At most 1 MiB in UTF-8. Any Unicode but U+0000. */
         SummaryText: string;
@@ -1739,6 +1750,8 @@ export interface operations {
                 token_count?: components["parameters"]["TokenCount"];
                 /** @description `complete` or `cancelled`: the reply has ended. `in_progress`: the message is still being written. */
                 status?: components["parameters"]["NewStatus"];
+                /** @description As JSON text. */
+                feedback?: string;
                 /** @description Text that is appended to the content, with `at`. */
                 append?: components["schemas"]["Text"];
                 /** @description How many characters the content has before `append`. */
@@ -2086,7 +2099,7 @@ export interface operations {
                 content: {
                     /**
                      * @example {"conversation":{"id":"019a3a51-5d2c-7a60-9d33-0c9f6f0b3d01","user_id":"ada","title":null,"metadata":{},"message_count":1,"created_at":"2026-11-22T10:00:00.123456Z","updated_at":"2026-11-22T10:00:04.654321Z","last_message_at":"2026-11-22T10:00:04.654321Z","archived_at":null,"pinned_at":null,"expires_at":null,"forked_from":null,"summary":null},"summaries":[],"next_position":2}
-                     *     {"message":{"id":"019a3a51-5d2c-7a60-9d33-0c9f6f0b3d10","conversation_id":"019a3a51-5d2c-7a60-9d33-0c9f6f0b3d01","position":1,"role":"user","content":"Is it raining in Oslo?","tool_calls":null,"tool_call_id":null,"name":null,"metadata":{},"token_count":null,"status":"complete","created_at":"2026-11-22T10:00:04.654321Z","updated_at":"2026-11-22T10:00:04.654321Z"}}
+                     *     {"message":{"id":"019a3a51-5d2c-7a60-9d33-0c9f6f0b3d10","conversation_id":"019a3a51-5d2c-7a60-9d33-0c9f6f0b3d01","position":1,"role":"user","content":"Is it raining in Oslo?","tool_calls":null,"tool_call_id":null,"name":null,"metadata":{},"token_count":null,"status":"complete","created_at":"2026-11-22T10:00:04.654321Z","updated_at":"2026-11-22T10:00:04.654321Z","feedback":null}}
                      */
                     "application/x-ndjson": string;
                 };
@@ -2351,7 +2364,8 @@ export interface operations {
                      *           "token_count": null,
                      *           "status": "complete",
                      *           "created_at": "2026-11-22T10:00:00.123456Z",
-                     *           "updated_at": "2026-11-22T10:00:00.123456Z"
+                     *           "updated_at": "2026-11-22T10:00:00.123456Z",
+                     *           "feedback": null
                      *         },
                      *         "snippet": "Is it raining **in Oslo**?",
                      *         "title": "Umbrellas in Oslo"

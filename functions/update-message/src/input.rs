@@ -13,6 +13,7 @@ pub(crate) fn read(request: &Request) -> Result<MessageChange> {
         tool_calls: fields.change("tool_calls", Fields::tool_calls)?,
         metadata: fields.change("metadata", |fields| fields.metadata(Metadata::of_message))?,
         token_count: fields.change("token_count", Fields::token_count)?,
+        feedback: fields.change("feedback", Fields::feedback)?,
         append: append(&mut fields)?,
         status: fields.status()?,
     };

@@ -184,6 +184,37 @@ impl<'a> Fields<'a> {
         self.json("metadata")?.map(|json| parse(json).map_err(|invalid| invalid.at(self.path("metadata")))).transpose()
     }
 
+    /// `feedback`: an object with a `rating`, which may be null, and maybe a `comment` of 4 KiB. It is spelled anew, so that the same feedback
+    /// is the same text.
+    ///
+    /// # Errors
+    /// It is another object, or the comment is too large.
+    pub fn feedback(&mut self) -> Result<Option<Json>> {
+        const MAX_COMMENT_BYTES: usize = 4 << 10;
+        let Some(json) = self.json("feedback")? else { return Ok(None) };
+        if !json.is_object() {
+            return Err(self.must_be("feedback", "an object with a rating, or null"));
+        }
+        let mut fields = Fields::empty(format!("{}.", self.path("feedback")));
+        fields.insert_object(json.as_str())?;
+        let named = fields.any_of(&["rating"]);
+        let rating = fields.parse("rating", |text| match text.as_str() {
+            "up" => Ok("\"up\""),
+            "down" => Ok("\"down\""),
+            _ => Err(Invalid::new(Fault::Parameter, "a rating is up, down or null")),
+        })?;
+        fields.required("rating", named)?;
+        let comment = fields.parse("comment", Text::parse)?;
+        if comment.as_ref().is_some_and(|comment| comment.as_str().len() > MAX_COMMENT_BYTES) {
+            return Err(Invalid::new(Fault::TooLarge, "a comment may have 4 KiB").at(fields.path("comment")));
+        }
+        fields.finish()?;
+        let comment = comment.map(|comment| serde_json::to_string(comment.as_str())).transpose();
+        let comment = comment.map_err(|error| Error::Internal(error.into()))?;
+        let comment = comment.map_or_else(String::new, |comment| format!(",\"comment\":{comment}"));
+        Json::parse(format!("{{\"rating\":{}{comment}}}", rating.unwrap_or("null"))).map(Some).map_err(Error::from)
+    }
+
     /// Each `metadata.KEY`: the key, which may be any text, and the value.
     ///
     /// # Errors

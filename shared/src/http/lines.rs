@@ -133,6 +133,7 @@ fn read_message(mut fields: Fields<'_>, line: i64) -> Result<ImportedMessage> {
         message.extra = extra.extra()?;
         extra.finish()?;
     }
+    let feedback = fields.feedback()?;
     let position = fields.integer("position", 1..=MAX_POSITION - 1)?;
     let (created_at, updated_at) = (fields.past("created_at")?, fields.past("updated_at")?);
     let message = ImportedMessage {
@@ -140,6 +141,7 @@ fn read_message(mut fields: Fields<'_>, line: i64) -> Result<ImportedMessage> {
         conversation_id: fields.required("conversation_id", conversation_id)?,
         position: fields.required("position", position)?,
         message,
+        feedback,
         created_at: fields.required("created_at", created_at)?,
         updated_at: fields.required("updated_at", updated_at)?,
     };

@@ -130,6 +130,7 @@ impl ContextSummary {
             created_at,
             updated_at: created_at,
             extra: None,
+            feedback: None,
         };
         Ok(Self { message, messages })
     }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{ForkedFrom, Metadata, NewMessage, Text, Title};
+use super::{ForkedFrom, Json, Metadata, NewMessage, Text, Title};
 
 /// The lines of an export.
 #[derive(Debug, Clone, Default)]
@@ -53,6 +53,7 @@ pub(crate) struct ImportedMessage {
     pub(crate) conversation_id: Uuid,
     pub(crate) position: i64,
     pub(crate) message: NewMessage,
+    pub(crate) feedback: Option<Json>,
     pub(crate) created_at: DateTime<Utc>,
     pub(crate) updated_at: DateTime<Utc>,
 }

@@ -253,6 +253,8 @@ pub struct Message {
     /// What `OpenAI`'s SDKs say of a message beside its content and its calls: a JSON object with some of [`EXTRA`](NewMessage::EXTRA).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub extra: Option<Box<RawValue>>,
+    /// What the conversation's user thinks of it: a JSON object with a `rating`, and maybe a `comment`.
+    pub feedback: Option<Box<RawValue>>,
 }
 
 impl Message {
@@ -413,6 +415,8 @@ pub struct MessageChange {
     pub metadata: Change<Metadata>,
     /// Its tokens. A change of content or calls that keeps them clears them, because they were counted for another text.
     pub token_count: Change<i32>,
+    /// What the conversation's user thinks of it. It changes neither summaries nor what a model is sent.
+    pub feedback: Change<Json>,
     /// Text that is appended.
     pub append: Option<Piece>,
     /// `None`: as it is.

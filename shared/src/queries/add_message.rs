@@ -4,7 +4,7 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::call;
-use super::rows::get;
+use super::rows::{self, get};
 use crate::auth::Caller;
 use crate::db::Database;
 use crate::error::{Error, Fault, Invalid, Result};
@@ -109,7 +109,7 @@ pub async fn add_message(
     if !get::<bool>(first, 1)? {
         return Err(Error::PreconditionFailed(Version::new(get(first, 3)?)));
     }
-    if let Some(next) = get::<Option<i64>>(first, 8)? {
+    if let Some(next) = get::<Option<i64>>(first, 9)? {
         let detail = format!("no message has this position; the next one gets the position {next}, so from is {next} at most");
         return Err(Invalid::new(Fault::Parameter, detail).at("from"));
     }
@@ -134,6 +134,7 @@ pub async fn add_message(
                 created_at: get(row, 6)?,
                 updated_at: get(row, 7)?,
                 extra: message.extra.map(Json::into_raw),
+                feedback: rows::feedback(get(row, 8)?)?,
             })
         })
         .collect::<Result<Vec<_>>>()?;

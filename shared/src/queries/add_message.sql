@@ -12,7 +12,7 @@ create function add_message(
 )
 returns table (
     taken bigint, allowed boolean, replayed boolean, version bigint, "position" bigint, status text, created_at timestamptz,
-    updated_at timestamptz, beyond bigint
+    updated_at timestamptz, feedback text, beyond bigint
 )
 language plpgsql security definer set search_path from current set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_variable
@@ -120,7 +120,7 @@ begin
     end if;
     return query
     select null::bigint, true, replayed, version, m.position, message_status(m.in_progress, m.alive_at, m.updated_at), m.created_at,
-        m.updated_at, null::bigint
+        m.updated_at, m.feedback::text, null::bigint
     from unnest(ids) with ordinality as i (id, ordinal)
         join public.messages m on m.id = i.id and m.conversation_id = conversation
     order by i.ordinal;

@@ -46,7 +46,7 @@ pub async fn export_user(database: &Database, user_id: &UserId, cursor: Option<C
                 through: get(&row, 19)?,
                 content: get(&row, 22)?,
                 token_count: get(&row, 28)?,
-                messages: get(&row, 33)?,
+                messages: get(&row, 34)?,
                 created_at: get(&row, 30)?,
             }),
             (Some("message"), _) => lines.push(ExportLine::Message { message: rows::message(&row, 19, get(&row, 2)?)? }),

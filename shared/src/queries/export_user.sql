@@ -11,7 +11,7 @@ returns table (
     archived_at timestamptz, pinned_at timestamptz, expires_at timestamptz, forked_from uuid, forked_position bigint,
     next_position bigint, "position" bigint, message_id uuid, role text, content text, content_parts text, tool_calls text,
     tool_call_id text, name text, message_metadata text, token_count integer, status text, message_created_at timestamptz,
-    message_updated_at timestamptz, extra text, summarized bigint
+    message_updated_at timestamptz, extra text, feedback text, summarized bigint
 )
 language plpgsql stable security definer set search_path from current set plan_cache_mode = force_generic_plan
 -- `summaries` may be empty when the plan is made, and must not be read as a whole later.
@@ -57,13 +57,13 @@ begin
             if sent = -1 or last is not null then
                 return query
                 select shown.*, c.next_position, null::bigint, null::uuid, null, null, null, null, null, null, null, null::integer, null,
-                    null::timestamptz, null::timestamptz, null, null::bigint
+                    null::timestamptz, null::timestamptz, null, null, null::bigint
                 from public.conversations c, conversation_row(c, 'conversation') shown
                 where c.id = conversation;
                 head.outcome := 'summary';
                 return query
                 select (head).*, null::bigint, s.through, null::uuid, null, s.content, null, null, null, null, null, s.token_count, null,
-                    s.created_at, null::timestamptz, null, s.messages
+                    s.created_at, null::timestamptz, null, null, s.messages
                 from public.summaries s
                 where s.conversation_id = conversation and s.through > first and s.through <= last
                 order by s.through;
@@ -79,8 +79,9 @@ begin
 
         select max(part.position), coalesce(sum(part.bytes), 0) into last, line_bytes
         from (
-            select m.position, m.size + frame as bytes,
-                sum(m.size + frame) over (order by m.position rows unbounded preceding) - m.size - frame as bytes_before
+            select m.position, message_bytes(m.size, m.feedback) + frame as bytes,
+                sum(message_bytes(m.size, m.feedback) + frame) over (order by m.position rows unbounded preceding)
+                    - message_bytes(m.size, m.feedback) - frame as bytes_before
             from public.messages m
             where m.conversation_id = conversation and m.position > sent
             order by m.position limit (bytes - used) / frame + 1
@@ -90,7 +91,7 @@ begin
         return query
         select (head).*, null::bigint, m.position, m.id, m.role, m.content, m.content_parts::text, m.tool_calls::text, m.tool_call_id, m.name,
             m.metadata::text, m.token_count, message_status(m.in_progress, m.alive_at, m.updated_at), m.created_at, m.updated_at,
-            m.extra::text, null::bigint
+            m.extra::text, m.feedback::text, null::bigint
         from public.messages m
         where m.conversation_id = conversation and m.position > sent and m.position <= last
         order by m.position;

@@ -78,7 +78,7 @@ begin
         select count(*), max(part.position) filter (where part.number <= most_messages and part.bytes <= most_bytes)
         into copied, last
         from (
-            select m.position, row_number() over in_order as number, sum(m.size) over in_order as bytes
+            select m.position, row_number() over in_order as number, sum(message_bytes(m.size, m.feedback)) over in_order as bytes
             from public.messages m
             where m.conversation_id = source and m.position <= forked_position
             window in_order as (order by m.position rows unbounded preceding)
@@ -132,11 +132,11 @@ begin
     end loop;
 
     insert into public.messages (
-        conversation_id, position, id, role, content, content_parts, parts_text, tool_calls, tool_call_id, name, metadata, extra, token_count,
+        conversation_id, position, id, role, content, content_parts, parts_text, tool_calls, tool_call_id, name, metadata, extra, feedback, token_count,
         in_progress, alive_at, characters_before, tokens_before, created_at, updated_at, size, characters, owner_key, appended_version
     )
     select new_id, m.position, copied_message_id(new_id, m.position), m.role, m.content, m.content_parts, m.parts_text, m.tool_calls,
-        m.tool_call_id, m.name, m.metadata, m.extra, m.token_count, m.in_progress, m.alive_at, m.characters_before, m.tokens_before, m.created_at, m.updated_at,
+        m.tool_call_id, m.name, m.metadata, m.extra, m.feedback, m.token_count, m.in_progress, m.alive_at, m.characters_before, m.tokens_before, m.created_at, m.updated_at,
         m.size, m.characters, m.owner_key, 1
     from public.messages m
     where m.conversation_id = source and m.position <= forked_position

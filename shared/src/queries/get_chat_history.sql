@@ -7,7 +7,7 @@ create function get_chat_history(
 returns table (
     version bigint, abandoned bigint, unchanged boolean, "position" bigint, id uuid, role text, content text, content_parts text,
     tool_calls text, tool_call_id text, name text, metadata text, token_count integer, status text, created_at timestamptz, updated_at timestamptz,
-    extra text
+    extra text, feedback text
 )
 language plpgsql stable security definer set search_path from current set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_variable
@@ -36,11 +36,12 @@ begin
     if newest_first then
         return query
         select version, abandoned, false, page.position, page.id, page.role, page.content, page.content_parts, page.tool_calls, page.tool_call_id,
-            page.name, page.metadata, page.token_count, page.status, page.created_at, page.updated_at, page.extra
+            page.name, page.metadata, page.token_count, page.status, page.created_at, page.updated_at, page.extra, page.feedback
         from (
             select m.position, m.id, m.role, m.content, m.content_parts::text, m.tool_calls::text, m.tool_call_id, m.name,
                 m.metadata::text, m.token_count, message_status(m.in_progress, m.alive_at, m.updated_at) as status, m.created_at, m.updated_at, m.extra::text,
-                sum(m.size) over (order by m.position desc rows unbounded preceding) - m.size as bytes_before
+                m.feedback::text,
+                sum(message_bytes(m.size, m.feedback)) over (order by m.position desc rows unbounded preceding) - message_bytes(m.size, m.feedback) as bytes_before
             from public.messages m
             where m.conversation_id = conversation and m.position > after and m.position < before
             order by m.position desc
@@ -51,11 +52,12 @@ begin
     else
         return query
         select version, abandoned, false, page.position, page.id, page.role, page.content, page.content_parts, page.tool_calls, page.tool_call_id,
-            page.name, page.metadata, page.token_count, page.status, page.created_at, page.updated_at, page.extra
+            page.name, page.metadata, page.token_count, page.status, page.created_at, page.updated_at, page.extra, page.feedback
         from (
             select m.position, m.id, m.role, m.content, m.content_parts::text, m.tool_calls::text, m.tool_call_id, m.name,
                 m.metadata::text, m.token_count, message_status(m.in_progress, m.alive_at, m.updated_at) as status, m.created_at, m.updated_at, m.extra::text,
-                sum(m.size) over (order by m.position rows unbounded preceding) - m.size as bytes_before
+                m.feedback::text,
+                sum(message_bytes(m.size, m.feedback)) over (order by m.position rows unbounded preceding) - message_bytes(m.size, m.feedback) as bytes_before
             from public.messages m
             where m.conversation_id = conversation and m.position > after and m.position < before
             order by m.position

@@ -69,10 +69,10 @@ pub async fn get_context(
             Some(0) => pinned.push(rows::message(&row, 3, conversation_id)?),
             Some(1) => newest_of_user = Some(rows::message(&row, 3, conversation_id)?),
             Some(3) => {
-                let (through, content, messages) = (get(&row, 3)?, get(&row, 6)?, get(&row, 19)?);
+                let (through, content, messages) = (get(&row, 3)?, get(&row, 6)?, get(&row, 20)?);
                 summary = Some(ContextSummary::new(conversation_id, through, content, get(&row, 12)?, messages, get(&row, 14)?)?);
             }
-            Some(_) => newest.push((rows::message(&row, 3, conversation_id)?, [get(&row, 17)?, get(&row, 18)?])),
+            Some(_) => newest.push((rows::message(&row, 3, conversation_id)?, [get(&row, 18)?, get(&row, 19)?])),
             None::<i32> => {}
         }
     }

@@ -8,7 +8,7 @@ create function get_context(
 returns table (
     version bigint, message_count bigint, kind integer, "position" bigint, id uuid, role text, content text, content_parts text,
     tool_calls text, tool_call_id text, name text, metadata text, token_count integer, status text, created_at timestamptz,
-    updated_at timestamptz, extra text,
+    updated_at timestamptz, extra text, feedback text,
     characters_before bigint, tokens_before bigint, summarized bigint
 )
 language plpgsql stable security definer set search_path from current set plan_cache_mode = force_generic_plan
@@ -50,7 +50,7 @@ with conversation as (
     -- messages before it. There is no row if that message calls no tools, or if the step is larger than a response.
     select min(position) as position, count(*) as messages
     from (
-        select position, size from public.messages
+        select position, message_bytes(size, feedback) as size from public.messages
         where conversation_id = (select conversation from conversation)
             and position >= (select position from spoken where may_call) and in_progress is not true
         -- Cuts nothing: there is a limit so that the planner reads in order.
@@ -62,7 +62,7 @@ with conversation as (
     -- limits of $3 and $5, here and below, are sub-selects: a planner that knows them may sort a conversation instead of reading in order.
     select position
     from (
-        select position, sum(characters) over newest_first as characters, sum(size) over newest_first as size,
+        select position, sum(characters) over newest_first as characters, sum(message_bytes(size, feedback)) over newest_first as size,
             -- An estimate needs the bytes of content, calls and name. They are what `size` counts, less this. The metadata of these rows
             -- is read below anyway.
             sum(
@@ -84,14 +84,14 @@ with conversation as (
 )
 select c.version, c.message_count, part.kind, part.position, part.id, part.role, part.content, part.content_parts::text,
     part.tool_calls::text, part.tool_call_id, part.name, part.metadata::text, part.token_count, null::text, part.created_at, part.updated_at,
-    part.extra::text, part.characters_before, part.tokens_before, part.summarized
+    part.extra::text, part.feedback::text, part.characters_before, part.tokens_before, part.summarized
 from conversation c
     left join lateral (
         select *
         from (
             select 0 as kind, position, id, role, content, content_parts, tool_calls, tool_call_id, name, metadata, token_count, created_at,
-                updated_at, extra, characters_before, tokens_before, null::bigint as summarized,
-                sum(size) over (order by position rows unbounded preceding) - size as bytes_before
+                updated_at, extra, feedback, characters_before, tokens_before, null::bigint as summarized,
+                sum(message_bytes(size, feedback)) over (order by position rows unbounded preceding) - message_bytes(size, feedback) as bytes_before
             from public.messages
             where c.wanted and conversation_id = c.conversation and position < (select position from first_other) and in_progress is not true
             -- Cuts nothing: there is a limit so that the planner reads in order.
@@ -101,7 +101,7 @@ from conversation c
         union all
         (
             select 1, position, id, role, content, content_parts, tool_calls, tool_call_id, name, metadata, token_count, created_at, updated_at, extra,
-                characters_before, tokens_before, null, 0
+                feedback, characters_before, tokens_before, null, 0
             from public.messages
             -- A user's message whose parts are results is no question.
             where c.wanted and conversation_id = c.conversation and role = 'user' and in_progress is not true
@@ -111,7 +111,7 @@ from conversation c
         union all
         (
             select 2, position, id, role, content, content_parts, tool_calls, tool_call_id, name, metadata, token_count, created_at, updated_at, extra,
-                characters_before, tokens_before, null, 0
+                feedback, characters_before, tokens_before, null, 0
             from public.messages
             where c.wanted
                 and conversation_id = c.conversation
@@ -120,7 +120,7 @@ from conversation c
             order by position desc limit (select $3 + coalesce((select messages from last_step), 0))
         )
         union all
-        select 3, through, null, 'system', content, null, null, null, null, '{"synthetic":true}', token_count, created_at, created_at, null, null,
+        select 3, through, null, 'system', content, null, null, null, null, '{"synthetic":true}', token_count, created_at, created_at, null, null, null,
             null, messages, 0
         from public.summaries
         where c.wanted and conversation_id = c.conversation and through = c.summary_through

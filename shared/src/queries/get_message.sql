@@ -7,7 +7,7 @@ create function get_message(
 returns table (
     version bigint, abandoned bigint, unchanged boolean, "position" bigint, id uuid, role text, content text, content_parts text,
     tool_calls text, tool_call_id text, name text, metadata text, token_count integer, status text, created_at timestamptz,
-    updated_at timestamptz, extra text
+    updated_at timestamptz, extra text, feedback text
 )
 language plpgsql stable security definer set search_path from current set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_variable
@@ -21,7 +21,7 @@ begin
         end,
         case when not known_to.caller then m.content_parts::text end, case when not known_to.caller then m.tool_calls::text end,
         m.tool_call_id, m.name, case when not known_to.caller then m.metadata::text end, m.token_count, shown.status, m.created_at,
-        m.updated_at, m.extra::text
+        m.updated_at, m.extra::text, m.feedback::text
     from public.conversations c
         join public.messages m on m.conversation_id = c.id
         cross join lateral (

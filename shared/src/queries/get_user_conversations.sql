@@ -6,7 +6,7 @@ create type listed_conversation as (
     archived_at timestamptz, pinned_at timestamptz, expires_at timestamptz, forked_from uuid, forked_position bigint,
     last_position bigint, last_id uuid, last_role text, last_content text, last_content_parts text, last_tool_calls text,
     last_tool_call_id text, last_name text, last_metadata text, last_token_count integer, last_status text, last_created_at timestamptz,
-    last_updated_at timestamptz, last_extra text
+    last_updated_at timestamptz, last_extra text, last_feedback text
 );
 
 -- Whether the members with these keys have these values, as text.
@@ -58,7 +58,7 @@ begin
         if by_activity then
             return query
             select shown.*, null::bigint, null::uuid, null::text, null::text, null::text, null::text, null::text, null::text, null::text,
-                null::integer, null::text, null::timestamptz, null::timestamptz, null::text
+                null::integer, null::text, null::timestamptz, null::timestamptz, null::text, null::text
             from (
                 select c as row, coalesce(c.last_message_at, c.created_at) as time, c.id,
                     -- The running total cuts the page to what a response can hold.
@@ -78,7 +78,7 @@ begin
         else
             return query
             select shown.*, null::bigint, null::uuid, null::text, null::text, null::text, null::text, null::text, null::text, null::text,
-                null::integer, null::text, null::timestamptz, null::timestamptz, null::text
+                null::integer, null::text, null::timestamptz, null::timestamptz, null::text, null::text
             from (
                 select c as row, c.updated_at as time, c.id,
                     sum(octet_length(c.metadata::text)) over newest_first - octet_length(c.metadata::text) as bytes_before

@@ -72,6 +72,7 @@ pub async fn import_user(database: &Database, user_id: &UserId, import: &Import)
         (&column!(messages, one => one.message.name.as_ref().map(Text::as_str)), Type::TEXT_ARRAY),
         (&column!(messages, one => one.message.metadata.as_str()), Type::TEXT_ARRAY),
         (&column!(messages, one => one.message.extra.as_ref().map(Json::as_str)), Type::TEXT_ARRAY),
+        (&column!(messages, one => one.feedback.as_ref().map(Json::as_str)), Type::TEXT_ARRAY),
         (&column!(messages, one => one.message.token_count), Type::INT4_ARRAY),
         // Null: complete, as almost all messages are.
         (&column!(messages, one => one.message.status.in_progress()), Type::BOOL_ARRAY),

@@ -13,7 +13,7 @@ create function import_user(
     summary_lines bigint[], summary_conversations uuid[], throughs bigint[], summary_contents text[], summary_token_counts integer[],
     summarized bigint[], summarized_at timestamptz[],
     message_lines bigint[], message_conversations uuid[], positions bigint[], ids uuid[], roles text[], contents text[], parts text[],
-    parts_texts text[], tool_calls text[], tool_call_ids text[], names text[], metadata text[], extras text[], token_counts integer[],
+    parts_texts text[], tool_calls text[], tool_call_ids text[], names text[], metadata text[], extras text[], feedbacks text[], token_counts integer[],
     unfinished boolean[], created timestamptz[], updated timestamptz[], characters bigint[], tokens bigint[], retention integer
 )
 returns table (outcome text, line bigint, conversations bigint, messages bigint, skipped bigint)
@@ -98,18 +98,18 @@ begin
         select i.line
         from unnest(
                 message_lines, message_conversations, positions, ids, roles, contents, parts, tool_calls, tool_call_ids, names, metadata,
-                extras, token_counts, unfinished, created, updated
+                extras, feedbacks, token_counts, unfinished, created, updated
             ) as i (
-                line, conversation_id, position, id, role, content, content_parts, tool_calls, tool_call_id, name, metadata, extra, token_count,
+                line, conversation_id, position, id, role, content, content_parts, tool_calls, tool_call_id, name, metadata, extra, feedback, token_count,
                 in_progress, created_at, updated_at
             )
             join public.messages m on m.id = i.id and m.conversation_id = i.conversation_id
         where i.conversation_id = any (stored) and (
                 m.position, m.role, m.content, in_one_line(m.content_parts::text), in_one_line(m.tool_calls::text), m.tool_call_id, m.name,
-                in_one_line(m.metadata::text), in_one_line(m.extra::text), m.token_count, m.in_progress, m.created_at, m.updated_at
+                in_one_line(m.metadata::text), in_one_line(m.extra::text), m.feedback::text, m.token_count, m.in_progress, m.created_at, m.updated_at
             ) is distinct from (
                 i.position, i.role, i.content, in_one_line(i.content_parts), in_one_line(i.tool_calls), i.tool_call_id, i.name,
-                in_one_line(i.metadata), in_one_line(i.extra), i.token_count, i.in_progress, i.created_at, i.updated_at
+                in_one_line(i.metadata), in_one_line(i.extra), i.feedback, i.token_count, i.in_progress, i.created_at, i.updated_at
             )
     ) found;
     if line is not null then
@@ -173,11 +173,11 @@ begin
     ) i;
     -- The rulers of a conversation count on from what it has.
     insert into public.messages (
-        conversation_id, position, id, role, content, content_parts, parts_text, tool_calls, tool_call_id, name, metadata, extra, token_count,
+        conversation_id, position, id, role, content, content_parts, parts_text, tool_calls, tool_call_id, name, metadata, extra, feedback, token_count,
         in_progress, characters_before, tokens_before, created_at, updated_at, size, characters, owner_key, appended_version
     )
     select i.conversation_id, i.position, i.id, i.role, i.content, i.content_parts::json, i.parts_text, i.tool_calls::json, i.tool_call_id,
-        i.name, i.metadata::json, i.extra::json, i.token_count, i.in_progress,
+        i.name, i.metadata::json, i.extra::json, i.feedback::json, i.token_count, i.in_progress,
         coalesce(c.characters_appended, 0) + sum(i.characters) over in_order - i.characters,
         coalesce(c.tokens_appended, 0) + sum(i.tokens) over in_order - i.tokens, i.created_at, i.updated_at,
         message_size(i.content, i.content_parts, i.tool_calls, i.tool_call_id, i.name, i.metadata, i.extra), i.characters,
@@ -186,10 +186,10 @@ begin
         case when c.id = any (stored) then c.version + 1 else c.version end
     from unnest(
             message_lines, message_conversations, positions, ids, roles, contents, parts, parts_texts, tool_calls, tool_call_ids, names,
-            metadata, extras, token_counts, unfinished, created, updated, characters, tokens
+            metadata, extras, feedbacks, token_counts, unfinished, created, updated, characters, tokens
         ) as i (
             line, conversation_id, position, id, role, content, content_parts, parts_text, tool_calls, tool_call_id, name, metadata,
-            extra, token_count, in_progress, created_at, updated_at, characters, tokens
+            extra, feedback, token_count, in_progress, created_at, updated_at, characters, tokens
         )
         join public.conversations c on c.id = i.conversation_id
     where not exists (select from public.messages m where m.id = i.id and m.conversation_id = i.conversation_id)

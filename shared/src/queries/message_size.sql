@@ -14,3 +14,9 @@ create function message_characters(content text, content_parts text, tool_calls 
 language sql immutable parallel safe as $$
     select coalesce(char_length($1), 0) + coalesce(char_length($2), 0) + coalesce(char_length($3), 0)
 $$;
+
+-- A message's bytes in a response, at least. Feedback is no part of `size`, because it changes nothing that a model reads.
+create function message_bytes(size integer, feedback json) returns integer
+language sql immutable parallel safe as $$
+    select $1 + coalesce(octet_length($2::text), 0)
+$$;

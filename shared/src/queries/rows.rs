@@ -76,7 +76,13 @@ pub(super) fn message(row: &Row, first: usize, conversation_id: Uuid) -> Result<
         created_at: get(row, first + 11)?,
         updated_at: get(row, first + 12)?,
         extra: get::<Option<String>>(row, first + 13)?.map(raw).transpose()?,
+        feedback: feedback(get(row, first + 14)?)?,
     })
+}
+
+/// Reads what a message's user thinks of it.
+pub(super) fn feedback(json: Option<String>) -> Result<Option<Box<RawValue>>> {
+    json.map(raw).transpose()
 }
 
 fn text(text: String) -> Result<Text> {

@@ -9,7 +9,7 @@ create function search_messages(
 returns table (
     read_to timestamptz, conversation_id uuid, title text, "position" bigint, id uuid, role text, content text, content_parts text,
     tool_calls text, tool_call_id text, name text, metadata text, token_count integer, status text, created_at timestamptz,
-    updated_at timestamptz, extra text
+    updated_at timestamptz, extra text, feedback text
 )
 language plpgsql stable security definer set search_path from current set plan_cache_mode = force_generic_plan
 -- Rows come from the index in the order of their times. An incremental sort stops at the limit. A sort of all would read all first.
@@ -42,12 +42,12 @@ begin
     return query
     select read_to, m.conversation_id, hit.title, m.position, m.id, m.role, m.content, m.content_parts::text, m.tool_calls::text,
         m.tool_call_id, m.name, m.metadata::text, m.token_count, message_status(m.in_progress, m.alive_at, m.updated_at), m.created_at, m.updated_at,
-        m.extra::text
+        m.extra::text, m.feedback::text
     from (
         -- The running total cuts the page to what a response can hold.
         select found.conversation_id, found.title, found.position, found.created_at, sum(found.size) over newest_first - found.size as bytes_before
         from (
-            select m.conversation_id, owned.title, m.position, m.created_at, m.size
+            select m.conversation_id, owned.title, m.position, m.created_at, message_bytes(m.size, m.feedback) as size
             from public.messages m
                 -- The owner of what was found. There is a limit so that only these conversations are looked up.
                 join lateral (

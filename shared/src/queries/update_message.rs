@@ -8,7 +8,7 @@ use super::{call, refused, violates};
 use crate::auth::Caller;
 use crate::db::Database;
 use crate::error::{Error, Fault, Invalid, Result};
-use crate::models::{Content, ETags, Message, MessageChange, Metadata, Operation, Status, ToolCalls, Version, no_content};
+use crate::models::{Content, ETags, Json, Message, MessageChange, Metadata, Operation, Status, ToolCalls, Version, no_content};
 
 /// Edits a message, which keeps its position. Values that are there already change nothing. Returns the message, the conversation's version,
 /// and whether the operation was done before. A piece that the text has at its place already is not appended again. This is looked at before `if_match`, so that a retry of a
@@ -16,7 +16,7 @@ use crate::models::{Content, ETags, Message, MessageChange, Metadata, Operation,
 ///
 /// # Errors
 /// [`Error::NotFound`]: no such message in a conversation of the caller's. [`Error::RoleForbidden`]: the caller may not write the
-/// message's role, and does more than to change metadata or to cancel a reply. [`Error::Cancelled`]: a piece, or another end, for a reply
+/// message's role, and does more than to change metadata or feedback or to cancel a reply. [`Error::Cancelled`]: a piece, or another end, for a reply
 /// that has been cancelled. [`Error::Ended`]: a message is cancelled that is not being written. [`Error::PreconditionFailed`]: the conversation's version is none of `if_match`.
 /// [`Error::KeyReused`]: the operation was another request's. [`Error::OtherLength`]: a piece is for a text of another length. `missing_parameter`: neither content nor `tool_calls` would be
 /// left. [`Error::Database`],
@@ -53,6 +53,8 @@ pub async fn update_message(
             (&change.metadata.value().map(Metadata::as_str), Type::TEXT),
             (&change.token_count.is_keep(), Type::BOOL),
             (&change.token_count.value(), Type::INT4),
+            (&change.feedback.is_keep(), Type::BOOL),
+            (&change.feedback.value().map(Json::as_str), Type::TEXT),
             (&change.append.as_ref().map(|piece| piece.text.as_str()), Type::TEXT),
             (&change.append.as_ref().map(|piece| piece.at), Type::INT8),
             (&Content::MAX_BYTES, Type::INT8),
@@ -76,7 +78,7 @@ pub async fn update_message(
     let row = rows.first().ok_or(Error::NotFound)?;
     let version = Version::new(get(row, 2)?);
     match get::<Option<&str>>(row, 0)? {
-        None => Ok((rows::message(row, 3, conversation_id)?, version, get(row, 17)?)),
+        None => Ok((rows::message(row, 3, conversation_id)?, version, get(row, 18)?)),
         Some("role") => Err(caller.role_forbidden(changed(change))),
         Some("cancelled") => Err(Error::Cancelled),
         Some("ended") => Err(Error::Ended),
@@ -101,7 +103,9 @@ fn changed(change: &MessageChange) -> &'static str {
         "status"
     } else if !change.token_count.is_keep() {
         "token_count"
-    } else {
+    } else if !change.metadata.is_keep() {
         "metadata"
+    } else {
+        "feedback"
     }
 }

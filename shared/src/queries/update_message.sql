@@ -10,12 +10,13 @@
 create function update_message(
     conversation uuid, owner text, roles text[], message uuid, operation uuid, request integer, if_match bigint[], keep_content boolean, new_content text,
     new_parts text, new_parts_text text, keep_tool_calls boolean, new_tool_calls text, keep_metadata boolean, patch text,
-    keep_token_count boolean, new_token_count integer, piece text, at bigint, max_bytes bigint, new_status text, retention integer
+    keep_token_count boolean, new_token_count integer, keep_feedback boolean, new_feedback text, piece text, at bigint, max_bytes bigint,
+    new_status text, retention integer
 )
 returns table (
     outcome text, length bigint, version bigint, "position" bigint, id uuid, role text, content text, content_parts text, tool_calls text,
     tool_call_id text, name text, metadata text, token_count integer, status text, created_at timestamptz, updated_at timestamptz,
-    extra text, repeated boolean
+    extra text, feedback text, repeated boolean
 )
 language plpgsql security definer set search_path from current set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_variable
@@ -57,6 +58,7 @@ begin
         m.updated_at, coalesce(m.appended_version, 1), one.metadata,
         not keep_token_count and m.token_count is distinct from new_token_count
             or not keep_metadata and not same_json(m.metadata::text, one.metadata)
+            or not keep_feedback and m.feedback::text is distinct from new_feedback
     into is_text, length, bytes, was_status, writable, is_appended, has_other_text, touched_at, appended_in,
         new_metadata, has_other_facts
     from public.messages m
@@ -81,7 +83,7 @@ begin
         repeated := false;
     end if;
 
-    -- A count is no metadata here, because it decides what is in a context. Whoever may read a reply may stop it.
+    -- A count is no metadata here, because it decides what is in a context. Whoever may read a message may rate it, and stop it.
     if repeated or outcome is not null then
         null;
     elsif not writable
@@ -143,7 +145,12 @@ begin
             end,
             in_progress = case coalesce(new_status, was_status) when 'in_progress' then true when 'cancelled' then false end,
             updated_at = changed_at,
-            alive_at = null,
+            -- Feedback is no sign of the writer.
+            alive_at = case
+                when was_status = 'in_progress' and keep_metadata and keep_token_count and not coalesce(is_new_text or is_alive, false)
+                    then coalesce(m.alive_at, m.updated_at)
+            end,
+            feedback = case when keep_feedback then m.feedback else new_feedback::json end,
             size = message_size(n.content, n.content_parts, n.tool_calls, m.tool_call_id, m.name, n.metadata, m.extra::text),
             characters = message_characters(n.content, n.content_parts, n.tool_calls)
         from (
@@ -169,7 +176,7 @@ begin
             tokens_appended = c.tokens_appended + coalesce(more_tokens, 0)
         where c.id = conversation
         returning c.version into version;
-        -- Metadata and a count say nothing that a summary could have said.
+        -- Metadata, a count and feedback say nothing that a summary could have said.
         if is_new_text then
             perform change_messages(conversation, edited, version);
         end if;
@@ -183,7 +190,7 @@ begin
     return query
     select outcome, length, version, m.position, m.id, m.role, m.content, m.content_parts::text, m.tool_calls::text, m.tool_call_id,
         m.name, m.metadata::text, m.token_count, message_status(m.in_progress, m.alive_at, m.updated_at), m.created_at, m.updated_at,
-        m.extra::text, repeated
+        m.extra::text, m.feedback::text, repeated
     from public.messages m
     where m.conversation_id = conversation and m.id = message;
 end

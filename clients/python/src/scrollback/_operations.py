@@ -672,6 +672,7 @@ def update_message(
     tool_calls: ToolCalls | Unset | None = UNSET,
     metadata: Mapping[str, Any] | Unset | None = UNSET,
     token_count: int | Unset | None = UNSET,
+    feedback: Mapping[str, Any] | Unset | None = UNSET,
     append: str | None = None,
     at: int | None = None,
     status: Status | None = None,
@@ -688,6 +689,8 @@ def update_message(
         tool_calls: the new calls.
         metadata: merged into the message's metadata, member by member (RFC 7396). A member that is None is deleted.
         token_count: how many tokens it has, as you counted them.
+        feedback: what the conversation's user thinks of the message, such as `{"rating": "up", "comment": "Just right"}`. A rating is `up`,
+            `down` or None. It changes no context.
         append: the next piece of a reply that is being written, with `at`. A piece that is there already is not appended again.
         at: how many characters the content has before the piece. If it has another number, `Conflict` is raised, with `length`.
         status: `complete` ends a reply that was being written, and so does `cancelled`. See `cancel_reply`.
@@ -704,7 +707,13 @@ def update_message(
         headers=_if(match=if_match),
         body=_body(
             {
-                **_changed(content=content, tool_calls=tool_calls, metadata=metadata, token_count=token_count),
+                **_changed(
+                    content=content,
+                    tool_calls=tool_calls,
+                    metadata=metadata,
+                    token_count=token_count,
+                    feedback=feedback,
+                ),
                 **_given(append=append, at=at, status=status),
             }
         ),

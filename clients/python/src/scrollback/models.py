@@ -133,6 +133,8 @@ class Message:
     `status` is `complete`, or `in_progress` for a reply that is still being written. It is `incomplete` if nobody has touched such a reply
     for 60 seconds, and `cancelled` if somebody has stopped it. A context has complete and cancelled messages only.
 
+    `feedback` is what the conversation's user thinks of the message: a `rating` (`up`, `down` or None), and maybe a `comment`.
+
     `position` orders the messages of a conversation. `version` is the ETag that the conversation had after the write which answered this
     message. It is None for a message that was read from a list: there, the page has the version.
 
@@ -152,6 +154,7 @@ class Message:
     status: str = "complete"
     created_at: datetime = _read(_time)
     updated_at: datetime = _read(_time)
+    feedback: Mapping[str, Any] | None = _private(default=None)
     version: str | None = field(default=None, compare=False)
     extra: Mapping[str, Any] = _private(default_factory=dict)
 

@@ -521,6 +521,7 @@ fn missing_results(entry: &Entry) -> Vec<Message> {
             metadata: synthetic(),
             token_count: None,
             extra: None,
+            feedback: None,
             ..entry.message.clone()
         })
     };

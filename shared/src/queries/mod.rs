@@ -102,3 +102,8 @@ fn refused(outcome: Option<&str>, version: Version) -> Error {
 fn violates(error: &Error, constraint: &str) -> bool {
     matches!(error, Error::Database(error) if error.as_db_error().and_then(DbError::constraint) == Some(constraint))
 }
+
+/// Whether the database refused the statement because no response could hold the message.
+fn violates_size(error: &Error) -> bool {
+    violates(error, "messages_response_size") || violates(error, "messages_answer_size")
+}

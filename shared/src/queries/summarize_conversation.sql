@@ -170,7 +170,7 @@ begin
         values (conversation, through, new_content, new_token_count, stored, changed_at)
         on conflict on constraint summaries_pkey do update
         set content = excluded.content, token_count = excluded.token_count, messages = excluded.messages,
-            created_at = excluded.created_at;
+            created_at = excluded.created_at, claimed = null;
         version := version + 1;
     end if;
     perform remember(conversation, operation, request, version, null);

@@ -22,6 +22,7 @@ async fn a_message_is_stored_and_comes_back() {
             "content",
             "conversation_id",
             "created_at",
+            "feedback",
             "id",
             "metadata",
             "name",

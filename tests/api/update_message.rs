@@ -214,6 +214,6 @@ async fn feedback_is_a_rating_and_maybe_a_comment() {
         app.patch(&path).json(&json!({"feedback": feedback})).refused(status, code, param).await;
     }
     let new = json!({"role": "user", "content": "x", "feedback": {"rating": "up"}});
-    app.post(&messages).json(&new).refused(400, "invalid_parameter", "feedback").await;
+    app.post(&messages).json(&new).refused(400, "unknown_parameter", "feedback").await;
     assert_eq!(app.get(&path).expect(200).await.json(), stored);
 }

@@ -320,7 +320,7 @@ async fn everything_asked_is_found(app: &App) {
         if hits != numbers {
             faults.push(format!("{query}: finds {hits:?}, not {numbers:?}"));
         }
-        for hit in answer.iter().filter(|_| !query.contains("-")) {
+        for hit in answer.iter().filter(|_| !query.contains('-')) {
             let highlights = hit["highlights"].as_array().unwrap();
             let characters: Vec<char> = hit["snippet"].as_str().unwrap().chars().collect();
             let marked = |at: usize| characters[at..at + 2] == ['*', '*'];

@@ -99,7 +99,8 @@ const COMPOSING: [RangeInclusive<char>; 4] =
 
 /// The ranges as a part of a bracket expression.
 fn bracket(ranges: &[RangeInclusive<char>]) -> String {
-    ranges.iter().map(|range| format!(r"\u{:04x}-\u{:04x}", u32::from(*range.start()), u32::from(*range.end()))).collect()
+    let part = |range: &RangeInclusive<char>| format!(r"\u{:04x}-\u{:04x}", u32::from(*range.start()), u32::from(*range.end()));
+    ranges.iter().map(part).collect::<Vec<_>>().concat()
 }
 
 /// Nothing of a word comes before. `\m` would also ask whether a word begins here, which depends on the collation.

@@ -143,7 +143,7 @@ impl SearchHit {
         let parts_text = message.content.as_ref().and_then(super::Content::parts_text);
         let text = message.content.as_ref().and_then(super::Content::as_text).or(parts_text.as_deref());
         let (snippet, highlights) = query.snippet(text.unwrap_or_default());
-        Self { snippet, highlights, title, message }
+        Self { message, snippet, highlights, title }
     }
 }
 
@@ -176,11 +176,9 @@ impl Term {
         let (first, rest) = self.words.split_first()?;
         let mut end = first.end(text, start)?;
         for word in rest {
-            let marks = |from: usize| (from..).take_while(|&place| at(place).is_some_and(is_sentence_mark)).count();
-            let space = end + marks(end);
+            let space = end + count_while(text, end, is_sentence_mark);
             at(space).filter(|character| character.is_whitespace())?;
-            let is_between = |character: char| character.is_whitespace() || is_sentence_mark(character);
-            let length = (space..).take_while(|&place| at(place).is_some_and(is_between)).count();
+            let length = count_while(text, space, |character| character.is_whitespace() || is_sentence_mark(character));
             // A word may begin with a mark.
             end = (space + 1..=space + length).rev().find_map(|place| word.end(text, place))?;
         }
@@ -188,6 +186,11 @@ impl Term {
         let is_inside = if at(end - 1).is_some_and(has_word_boundary) { alike::is_in_word } else { alike::is_composing };
         (!inside_before && !at(end).is_some_and(is_inside)).then_some(end)
     }
+}
+
+/// How many characters from a place on are such ones.
+fn count_while(text: &[(char, usize)], from: usize, is_such: impl Fn(char) -> bool) -> usize {
+    text[from..].iter().take_while(|(character, _)| is_such(*character)).count()
 }
 
 impl Word {

@@ -1,5 +1,5 @@
 /** A user's conversations: a list with filters, and a search in titles and messages. */
-import { useDeferredValue, useEffect, useState } from "react";
+import { Fragment, useDeferredValue, useEffect, useState } from "react";
 import type { ListedConversation } from "@scrollback/client";
 import { api, FILTERS, queries, reason, refresh, useConversations, useSearch, type Filter } from "./api.js";
 import { follow, Problem } from "./app.js";
@@ -99,14 +99,14 @@ export function Sidebar({ user, conversation }: { user: string; conversation: st
             {found.error !== null && <p className="problem">{reason(found.error)}</p>}
             {found.data?.length === 0 && <p className="dim pad">No message has these words.</p>}
             <ul className="hits">
-              {found.data?.map(({ message, snippet, title }) => {
+              {found.data?.map(({ message, snippet, highlights, title }) => {
                 const place = { user, conversation: message.conversation_id, message: message.id };
                 return (
                   <li key={message.id}>
                     <a href={hrefOf(place)} onClick={(event) => follow(event, place)}>
                       <span className="title">{titleOf({ title, id: message.conversation_id })}</span>
                       <span className="snippet">
-                        <Marked text={visible(snippet)} />
+                        <Marked text={snippet} highlights={highlights} />
                       </span>
                     </a>
                   </li>
@@ -144,9 +144,26 @@ function Entry({ user, item, current }: { user: string; item: ListedConversation
   );
 }
 
-/** A snippet, whose words that were found stand between double asterisks. */
-function Marked({ text }: { text: string }) {
-  return text.split("**").map((piece, index) => (index % 2 === 1 ? <mark key={index}>{piece}</mark> : piece));
+/** A snippet. The hits in it are marked, and the two asterisks on each side of a hit are left out. */
+function Marked({ text, highlights }: { text: string; highlights: number[][] }) {
+  const characters = Array.from(text);
+  const part = (start: number, end?: number) => visible(characters.slice(start, end).join(""));
+  let before = 0;
+  return (
+    <>
+      {highlights.map(([start = 0, end = 0]) => {
+        const plain = part(before, start - 2);
+        before = end + 2;
+        return (
+          <Fragment key={start}>
+            {plain}
+            <mark>{part(start, end)}</mark>
+          </Fragment>
+        );
+      })}
+      {part(before)}
+    </>
+  );
 }
 
 function Erase({ user, onClose }: { user: string; onClose: () => void }) {

@@ -144,3 +144,11 @@ async fn the_log_has_one_line_a_request_and_nothing_that_was_said() {
     assert_eq!(requests[1]["requestId"], refused["request_id"], "what the caller can name");
     chrono::DateTime::parse_from_rfc3339(first["timestamp"].as_str().unwrap()).unwrap();
 }
+
+#[tokio::test]
+async fn a_problem_fits_in_a_response_however_long_the_name_of_its_field_is() {
+    let app = App::start().await;
+    let name = r#"\""#.repeat(2_000_000);
+    let answer = app.post("/conversations").body(format!("{{\"{name}\":1}}")).base64().expect(400).await.json();
+    assert_eq!(answer["param"].as_str().unwrap().len(), 2_000_000);
+}

@@ -195,6 +195,9 @@ async fn real_conversations_come_back() {
 async fn a_page_may_begin_in_the_middle_of_a_conversation() {
     let app = App::start().await;
     fill(&app, "ada", 2, 9_000).await;
+    let newest =
+        "update conversations c set last_message_at = (select max(m.created_at) from messages m where m.conversation_id = c.id)";
+    app.superuser().await.batch_execute(newest).await.unwrap();
     let path = format!("/conversations/{}", app.conversation().await);
     let say = vec![json!({"role": "user", "content": "x"}); 20];
     app.post(&format!("{path}/messages")).json(&json!({"messages": say})).expect(201).await;
@@ -242,7 +245,7 @@ async fn a_line_may_be_there_twice_and_a_summary_may_not() {
     let twice = [&lines[..], &lines[..]].concat();
     assert_eq!(
         import(&app, "ada", &body(&twice)).expect(200).await.json(),
-        json!({"conversations": 1, "messages": 2, "skipped": 3})
+        json!({"conversations": 1, "messages": 2, "skipped": 3, "expired": 0})
     );
     let new = small(Uuid::now_v7());
     let other = with(&new, 1, "/summaries/0/content", json!("other"));
@@ -312,11 +315,11 @@ async fn a_line_that_is_stored_with_other_content_refuses_the_whole_request() {
     let (stored, new) = (small(Uuid::now_v7()), small(Uuid::now_v7()));
     assert_eq!(
         import(&app, "ada", &body(&stored)).expect(200).await.json(),
-        json!({"conversations": 1, "messages": 2, "skipped": 0})
+        json!({"conversations": 1, "messages": 2, "skipped": 0, "expired": 0})
     );
     assert_eq!(
         import(&app, "ada", &body(&stored)).expect(200).await.json(),
-        json!({"conversations": 0, "messages": 0, "skipped": 3})
+        json!({"conversations": 0, "messages": 0, "skipped": 3, "expired": 0})
     );
     let before = exported(&app, "ada").await;
     let time = json!("2026-11-22T11:00:00.000000Z");
@@ -332,7 +335,7 @@ async fn a_line_that_is_stored_with_other_content_refuses_the_whole_request() {
         (1, "/conversation/forked_from", json!({"conversation_id": Uuid::now_v7(), "position": 1})),
         (1, "/next_position", json!(4)),
         (1, "/summaries/0/content", json!("other")),
-        (1, "/summaries/0/messages", json!(2)),
+        (1, "/summaries/0/messages", json!(0)),
         (1, "/summaries/0/created_at", time.clone()),
         (3, "/message/content", json!("other")),
         (3, "/message/id", json!(Uuid::now_v7())),
@@ -371,7 +374,7 @@ async fn a_line_that_is_stored_with_other_content_refuses_the_whole_request() {
     app.superuser().await.batch_execute(&half_purged).await.unwrap();
     assert_eq!(
         import(&app, "eve", &body(&purged)).expect(200).await.json(),
-        json!({"conversations": 1, "messages": 2, "skipped": 0})
+        json!({"conversations": 1, "messages": 2, "skipped": 0, "expired": 0})
     );
     assert_eq!(app.delete("/users/eve").by("eve").expect(200).await.json(), json!({"conversations": 1, "messages": 2}));
     let expired = format!(
@@ -381,7 +384,10 @@ async fn a_line_that_is_stored_with_other_content_refuses_the_whole_request() {
     );
     app.superuser().await.batch_execute(&expired).await.unwrap();
     let both = body(&[stored, new].concat());
-    assert_eq!(import(&app, "ada", &both).expect(200).await.json(), json!({"conversations": 1, "messages": 2, "skipped": 3}));
+    assert_eq!(
+        import(&app, "ada", &both).expect(200).await.json(),
+        json!({"conversations": 1, "messages": 2, "skipped": 3, "expired": 0})
+    );
     assert_eq!(app.rows().await["messages"], 4);
 }
 
@@ -413,6 +419,19 @@ async fn a_malformed_line_is_named_with_its_field() {
         (1, "/next_position", json!(0), 400, "invalid_parameter", "next_position"),
         (1, "/next_position", json!(null), 400, "missing_parameter", "next_position"),
         (1, "/summaries/0/through", json!("x"), 400, "invalid_parameter", "summaries[0].through"),
+        // What a line claims has to be possible.
+        (1, "/summaries/0/through", json!(3), 400, "invalid_parameter", "summaries[0].through"),
+        (1, "/summaries/0/messages", json!(2), 400, "invalid_parameter", "summaries[0].messages"),
+        (1, "/next_position", json!(1_u64 << 53), 400, "invalid_parameter", "next_position"),
+        (2, "/message/position", json!((1_u64 << 53) - 1), 400, "invalid_parameter", "message.position"),
+        (
+            1,
+            "/conversation/forked_from",
+            json!({"conversation_id": Uuid::nil(), "position": 1_u64 << 52}),
+            400,
+            "invalid_parameter",
+            "conversation.forked_from.position",
+        ),
         (1, "/summaries/0/content", json!(""), 400, "invalid_parameter", "summaries[0].content"),
         (1, "/summaries", json!({}), 400, "invalid_parameter", "summaries"),
         (2, "/message/role", json!("robot"), 400, "invalid_parameter", "message.role"),
@@ -446,7 +465,7 @@ async fn a_malformed_line_is_named_with_its_field() {
     }
     assert!(app.rows().await.values().all(|rows| *rows == 0), "{:?}", app.rows().await);
     // A line without a line break at its end will do, and so will no line.
-    let nothing = json!({"conversations": 0, "messages": 0, "skipped": 0});
+    let nothing = json!({"conversations": 0, "messages": 0, "skipped": 0, "expired": 0});
     assert_eq!(app.post("/users/ada/import").by_service().expect(200).await.json(), nothing);
     import(&app, "ada", body(&good).trim_end()).expect(200).await;
 }
@@ -510,6 +529,152 @@ async fn of_an_import_and_an_erasure_at_once_one_waits() {
     let [erased, imported] = one_behind_the_other(&app, app.delete("/users/ada"), import(&app, "ada", &lines)).await;
     assert_eq!((imported.json()["messages"].as_u64(), erased.json()), (Some(2), json!({"conversations": 1, "messages": 2})));
     assert_eq!(lines, body(&lines_of(&app).await));
+}
+
+/// A conversation of five messages, as lines. Its summary stands for the positions up to 5, and the message at 3 is gone.
+fn summarized(id: Uuid, claim: u64) -> Vec<Value> {
+    let mut lines = small(id);
+    lines[0]["summaries"][0]["through"] = json!(5);
+    lines[0]["summaries"][0]["messages"] = json!(claim);
+    lines[0]["next_position"] = json!(7);
+    for position in [3, 4, 5, 6] {
+        let mut line = lines[2].clone();
+        line["message"]["id"] = json!(Uuid::new_v5(&id, &[position]));
+        line["message"]["position"] = json!(position);
+        lines.push(line);
+    }
+    lines.remove(3);
+    lines
+}
+
+#[tokio::test]
+async fn what_a_summary_stands_for_is_counted() {
+    let app = App::start().await;
+    let state = async |id: Uuid| {
+        let path = format!("/conversations/{id}");
+        let context = app.get(&format!("{path}/context?max_messages=2")).expect(200).await.json();
+        (context["omitted"].as_i64().unwrap(), app.get(&path).expect(200).await.json()["summary"]["through"].as_u64())
+    };
+    // Too many, all of them, and too few. A summary that does not know of a message does not stand for it.
+    for (claim, omitted, through) in [(5, 0, Some(5)), (4, 0, Some(5)), (3, 3, None)] {
+        let id = Uuid::now_v7();
+        let lines = summarized(id, claim);
+        import(&app, "ada", &body(&lines)).expect(200).await;
+        assert_eq!(state(id).await, (omitted, through), "{claim}");
+        let again = import(&app, "ada", &body(&lines)).send().await;
+        assert_eq!(again.status, 200, "{}", again.body);
+        assert_eq!(state(id).await, (omitted, through), "{claim}, again");
+    }
+    // The lines may come in any number of requests, and until then the summary stands for those that are there.
+    let id = Uuid::now_v7();
+    let lines = summarized(id, 4);
+    for (line, omitted) in lines.iter().zip([0, 0, 0, 0, 0, 0]) {
+        import(&app, "ada", &body(std::slice::from_ref(line))).expect(200).await;
+        assert_eq!(state(id).await, (omitted, Some(5)), "{line}");
+    }
+    let stored = "select count(*) from summaries where messages <> 4 or claimed is not null and claimed <> 5";
+    assert_eq!(app.superuser().await.query_typed(stored, &[]).await.unwrap()[0].get::<_, i64>(0), 0);
+    // The message that was gone comes back.
+    let gone = with(&with(&lines, 2, "/message/position", json!(3)), 2, "/message/id", json!(Uuid::now_v7())).remove(1);
+    import(&app, "ada", &body(&[gone])).expect(200).await;
+    assert_eq!(state(id).await, (4, None));
+}
+
+#[tokio::test]
+async fn the_time_of_the_newest_message_follows_from_the_messages() {
+    let app = App::start().await;
+    let last = async |id: Uuid| app.get(&format!("/conversations/{id}")).expect(200).await.json()["last_message_at"].clone();
+    let time = |second: u32| json!(format!("2026-11-22T10:00:0{second}.123456Z"));
+    for (claim, expected) in [(json!(null), time(2)), (time(1), time(2)), (time(3), time(3))] {
+        let id = Uuid::now_v7();
+        let lines = with(&small(id), 1, "/conversation/last_message_at", claim.clone());
+        for at_once in [&lines[..2], &lines[2..]] {
+            import(&app, "ada", &body(at_once)).expect(200).await;
+        }
+        assert_eq!(last(id).await, expected, "{claim}");
+        let again = import(&app, "ada", &body(&lines)).expect(200).await.json();
+        assert_eq!((&again["skipped"], last(id).await), (&json!(3), expected), "{claim}, again");
+    }
+}
+
+#[tokio::test]
+async fn a_position_is_one_that_every_reader_can_hold_and_an_export_can_be_imported() {
+    let app = App::start().await;
+    let id = Uuid::now_v7();
+    let far = 1_700_000_000_000_000_u64;
+    let lines = with(&small(id), 1, "/next_position", json!(far));
+    import(&app, "ada", &body(&lines)).expect(200).await;
+    let appended = app.post(&format!("/conversations/{id}/messages?role=user&content=x")).expect(201).await.json();
+    assert_eq!(appended["position"], far);
+    there_and_back(&app).await;
+}
+
+#[tokio::test]
+async fn what_has_expired_is_counted_and_leaves_nothing_to_read() {
+    let mut app = App::start().await;
+    app.set("RETENTION_DAYS", "36500");
+    let now = chrono::Utc::now();
+    let times = [
+        ("/conversation/expires_at", json!("2026-11-22T10:00:05.123456Z")),
+        ("/conversation/updated_at", json!((now - chrono::TimeDelta::days(36_501)).to_rfc3339())),
+    ];
+    for (pointer, time) in times {
+        let (gone, kept) = (small(Uuid::now_v7()), small(Uuid::now_v7()));
+        let gone = with(&gone, 1, pointer, time);
+        let both = body(&[&gone[..2], &kept[..], &gone[2..]].concat());
+        let answer = json!({"conversations": 1, "messages": 2, "skipped": 0, "expired": 3});
+        assert_eq!(import(&app, "ada", &both).expect(200).await.json(), answer);
+        let again = json!({"conversations": 0, "messages": 0, "skipped": 3, "expired": 3});
+        assert_eq!(import(&app, "ada", &both).expect(200).await.json(), again);
+        // A later page knows the conversation.
+        let later = json!({"conversations": 0, "messages": 0, "skipped": 0, "expired": 1});
+        assert_eq!(import(&app, "ada", &body(&gone[1..2])).expect(200).await.json(), later);
+        app.get(&format!("/conversations/{}", gone[0]["conversation"]["id"].as_str().unwrap()))
+            .refused(404, "not_found", None)
+            .await;
+        assert_eq!(exported(&app, "ada").await.lines().count(), 3);
+        assert_eq!(app.rows().await["messages"], 2);
+        // It is free for one that has not expired.
+        let revived = with(&gone, 1, "/conversation/expires_at", json!("2999-11-22T10:00:05.123456Z"));
+        let revived = with(&revived, 1, "/conversation/updated_at", json!("2026-11-22T10:00:05.123456Z"));
+        assert_eq!(import(&app, "ada", &body(&revived)).expect(200).await.json()["messages"], 2);
+        app.delete("/users/ada").expect(200).await;
+    }
+}
+
+#[tokio::test]
+async fn a_line_that_no_response_can_hold_is_refused_by_its_number() {
+    let app = App::start().await;
+    let line = with(&small(Uuid::now_v7()), 2, "/message/content", json!("\u{1}".repeat(747_000)));
+    import(&app, "ada", &body(&line[..1])).expect(200).await;
+    let call = import(&app, "ada", &line[1].to_string());
+    call.refused(413, "payload_too_large", "line 1: message.content").await;
+    // The most that is taken can be read, whatever its other fields have.
+    let signs = |count: usize| json!("\u{1}".repeat(count));
+    let mut line = with(&line, 2, "/message/content", signs(700_000));
+    for (member, value) in [("tool_call_id", signs(16 << 10)), ("name", signs(1 << 10))] {
+        line[1]["message"][member] = value;
+    }
+    let path = format!("/conversations/{}/messages", line[0]["conversation"]["id"].as_str().unwrap());
+    let stored = import(&app, "ada", &line[1].to_string()).send().await.status;
+    assert!([200, 413].contains(&stored), "{stored}");
+    let message =
+        json!({"role": "assistant", "content": "", "status": "in_progress", "tool_call_id": signs(16 << 10), "name": signs(1024)});
+    let message = app.post(&path).json(&message).expect(201).await.json();
+    let of = format!("{path}/{}", message["id"].as_str().unwrap());
+    let mut at = 0;
+    for count in [600_000, 100_000, 20_000, 10_000, 5_000, 2_500, 1_000, 500, 250, 100, 50] {
+        let edited = app.patch(&of).json(&json!({"append": "\u{1}".repeat(count), "at": at})).send().await;
+        at += if edited.status == 200 { count } else { 0 };
+    }
+    assert!(at > 690_000, "{at}");
+    app.get(&of).expect(200).await;
+    app.patch(&format!("/conversations/{}", line[0]["conversation"]["id"].as_str().unwrap()))
+        .json(&json!({"metadata": {"x": "x".repeat(16_000)}, "title": "\u{1}".repeat(512)}))
+        .send()
+        .await;
+    assert_eq!(app.get("/users/ada/conversations?include=last_message").expect(200).await.array().len(), 1);
+    assert!(app.get(&path).expect(200).await.array().len() <= 2);
 }
 
 /// The lines of ada's export.

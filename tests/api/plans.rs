@@ -241,6 +241,36 @@ async fn every_statement_has_the_plan_that_is_meant_for_it() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
+#[tokio::test]
+async fn a_search_of_forks_of_one_batch_reads_no_more_messages_than_another() {
+    let app = App::start().await;
+    let superuser = app.superuser().await;
+    // As 40 forks make them: one time for all messages.
+    let forks = "
+        insert into conversations (id, user_id, message_count, next_position)
+        select gen_random_uuid(), 'ada', 500, 501 from generate_series(1, 41);
+        insert into messages (conversation_id, position, id, role, content, created_at, updated_at)
+        select c.id, n, gen_random_uuid(), 'user', 'Is it raining in Oslo?', timestamptz '2026-01-01', timestamptz '2026-01-01'
+        from conversations c, generate_series(1, 500) n;
+        insert into conversations (id, user_id) select gen_random_uuid(), 'user-' || n from generate_series(1, 10000) n";
+    superuser.batch_execute(forks).await.unwrap();
+    superuser.batch_execute("vacuum analyze").await.unwrap();
+    explain_everything(&app, &superuser).await;
+    // With eight words, a request reads 7,500 messages: once for their sizes, and once for their texts.
+    let words = ["a", "b", "c", "d", "e", "f", "g", "h"].join("%20or%20");
+    let mut target = Some(format!("/users/ada/search?q={words}"));
+    let mut requests = 0;
+    while let Some(path) = target {
+        let before = database_log().len();
+        let answer = app.get(&path).expect(200).await;
+        let faults = judge(&runs(&database_log()[before..]), 2 * 7_500 + FEW, PAGE);
+        assert!(faults.is_empty(), "{}", faults.join("\n"));
+        target = answer.next().map(str::to_owned);
+        requests += 1;
+    }
+    assert_eq!(requests, 3);
+}
+
 async fn fill(superuser: &Client) {
     superuser.batch_execute(FILL).await.unwrap();
     // Not in a transaction, as several statements at once would be.

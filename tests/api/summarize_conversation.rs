@@ -86,6 +86,40 @@ async fn a_summary_takes_the_place_of_what_does_not_fit() {
 }
 
 #[tokio::test]
+async fn a_summary_that_leaves_no_room_for_the_question_is_not_sent() {
+    let app = App::start().await;
+    let signs = "\u{1}".repeat(690_000);
+    let (path, _) = conversation_of(&app, &[say("user", "x"), say("assistant", "y")]).await;
+    put(&app, &path, 2, &signs).expect(200).await;
+    app.post(&format!("{path}/messages")).json(&say("user", &signs)).expect(201).await;
+    for query in
+        ["max_messages=2", "max_messages=2&format=openai", "max_messages=2&format=anthropic", "max_tokens=9&format=responses"]
+    {
+        let context = context(&app, &path, query).await;
+        assert_eq!((&context["omitted"], &context["summary"]), (&json!(2), &Value::Null), "{query}");
+        assert!(context.to_string().len() > 4_140_000, "the question is there");
+    }
+    // Beside a question that leaves room, it is.
+    app.post(&format!("{path}/messages")).json(&say("user", "z")).expect(201).await;
+    let context = context(&app, &path, "max_messages=2").await;
+    assert_eq!((&context["omitted"], &context["summary"]["through"]), (&json!(1), &json!(2)));
+}
+
+#[tokio::test]
+async fn the_ids_of_open_calls_leave_room_for_the_question() {
+    let app = App::start().await;
+    let (path, _) = conversation_of(&app, &[say("user", &"\u{1}".repeat(690_000))]).await;
+    let calls: Vec<Value> =
+        (0..990).map(|n| json!({"type": "tool_use", "id": format!("{n:01000}"), "name": "f", "input": {}})).collect();
+    let message = json!({"role": "assistant", "content": calls});
+    app.post(&format!("{path}/messages")).json(&message).expect(201).await;
+    let context = context(&app, &path, "").await;
+    assert_eq!(context["messages"].as_array().unwrap().len(), 1);
+    let ids = context["open_calls"].as_array().unwrap().len();
+    assert!((300..990).contains(&ids), "as many as fit: {ids}");
+}
+
+#[tokio::test]
 async fn the_limits_count_the_summary() {
     let app = App::start().await;
     let (path, _) = chat(&app, 9).await;

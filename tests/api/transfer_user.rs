@@ -75,6 +75,27 @@ async fn a_guests_conversations_become_the_accounts() {
 }
 
 #[tokio::test]
+async fn messages_of_a_conversation_that_was_taken_meanwhile_stay_its_owners() {
+    let app = App::start().await;
+    chat(&app, "guest", &["raining"]).await;
+    let other = app.superuser().await;
+    // As if the conversation had been deleted, and carl had made one with its id.
+    let taken = "begin; update conversations set user_id = 'carl'; update messages set owner_key = owner_key('carl')";
+    other.batch_execute(taken).await.unwrap();
+    let moved = async {
+        let waiting = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+        let superuser = app.superuser().await;
+        while superuser.query_typed(waiting, &[]).await.unwrap()[0].get::<_, i64>(0) < 1 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        other.batch_execute("commit").await.unwrap();
+    };
+    let (moved, ()) = tokio::join!(transfer(&app, "guest", "ada").expect(200), moved);
+    assert_eq!(moved.json(), json!({"conversations": 0}));
+    assert_eq!((found(&app, "carl", "raining").await, found(&app, "ada", "raining").await), (1, 0));
+}
+
+#[tokio::test]
 async fn both_users_may_have_a_first_conversation_and_get_another_one() {
     let app = App::with_instances(4).await;
     let first = async |user: &str| app.post("/conversations").by(user).send().await;

@@ -291,6 +291,7 @@ def test_history_and_lists_are_read_page_by_page(connect: Connect, proxy: Proxy,
     client.add_messages(ids[0], [NewMessage("user", f"umbrella {n}") for n in range(5)])
     hits = client.search_messages(user, "umbrella -3", page_size=2).all()
     assert [hit.snippet for hit in hits] == [f"**umbrella** {n}" for n in (4, 2, 1, 0)]
+    assert [hit.snippet[start:end] for hit in hits for start, end in hit.highlights] == ["umbrella"] * 4
     assert hits[0].message.position == 5
     assert hits[0].title is None
     client.update_conversation(ids[0], title="Rain")

@@ -258,7 +258,7 @@ export class ScrollbackClient {
 
   /**
    * Stores the lines of an export for a user, with their ids and times. It takes a token with the service scope. Lines that are stored
-   * already are skipped, so the call can be repeated.
+   * already are skipped, so the call can be repeated. Conversations that have expired are left out.
    *
    * The lines are sent while they are read, in requests of 4 MiB at most. If a line is refused, `param` of the error has its number, and the
    * requests before it are stored.

@@ -12,7 +12,7 @@ export async function importLines(
 ): Promise<Imported> {
   // The items of a text are its characters.
   if (typeof lines === "string") throw new TypeError("lines must be an iterable of lines, and not one text");
-  const total: Imported = { conversations: 0, messages: 0, skipped: 0 };
+  const total: Imported = { conversations: 0, messages: 0, skipped: 0, expired: 0 };
   const encoder = new TextEncoder();
   let waiting: string[] = [];
   // The numbers that the waiting lines have in the import: empty lines are left out.
@@ -27,6 +27,7 @@ export async function importLines(
       total.conversations += stored.conversations;
       total.messages += stored.messages;
       total.skipped += stored.skipped;
+      total.expired += stored.expired;
     } catch (error) {
       throw error instanceof ScrollbackError ? renumbered(error, numbers) : error;
     }

@@ -351,6 +351,11 @@ export interface paths {
          *     All lines are stored, or none. A line that is stored already, with the same content, is skipped, so the request can be sent again.
          *     A line that is stored with other content, or for another user, is a 409, and `param` has the number of the line. So is a line of a
          *     conversation that has changed since the export. A malformed line is a 400, and `param` has its number and its field.
+         *
+         *     What a line says about other lines is checked. A position is at most the number of microseconds since 1970. A summary ends before
+         *     `next_position`, and how many messages it stands for is counted. `last_message_at` is not earlier than a message.
+         *
+         *     A conversation that has expired counts as deleted. Its lines are counted in `expired`, and nothing of them can be read.
          */
         post: operations["import-user"];
         delete?: never;
@@ -436,8 +441,12 @@ export interface paths {
         };
         /**
          * Search a user's messages
-         * @description In the text of that user's messages alone, the newest first. Upper and lower case are the same. A word is found as a whole word
-         *     in scripts that put spaces between words, and as any part of the text in those that don't.
+         * @description In the text of that user's messages alone, the newest first. A word is found as a whole word in scripts that put spaces between
+         *     words, and as any part of the text in those that don't.
+         *
+         *     Upper and lower case are the same, by PostgreSQL's rules. So are composed and decomposed accents, and straight and curly
+         *     apostrophes. Sentence marks around a word do not matter: `Oslo?` finds *(Oslo)*. Brackets that are closed inside a word are a part
+         *     of it: `foo(bar)` is found as written, and so are `C++` and addresses.
          *
          *     A request reads 10,000 messages at most, and fewer if they are long or if the query has many words. If older messages are left, the
          *     response has a `next` link, even if it holds few messages or none. Without a link, everything was read.
@@ -767,6 +776,8 @@ export interface components {
             messages: components["schemas"]["Count"];
             /** @description How many lines were stored before, with the same content. */
             skipped: components["schemas"]["Count"];
+            /** @description How many lines belong to conversations that have expired. Nothing of them can be read. */
+            expired: components["schemas"]["Count"];
         };
         Transferred: {
             conversations: components["schemas"]["Count"];
@@ -843,8 +854,16 @@ export interface components {
         };
         SearchHit: {
             message: components["schemas"]["Message"];
-            /** @description Text, not HTML. The part around the first hit, every hit between `**` and `**`, `…` where something was left out. */
+            /**
+             * @description Text, not HTML. The part around the first hit, every hit between `**` and `**`, `…` where something was left out. The message may
+             *     have asterisks of its own, as Markdown writes bold text. `highlights` tells them apart.
+             */
             snippet: string;
+            /**
+             * @description Where the hits are in `snippet`, in its order: the first character of each, and the character behind its last. Characters are
+             *     Unicode scalar values, counted from 0. The two asterisks before and behind a hit are not in it.
+             */
+            highlights: number[][];
             /** @description The title of the message's conversation, or null. */
             title: components["schemas"]["Title"] | null;
         };
@@ -2065,7 +2084,8 @@ export interface operations {
                      * @example {
                      *       "conversations": 3,
                      *       "messages": 118,
-                     *       "skipped": 0
+                     *       "skipped": 0,
+                     *       "expired": 0
                      *     }
                      */
                     "application/json": components["schemas"]["Imported"];
@@ -2157,7 +2177,7 @@ export interface operations {
                  *     message.
                  */
                 order?: "updated" | "activity";
-                /** @description A part of the title, in upper or lower case. An empty one filters nothing. */
+                /** @description A part of the title, in upper or lower case, with composed or decomposed accents. An empty one filters nothing. */
                 title?: components["schemas"]["Title"];
                 /**
                  * @description The value of a member of the metadata, as text. `KEY` stands for the member's name, which may be any text. Up to 16 of these
@@ -2236,8 +2256,8 @@ export interface operations {
         parameters: {
             query: {
                 /**
-                 * @description Words that must all be there, `"a phrase"`, `-not`, and `or` between alternatives: 16 of these at most, of which one has a
-                 *     letter or digit.
+                 * @description Words that must all be there, `"a phrase"` in straight or curly quotes, `-not`, and `or` between alternatives: 16 of these at
+                 *     most, of which one has a letter or digit.
                  * @example rain "in Oslo" -snow or umbrella
                  */
                 q: components["schemas"]["Query"];
@@ -2288,6 +2308,12 @@ export interface operations {
                      *           "updated_at": "2026-11-22T10:00:00.123456Z"
                      *         },
                      *         "snippet": "Is it raining **in Oslo**?",
+                     *         "highlights": [
+                     *           [
+                     *             16,
+                     *             23
+                     *           ]
+                     *         ],
                      *         "title": "Umbrellas in Oslo"
                      *       }
                      *     ]

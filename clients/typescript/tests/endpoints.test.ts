@@ -243,7 +243,7 @@ describe("lists", () => {
     const { id } = await client.getOrCreateConversation({ user_id: owner, title: "Oslo" });
     await client.addMessages(id, { messages: [user("umbrella & rain"), user("umbrella and snow")] });
     const hits = await client.searchMessages(owner, { q: "umbrella -snow", limit: 5 }, { pageSize: 1 }).all();
-    expect(hits).toMatchObject([{ snippet: "**umbrella** & rain", title: "Oslo" }]);
+    expect(hits).toMatchObject([{ snippet: "**umbrella** & rain", highlights: [[2, 10]], title: "Oslo" }]);
   });
 });
 
@@ -284,7 +284,7 @@ describe("users", () => {
     expect(lines).toHaveLength(3);
     expect(await client.eraseUser(owner)).toEqual({ conversations: 1, messages: 2 });
     expect(await client.exportUser(owner).all()).toEqual([]);
-    expect(await client.importUser(owner, lines)).toEqual({ conversations: 1, messages: 2, skipped: 0 });
+    expect(await client.importUser(owner, lines)).toEqual({ conversations: 1, messages: 2, skipped: 0, expired: 0 });
     expect(await client.exportUser(owner).all()).toEqual(lines);
     // From another client's pages, and as lines without line breaks.
     expect(await client.importUser(owner, client.exportUser(owner))).toMatchObject({ skipped: 3 });
@@ -302,7 +302,7 @@ describe("users", () => {
     const lines = await client.exportUser(owner).all();
     expect(lines).toHaveLength(10);
     await client.eraseUser(owner);
-    expect(await behind().importUser(owner, lines)).toEqual({ conversations: 1, messages: 9, skipped: 0 });
+    expect(await behind().importUser(owner, lines)).toEqual({ conversations: 1, messages: 9, skipped: 0, expired: 0 });
     expect(proxy.seen.length).toBe(3);
     const broken = behind().importUser(owner, ["", ...lines, "{}\n"]);
     expect((await failure(broken)).param).toMatch(/^line 12/);

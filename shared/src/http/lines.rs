@@ -2,6 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use chrono::Utc;
+
 use super::fields::Fields;
 use crate::error::{Fault, Invalid, Result};
 use crate::models::{
@@ -9,8 +11,11 @@ use crate::models::{
     Text, Title,
 };
 
-/// The largest position: 2^53, up to which every JSON parser reads integers exactly. No conversation gets so far by itself.
-const MAX_POSITION: i64 = 1 << 53;
+/// The largest position that a line may have: one for each microsecond since 1970. Conversations grow more slowly, so what was imported and
+/// has grown can be imported again. Until the year 2255, this is less than 2^53, up to which every JSON parser reads integers exactly.
+fn max_position() -> i64 {
+    Utc::now().timestamp_micros()
+}
 
 /// Reads the lines of an export. A line that is there again, letter by letter, counts as stored before.
 ///
@@ -65,7 +70,7 @@ fn twice(line: i64, field: &str) -> crate::error::Error {
 
 fn read_conversation(mut line: Fields<'_>, mut fields: Fields<'_>, number: i64) -> Result<ImportedConversation> {
     let summaries = line.objects("summaries", 0..=100_000)?.unwrap_or_default();
-    let next_position = line.integer("next_position", 1..=MAX_POSITION)?;
+    let next_position = line.integer("next_position", 1..=max_position())?;
     let next_position = line.required("next_position", next_position)?;
     line.finish()?;
     let id = fields.uuid("id")?;
@@ -84,7 +89,7 @@ fn read_conversation(mut line: Fields<'_>, mut fields: Fields<'_>, number: i64) 
         expires_at: fields.time("expires_at")?,
         forked_from,
         next_position,
-        summaries: summaries.into_iter().map(|summary| read_summary(summary, number)).collect::<Result<_>>()?,
+        summaries: summaries.into_iter().map(|summary| read_summary(summary, number, next_position)).collect::<Result<_>>()?,
     };
     // The path says whose it is. The other two are counted from what is stored.
     fields.ignore(&["user_id", "message_count", "summary"]);
@@ -93,19 +98,22 @@ fn read_conversation(mut line: Fields<'_>, mut fields: Fields<'_>, number: i64) 
 }
 
 fn read_source(mut fields: Fields<'_>) -> Result<ForkedFrom> {
-    let (id, position) = (fields.uuid("conversation_id")?, fields.integer("position", 0..=MAX_POSITION)?);
+    let (id, position) = (fields.uuid("conversation_id")?, fields.integer("position", 0..=max_position())?);
     let source =
         ForkedFrom { conversation_id: fields.required("conversation_id", id)?, position: fields.required("position", position)? };
     fields.finish()?;
     Ok(source)
 }
 
-fn read_summary(mut fields: Fields<'_>, line: i64) -> Result<ImportedSummary> {
-    let (through, messages) = (fields.integer("through", 1..=MAX_POSITION)?, fields.integer("messages", 0..=MAX_POSITION)?);
+fn read_summary(mut fields: Fields<'_>, line: i64, next_position: i64) -> Result<ImportedSummary> {
+    // No summary stands for messages that are to come, or for more than one at a position.
+    let through = fields.integer("through", 1..=next_position - 1)?;
+    let through = fields.required("through", through)?;
+    let messages = fields.integer("messages", 0..=through)?;
     let (content, created_at) = (fields.parse("content", NewSummary::content)?, fields.past("created_at")?);
     let summary = ImportedSummary {
         line,
-        through: fields.required("through", through)?,
+        through,
         content: fields.required("content", content)?,
         token_count: fields.token_count()?,
         messages: fields.required("messages", messages)?,
@@ -133,7 +141,7 @@ fn read_message(mut fields: Fields<'_>, line: i64) -> Result<ImportedMessage> {
         message.extra = extra.extra()?;
         extra.finish()?;
     }
-    let position = fields.integer("position", 1..=MAX_POSITION - 1)?;
+    let position = fields.integer("position", 1..=max_position())?;
     let (created_at, updated_at) = (fields.past("created_at")?, fields.past("updated_at")?);
     let message = ImportedMessage {
         line,

@@ -66,10 +66,7 @@ impl Reply {
 
     /// A value as JSON.
     fn json(status: StatusCode, value: &impl Serialize) -> Result<Self> {
-        let mut text = opened();
-        write_quoted(&mut text, value)?;
-        let body = if text.len() <= BODY_BUDGET { Body::text(text)? } else { Body::base64(&to_json(value)?)? };
-        Ok(Self::new(status, Some(body)).with(CONTENT_TYPE, "application/json"))
+        Ok(Self::new(status, Some(Body::of(value)?)).with(CONTENT_TYPE, "application/json"))
     }
 
     /// 200 and a value.
@@ -256,9 +253,8 @@ impl Reply {
             length: error.length(),
             request_id,
         };
-        let mut text = "\"".to_owned();
-        let body = write_quoted(&mut text, &problem).and_then(|()| Body::text(text));
-        Self::new(status, body.ok()).with(CONTENT_TYPE, "application/problem+json")
+        // The path of a field can be as long as the request.
+        Self::new(status, Body::of(&problem).ok()).with(CONTENT_TYPE, "application/problem+json")
     }
 
     pub(crate) fn status(&self) -> StatusCode {
@@ -284,6 +280,13 @@ impl Reply {
 }
 
 impl Body {
+    /// A value as JSON, in the form that fits.
+    fn of(value: &impl Serialize) -> Result<Self> {
+        let mut text = opened();
+        write_quoted(&mut text, value)?;
+        if text.len() <= BODY_BUDGET { Self::text(text) } else { Self::base64(&to_json(value)?) }
+    }
+
     /// What stands in a JSON string, without the quote at its end.
     fn text(mut text: String) -> Result<Self> {
         text.push('"');

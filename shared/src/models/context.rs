@@ -167,6 +167,8 @@ pub struct Context {
 impl Context {
     /// What a response can hold in JSON, however it has to be escaped on its way.
     const MAX_JSON_BYTES: usize = 4_480_000;
+    /// What the ids of open calls take of this at most.
+    const MAX_ID_BYTES: usize = 1_000_000;
 
     /// Chooses from what was read: the `pinned` messages, the newest message of the user, and the `newest` messages without a gap. The
     /// newest may or may not reach back to the user's. The conversation holds as many messages as `stored` says.
@@ -200,14 +202,17 @@ impl Context {
             let (pieces, _) = steps::pieces(newest.clone(), options.unanswered);
             pinned.iter().all(|message| room.take_message(message)) && pieces.iter().all(|piece| room.take(piece))
         };
-        let summary = summary.filter(|_| !is_whole || !whole_fits());
+        // The question stays, so a summary is sent only if it fits in the response beside it.
+        let asked = newest.iter().rfind(|message| steps::begins_turn(message)).or(newest_of_user.as_ref()).map_or(0, json_bytes);
+        let fits = |summary: &ContextSummary| asked + json_bytes(&summary.message) <= Self::MAX_JSON_BYTES;
+        let summary = summary.filter(|summary| (!is_whole || !whole_fits()) && fits(summary));
         let mut represented = 0;
         if let Some(summary) = &summary {
             newest.retain(|message| message.position > summary.message.position);
             is_whole = count(newest.len()) >= stored - summary.messages;
-            represented = summary.messages - count(pinned.len());
+            represented = (summary.messages - count(pinned.len())).max(0);
         }
-        let (mut pieces, open_calls) = steps::pieces(newest, options.unanswered);
+        let (mut pieces, mut open_calls) = steps::pieces(newest, options.unanswered);
         let question = pieces.iter().rposition(|piece| piece.begins_turn);
         let newest_of_user = newest_of_user.filter(|message| question.is_none() && steps::begins_turn(message)).map(Piece::of);
 
@@ -216,6 +221,15 @@ impl Context {
         let reserved = question.map(|at| &pieces[at]).or(newest_of_user.as_ref()).map_or(0, |question| question.sent.json_bytes);
         let reserved = (reserved + summary.as_ref().map_or(0, |summary| json_bytes(&summary.message))).min(room.json_bytes);
         room.json_bytes -= reserved;
+        // The ids are in no message that is sent. Beyond their room they are left out.
+        let (room_of_ids, mut ids) = (room.json_bytes.min(Self::MAX_ID_BYTES), 0);
+        open_calls.retain(|id| {
+            let size = escaped(id) + r#""","#.len();
+            let fits = ids + size <= room_of_ids;
+            ids += if fits { size } else { 0 };
+            fits
+        });
+        room.json_bytes -= ids;
         let kept = pinned.iter().take_while(|message| room.take_json(json_bytes(message))).count();
         pinned.truncate(kept);
         room.json_bytes += reserved;
@@ -382,16 +396,6 @@ fn elements(array: &RawValue) -> Vec<&RawValue> {
 /// What a message takes in a response, at most.
 fn json_bytes(message: &Message) -> usize {
     const IDS_TIMES_AND_NAMES: usize = 400;
-    // The compiler makes vector code of sums of single bytes. A sum of 32 fits in one: a byte adds at most 5.
-    let escaped = |text: &str| {
-        let added = |byte: &u8| {
-            // From \b to \r, all but \v.
-            let is_short = byte.wrapping_sub(0x08) < 6 && *byte != 0x0b;
-            u8::from(*byte == b'"' || *byte == b'\\') + 5 * u8::from(*byte < 0x20) - 4 * u8::from(is_short)
-        };
-        let chunks = text.as_bytes().chunks(32);
-        text.len() + chunks.map(|chunk| usize::from(chunk.iter().map(added).sum::<u8>())).sum::<usize>()
-    };
     let text = |text: &Option<Text>| text.as_ref().map_or(0, |text| escaped(text.as_str()));
     let content = match &message.content {
         Some(Content::Text(text)) => escaped(text.as_str()),
@@ -402,6 +406,18 @@ fn json_bytes(message: &Message) -> usize {
     };
     let tool_calls = message.tool_calls.as_ref().map_or(0, |calls| calls.get().len());
     IDS_TIMES_AND_NAMES + content + tool_calls + text(&message.tool_call_id) + text(&message.name) + message.metadata.get().len()
+}
+
+/// What a text takes inside a JSON string.
+fn escaped(text: &str) -> usize {
+    // The compiler makes vector code of sums of single bytes. A sum of 32 fits in one: a byte adds at most 5.
+    let added = |byte: &u8| {
+        // From \b to \r, all but \v.
+        let is_short = byte.wrapping_sub(0x08) < 6 && *byte != 0x0b;
+        u8::from(*byte == b'"' || *byte == b'\\') + 5 * u8::from(*byte < 0x20) - 4 * u8::from(is_short)
+    };
+    let chunks = text.as_bytes().chunks(32);
+    text.len() + chunks.map(|chunk| usize::from(chunk.iter().map(added).sum::<u8>())).sum::<usize>()
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{Conversation, Cursor, Message, Text, Title};
+use super::{Conversation, Cursor, Message, Text, Title, alike};
 use crate::error::{Fault, Invalid, Result};
 
 /// What a list of conversations is ordered by, the newest first.
@@ -121,6 +121,11 @@ impl ConversationFilter {
     /// Whether conversations of the user have to be read that the list does not have.
     pub(crate) fn is_selective(&self) -> bool {
         self.ids.is_none() && (self.title.is_some() || !self.members.is_empty() || self.archived.is_some() || self.pinned.is_some())
+    }
+
+    /// The part of the title as a regular expression, for `~*`.
+    pub(crate) fn title_pattern(&self) -> Option<String> {
+        self.title.as_ref().map(|title| alike::part_pattern(title.as_str()))
     }
 
     /// The members' keys, and their values.

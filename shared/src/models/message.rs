@@ -190,7 +190,7 @@ impl Content {
     }
 
     /// Its bytes; of parts, those of their JSON text.
-    pub(super) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.stored_text().len()
     }
 

@@ -1,5 +1,6 @@
 //! What the API is about, as types: parsed once at the edge, valid from then on.
 
+mod alike;
 mod change;
 mod context;
 mod conversation;

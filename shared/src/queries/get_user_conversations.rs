@@ -6,7 +6,7 @@ use super::rows::{self, get};
 use super::{RESPONSE_BYTES, RESPONSE_ROWS, call, cut};
 use crate::db::Database;
 use crate::error::Result;
-use crate::models::{ConversationFilter, Cursor, ListedConversation, Title, UserId};
+use crate::models::{ConversationFilter, Cursor, ListedConversation, UserId};
 
 /// How many conversations a request with a filter reads at most. It takes a tenth of a second to look into their titles.
 const READ_CONVERSATIONS: usize = 10_000;
@@ -69,7 +69,7 @@ pub async fn get_user_conversations(
             (&cursor.map(|cursor| cursor.time), Type::TIMESTAMPTZ),
             (&cursor.map(|cursor| cursor.id), Type::UUID),
             (&filter.ids, Type::UUID_ARRAY),
-            (&filter.title.as_ref().map(Title::as_str), Type::TEXT),
+            (&filter.title_pattern(), Type::TEXT),
             (&keys, Type::TEXT_ARRAY),
             (&values, Type::TEXT_ARRAY),
             (&filter.archived, Type::BOOL),

@@ -22,7 +22,7 @@ begin
 end
 $$;
 
--- Whether a conversation is one that a list is to have. Null: any. `title_part` is in capitals, as far as there are any.
+-- Whether a conversation is one that a list is to have. Null: any. `title_part` is a regular expression.
 create function is_wanted(
     title text, metadata json, archived_at timestamptz, pinned_at timestamptz, title_part text, keys text[], vals text[],
     archived boolean, pinned boolean
@@ -31,7 +31,7 @@ returns boolean
 language sql stable as $$
     select ($8 is null or ($3 is not null) = $8)
         and ($9 is null or ($4 is not null) = $9)
-        and ($5 is null or strpos(upper(lower($1 collate public.search_text)), $5) > 0)
+        and ($5 is null or $1 ~* $5 collate public.search_text)
         and ($6 is null or has_members($2, $6, $7))
 $$;
 
@@ -96,7 +96,6 @@ begin
         return;
     end if;
 
-    title_part := upper(lower(title_part collate public.search_text));
     -- What is read has few columns, so that a conversation that is not wanted costs little. What was found is read again as a whole.
     if ids is not null then
         select array_agg(named.id) into found_ids

@@ -4,10 +4,10 @@ use serde::Serialize;
 use tokio_postgres::types::Type;
 
 use super::rows::{self, get};
-use super::{call, violates};
+use super::{call, violates, violates_size};
 use crate::db::{Database, Parameters};
 use crate::error::{Error, Fault, Invalid, Result};
-use crate::models::{Content, Import, Json, Text, Title, ToolCalls, UserId};
+use crate::models::{Content, Import, ImportedMessage, Json, Text, Title, ToolCalls, UserId};
 
 /// What became of the lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -18,9 +18,12 @@ pub struct Imported {
     pub messages: i64,
     /// Lines that were stored before, or are in the request a second time, with the same content.
     pub skipped: i64,
+    /// Lines of conversations that have expired. They count as deleted.
+    pub expired: i64,
 }
 
-/// Stores the lines of an export for a user: all of them that are not there yet, or none. Ids, positions and times are kept.
+/// Stores the lines of an export for a user: all of them that are not there yet, or none. Ids, positions and times are kept. What follows from
+/// other lines is counted and not believed: how many messages a summary stands for, and when the newest message came.
 ///
 /// The same lines again change nothing.
 ///
@@ -87,13 +90,21 @@ pub async fn import_user(database: &Database, user_id: &UserId, import: &Import)
         error if taken.iter().any(|constraint| violates(&error, constraint)) => {
             Error::Conflict { param: "conversation.id".to_owned() }
         }
+        error if violates_size(&error) => {
+            // One line is nearly all of a request that is so large.
+            let bytes = |one: &&ImportedMessage| one.message.content.as_ref().map_or(0, Content::bytes);
+            let line = messages.iter().max_by_key(bytes).map_or(0, |one| one.line);
+            let detail = "no response can hold this message, because of the control characters in its content";
+            Invalid::new(Fault::TooLarge, detail).at(format!("line {line}: message.content"))
+        }
         error => error,
     })?;
     // The function always returns one row.
     let row = &rows[0];
     match (rows::outcome(row)?, get::<Option<i64>>(row, 1)?) {
         (None, _) => {
-            Ok(Imported { conversations: get(row, 2)?, messages: get(row, 3)?, skipped: get::<i64>(row, 4)? + import.repeated })
+            let skipped = get::<i64>(row, 4)? + import.repeated;
+            Ok(Imported { conversations: get(row, 2)?, messages: get(row, 3)?, skipped, expired: get(row, 5)? })
         }
         (Some("conflict"), line) => Err(Error::OtherContent { param: format!("line {}", line.unwrap_or_default()) }),
         (Some(_), line) => {

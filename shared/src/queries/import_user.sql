@@ -6,6 +6,9 @@ $$;
 
 -- Stores lines of an export for a user: all of them that are not there yet, or none. The numbers of the lines come with them. `outcome` is
 -- conflict where the line `line` is stored with other content, and missing where it is a message of no conversation of the user's.
+--
+-- A conversation that has expired is stored without its messages and summaries, so that later lines find it. A purge deletes it. Its lines
+-- are counted in `expired`.
 create function import_user(
     of_user text, conversation_lines bigint[], conversation_ids uuid[], titles text[], conversation_metadata text[],
     made timestamptz[], changed timestamptz[], last_messages timestamptz[], archived timestamptz[], pinned timestamptz[],
@@ -16,14 +19,16 @@ create function import_user(
     parts_texts text[], tool_calls text[], tool_call_ids text[], names text[], metadata text[], extras text[], token_counts integer[],
     unfinished boolean[], created timestamptz[], updated timestamptz[], characters bigint[], tokens bigint[], retention integer
 )
-returns table (outcome text, line bigint, conversations bigint, messages bigint, skipped bigint)
+returns table (outcome text, line bigint, conversations bigint, messages bigint, skipped bigint, expired bigint)
 language plpgsql security definer set search_path from current set plan_cache_mode = force_generic_plan
 -- `summaries` may be empty when the plan is made, and must not be read as a whole later.
 set enable_seqscan = off as $$
 #variable_conflict use_variable
 declare
     stored uuid[];
+    ended uuid[];
     grown uuid[];
+    summarized_in uuid[];
     added_to uuid[];
     added_first bigint[];
     added bigint[];
@@ -36,9 +41,9 @@ begin
     perform pg_advisory_xact_lock(hashtextextended('scrollback erasure ' || of_user, 0));
     -- What has expired counts as deleted, so its id is free. If an earlier page of this import stored it, it stays.
     delete from public.conversations c
-    using unnest(conversation_ids, made) as i (id, created_at)
+    using unnest(conversation_ids, made, changed, ends) as i (id, created_at, updated_at, expires_at)
     where c.id = i.id and not is_kept(c.expires_at, c.updated_at, retention)
-        and (c.user_id <> of_user or c.created_at <> i.created_at);
+        and (c.user_id <> of_user or c.created_at <> i.created_at or is_kept(i.expires_at, i.updated_at, retention));
     -- A purge may have begun to delete it.
     with free as (
         delete from public.erased_conversations e where e.id = any (conversation_ids) and e.erased_at is null returning e.id
@@ -55,6 +60,16 @@ begin
         for update of c
     ) own;
     stored := coalesce(stored, '{}');
+    -- Those of them and of the lines that have expired.
+    select coalesce(array_agg(gone.id), '{}') into ended
+    from (
+        select c.id from public.conversations c where c.id = any (stored) and not is_kept(c.expires_at, c.updated_at, retention)
+        union all
+        select i.id
+        from unnest(conversation_ids, changed, ends) as i (id, updated_at, expires_at)
+        where i.id <> all (stored) and not is_kept(i.expires_at, i.updated_at, retention)
+    ) gone;
+    select count(*) filter (where i.id = any (ended)) into expired from unnest(conversation_ids || message_conversations) as i (id);
 
     select min(found.line) into line
     from (
@@ -67,7 +82,7 @@ begin
                 forked_position, next_position
             )
             join public.conversations c on c.id = i.id
-        where (
+        where i.id <> all (ended) and ((
                 c.user_id, c.title, in_one_line(c.metadata::text), c.created_at, c.updated_at, c.archived_at, c.pinned_at, c.expires_at,
                 c.forked_from, c.forked_position
             ) is distinct from (
@@ -76,7 +91,8 @@ begin
             )
             -- A message of a later page may have been appended after the line was written.
             or c.next_position < i.next_position
-            or c.next_position = i.next_position and c.last_message_at is distinct from i.last_message_at
+            -- And messages may be newer than the line says.
+            or c.next_position = i.next_position and coalesce(c.last_message_at, '-infinity') < i.last_message_at)
         union all
         select i.line
         from unnest(conversation_lines, conversation_ids) as i (line, id)
@@ -87,13 +103,13 @@ begin
                 summary_lines, summary_conversations, throughs, summary_contents, summary_token_counts, summarized, summarized_at
             ) as i (line, conversation_id, through, content, token_count, messages, created_at)
             join public.summaries s on s.conversation_id = i.conversation_id and s.through = i.through
-        where (s.content, s.token_count, s.messages, s.created_at)
+        where i.conversation_id <> all (ended) and (s.content, s.token_count, coalesce(s.claimed, s.messages), s.created_at)
             is distinct from (i.content, i.token_count, i.messages, i.created_at)
         union all
         select i.line
         from unnest(message_lines, message_conversations, positions, ids) as i (line, conversation_id, position, id)
             join public.messages m on m.conversation_id = i.conversation_id and m.position = i.position
-        where i.conversation_id = any (stored) and m.id <> i.id
+        where i.conversation_id = any (stored) and i.conversation_id <> all (ended) and m.id <> i.id
         union all
         select i.line
         from unnest(
@@ -104,7 +120,7 @@ begin
                 in_progress, created_at, updated_at
             )
             join public.messages m on m.id = i.id and m.conversation_id = i.conversation_id
-        where i.conversation_id = any (stored) and (
+        where i.conversation_id = any (stored) and i.conversation_id <> all (ended) and (
                 m.position, m.role, m.content, in_one_line(m.content_parts::text), in_one_line(m.tool_calls::text), m.tool_call_id, m.name,
                 in_one_line(m.metadata::text), in_one_line(m.extra::text), m.token_count, m.in_progress, m.created_at, m.updated_at
             ) is distinct from (
@@ -126,39 +142,35 @@ begin
         return;
     end if;
 
-    insert into public.conversations (
-        id, user_id, title, metadata, next_position, created_at, updated_at, last_message_at, archived_at, pinned_at, expires_at,
-        forked_from, forked_position
-    )
-    select i.id, of_user, i.title, i.metadata::json, i.next_position, i.created_at, i.updated_at, i.last_message_at, i.archived_at,
-        i.pinned_at, i.expires_at, i.forked_from, i.forked_position
-    from unnest(
-            conversation_ids, titles, conversation_metadata, made, changed, last_messages, archived, pinned, ends, forks_from,
-            fork_positions, next_positions
-        ) as i (
-            id, title, metadata, created_at, updated_at, last_message_at, archived_at, pinned_at, expires_at, forked_from, forked_position,
-            next_position
+    with fresh as (
+        insert into public.conversations (
+            id, user_id, title, metadata, next_position, created_at, updated_at, last_message_at, archived_at, pinned_at, expires_at,
+            forked_from, forked_position
         )
-    where i.id <> all (stored);
-    get diagnostics conversations = row_count;
+        select i.id, of_user, i.title, i.metadata::json, i.next_position, i.created_at, i.updated_at, i.last_message_at, i.archived_at,
+            i.pinned_at, i.expires_at, i.forked_from, i.forked_position
+        from unnest(
+                conversation_ids, titles, conversation_metadata, made, changed, last_messages, archived, pinned, ends, forks_from,
+                fork_positions, next_positions
+            ) as i (
+                id, title, metadata, created_at, updated_at, last_message_at, archived_at, pinned_at, expires_at, forked_from, forked_position,
+                next_position
+            )
+        where i.id <> all (stored)
+        returning id
+    )
+    select count(*) filter (where f.id <> all (ended)) into conversations from fresh f;
 
     with fresh as (
         insert into public.summaries (conversation_id, through, content, token_count, messages, created_at)
         select i.conversation_id, i.through, i.content, i.token_count, i.messages, i.created_at
         from unnest(summary_conversations, throughs, summary_contents, summary_token_counts, summarized, summarized_at)
             as i (conversation_id, through, content, token_count, messages, created_at)
+        where i.conversation_id <> all (ended)
         on conflict on constraint summaries_pkey do nothing
         returning conversation_id
     )
     select coalesce(array_agg(distinct f.conversation_id), '{}') into grown from fresh f;
-    update public.conversations c
-    set summary_through = newest.through, summary_created_at = newest.created_at
-    from unnest(grown) as g (id)
-        cross join lateral (
-            select s.through, s.created_at from public.summaries s where s.conversation_id = g.id order by s.through desc limit 1
-        ) newest
-    where c.id = g.id;
-
     -- How much each conversation gets.
     select array_agg(i.conversation_id), array_agg(i.messages), array_agg(i.first), array_agg(i.last), array_agg(i.newest),
         array_agg(i.characters), array_agg(i.tokens)
@@ -168,7 +180,8 @@ begin
             sum(i.characters)::bigint as characters, sum(i.tokens)::bigint as tokens
         from unnest(message_conversations, positions, ids, created, characters, tokens)
             as i (conversation_id, position, id, created_at, characters, tokens)
-        where not exists (select from public.messages m where m.id = i.id and m.conversation_id = i.conversation_id)
+        where i.conversation_id <> all (ended)
+            and not exists (select from public.messages m where m.id = i.id and m.conversation_id = i.conversation_id)
         group by i.conversation_id
     ) i;
     -- The rulers of a conversation count on from what it has.
@@ -190,33 +203,66 @@ begin
             extra, token_count, in_progress, created_at, updated_at, characters, tokens
         )
         join public.conversations c on c.id = i.conversation_id
-    where not exists (select from public.messages m where m.id = i.id and m.conversation_id = i.conversation_id)
+    where i.conversation_id <> all (ended)
+        and not exists (select from public.messages m where m.id = i.id and m.conversation_id = i.conversation_id)
     window in_order as (partition by i.conversation_id order by i.line rows unbounded preceding);
     get diagnostics messages = row_count;
     update public.conversations c
     set message_count = c.message_count + a.messages,
         next_position = greatest(c.next_position, a.last + 1),
-        -- Stays, unless a message came after its line was written.
-        last_message_at = case when c.next_position > a.last then c.last_message_at else a.newest end,
+        -- A message may have come after its line was written, and the line may have said nothing.
+        last_message_at = greatest(c.last_message_at, a.newest),
         characters_appended = coalesce(c.characters_appended, 0) + a.characters,
         tokens_appended = coalesce(c.tokens_appended, 0) + a.tokens
     from unnest(added_to, added, added_last, added_newest, added_characters, added_tokens)
         as a (id, messages, last, newest, characters, tokens)
     where c.id = a.id;
-    -- A summary that came with these messages counts them. One that was made without them stands for less than there is now.
+    -- A summary stands for the messages that are counted here, whatever its line says. While there are fewer, the line's number is kept: later
+    -- lines may have the others. With more, the summary was made without some of them.
+    select array_agg(distinct s.conversation_id) into summarized_in
+    from public.summaries s
+    where s.conversation_id = any (grown || added_to);
+    with counted as (
+        select part.conversation_id, part.through, count(part.message) over in_order as messages
+        from (
+            select s.conversation_id, s.through as place, s.through, null::bigint as message
+            from public.summaries s
+            where s.conversation_id = any (summarized_in)
+            union all
+            select m.conversation_id, m.position, null, m.position
+            from public.messages m
+            where m.conversation_id = any (summarized_in) and m.in_progress is not true
+        ) part
+        -- A summary and the message at its place are counted together.
+        window in_order as (partition by part.conversation_id order by part.place range unbounded preceding)
+    ), void as (
+        delete from public.summaries s
+        using counted n
+        where s.conversation_id = n.conversation_id and s.through = n.through and n.messages > coalesce(s.claimed, s.messages)
+    )
+    update public.summaries s
+    set messages = n.messages,
+        claimed = case when n.messages < coalesce(s.claimed, s.messages) then coalesce(s.claimed, s.messages) end
+    from counted n
+    where s.conversation_id = n.conversation_id and s.through = n.through and n.messages <> s.messages
+        and n.messages <= coalesce(s.claimed, s.messages);
+    update public.conversations c
+    set summary_through = newest.through, summary_created_at = newest.created_at
+    from unnest(summarized_in) as g (id)
+        left join lateral (
+            select s.through, s.created_at from public.summaries s where s.conversation_id = g.id order by s.through desc limit 1
+        ) newest on true
+    where c.id = g.id;
+    -- No summary stands for what was added to a conversation that was there.
     perform change_messages(c.id, a.first, c.version + 1)
     from unnest(added_to, added_first) as a (id, first)
         join public.conversations c on c.id = a.id
     where c.id = any (stored) and not exists (
-        select from public.summaries s
-        where s.conversation_id = c.id and s.through >= a.first and s.messages >= (
-            select count(*) from public.messages m
-            where m.conversation_id = c.id and m.position <= s.through and m.in_progress is not true
-        )
+        select from public.summaries s where s.conversation_id = c.id and s.through >= a.first
     );
     -- What was there before has changed.
     update public.conversations c set version = c.version + 1 where c.id = any (stored) and c.id = any (grown || added_to);
-    skipped := cardinality(conversation_lines) + cardinality(message_lines) - conversations - messages;
+    skipped := cardinality(conversation_lines) + cardinality(message_lines) - conversations - messages - expired;
     return next;
 end
 $$;

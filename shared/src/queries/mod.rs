@@ -83,3 +83,8 @@ async fn call(database: &Database, function: &str, parameters: &Parameters<'_>) 
 fn violates(error: &Error, constraint: &str) -> bool {
     matches!(error, Error::Database(error) if error.as_db_error().and_then(DbError::constraint) == Some(constraint))
 }
+
+/// Whether the database refused the statement because no response could hold the message.
+fn violates_size(error: &Error) -> bool {
+    violates(error, "messages_response_size") || violates(error, "messages_answer_size")
+}

@@ -2,7 +2,6 @@
 
 use chrono::{DateTime, Utc};
 use tokio_postgres::types::Type;
-use uuid::Uuid;
 
 use super::rows::{self, get};
 use super::{RESPONSE_BYTES, RESPONSE_ROWS, call, cut};
@@ -78,9 +77,12 @@ pub async fn search_messages(
         ],
     )
     .await?;
-    // The first row says how far the function has read. Nothing is stored with this id and position, so all of that time was read.
-    let read_to: Option<DateTime<Utc>> = get(&rows.remove(0), 0)?;
-    let unread = read_to.map(|time| Cursor { time, id: Uuid::nil(), position: 0 });
+    // The first row says how far the function has read.
+    let first = rows.remove(0);
+    let unread = match get::<Option<DateTime<Utc>>>(&first, 0)? {
+        Some(time) => Some(Cursor { time, id: get(&first, 1)?, position: get(&first, 3)? }),
+        None => None,
+    };
     let more = cut(&mut rows, wanted);
     let hit = |row| Ok(SearchHit::new(query, rows::message(row, 3, get(row, 1)?)?, get(row, 2)?));
     Ok(Found { hits: rows.iter().map(hit).collect::<Result<Vec<_>>>()?, more, unread })

@@ -1,7 +1,8 @@
--- Reads the user's messages from the newest to the oldest, `reads` of them at most, and about `read_bytes` bytes. Returns a first row with
--- nothing but `read_to`: the time of the oldest message that was read, or null if nothing is left behind it. The messages that were found
--- follow. A message is found if all terms of one alternative hold. The collation decides what is a letter, and which letters differ in
--- case alone.
+-- Reads the user's messages from the newest to the oldest, `reads` of them at most, and about `read_bytes` bytes. The first row
+-- has nothing but `read_to`, `conversation_id` and `position`. They are the time and the place of the oldest message that was read, or nulls if
+-- nothing is left behind it. Messages of one time are ordered by their places, and the index has this order. So forks of a batch cannot make
+-- a request read more. The messages that were found follow. A message is found if all terms of one alternative hold. The collation decides what is a
+-- letter, and which letters differ in case alone.
 create function search_messages(
     of_user text, before_time timestamptz, before_id uuid, before_position bigint, alternatives integer[], patterns text[],
     negated boolean[], wanted bigint, bytes bigint, reads bigint, read_bytes bigint, retention integer
@@ -12,8 +13,7 @@ returns table (
     updated_at timestamptz, extra text
 )
 language plpgsql stable security definer set search_path from current set plan_cache_mode = force_generic_plan
--- Rows come from the index in the order of their times. An incremental sort stops at the limit. A sort of all would read all first.
--- The planner expects few rows, and would choose between the two by chance.
+-- Rows come from the index in their order. The planner expects few rows, and might sort all instead, which would read all first.
 set enable_sort = off as $$
 #variable_conflict use_variable
 declare
@@ -22,22 +22,23 @@ begin
     before_time := coalesce(before_time, 'infinity');
     before_id := coalesce(before_id, 'ffffffff-ffff-ffff-ffff-ffffffffffff');
     before_position := coalesce(before_position, 9223372036854775807);
-    -- Messages of one time are read together, so that the next request can begin before that time.
-    select newest.created_at into read_to
+    select newest.created_at, newest.conversation_id, newest.position into read_to, conversation_id, position
     from (
-        select m.created_at, row_number() over newest_first as messages, sum(m.size) over newest_first as bytes
+        select m.created_at, m.conversation_id, m.position, row_number() over newest_first as messages,
+            sum(m.size) over newest_first as bytes
         from public.messages m
-        where m.owner_key = key
-            and m.created_at <= before_time
-            and (m.created_at, m.conversation_id, m.position) < (before_time, before_id, before_position)
-        window newest_first as (order by m.created_at desc rows unbounded preceding)
-        order by m.created_at desc
+        where m.owner_key = key and (m.created_at, m.conversation_id, m.position) < (before_time, before_id, before_position)
+        window newest_first as (order by m.created_at desc, m.conversation_id desc, m.position desc rows unbounded preceding)
+        order by m.created_at desc, m.conversation_id desc, m.position desc
         limit reads
     ) newest
     where newest.messages = reads or newest.bytes >= read_bytes
-    order by newest.created_at desc
+    order by newest.created_at desc, newest.conversation_id desc, newest.position desc
     limit 1;
     return next;
+    read_to := coalesce(read_to, '-infinity');
+    conversation_id := coalesce(conversation_id, '00000000-0000-0000-0000-000000000000');
+    position := coalesce(position, 0);
 
     return query
     select read_to, m.conversation_id, hit.title, m.position, m.id, m.role, m.content, m.content_parts::text, m.tool_calls::text,
@@ -56,9 +57,8 @@ begin
                     limit 1
                 ) owned on true
             where m.owner_key = key
-                and m.created_at >= coalesce(read_to, '-infinity')
-                and m.created_at <= before_time
                 and (m.created_at, m.conversation_id, m.position) < (before_time, before_id, before_position)
+                and (m.created_at, m.conversation_id, m.position) >= (read_to, conversation_id, position)
                 and num_nonnulls(m.content, m.parts_text) > 0
                 and exists (
                     select from unnest(alternatives, patterns, negated) as term (alternative, pattern, negated)

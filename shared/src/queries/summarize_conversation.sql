@@ -154,7 +154,7 @@ begin
         values (conversation, through, new_content, new_token_count, stored, changed_at)
         on conflict on constraint summaries_pkey do update
         set content = excluded.content, token_count = excluded.token_count, messages = excluded.messages,
-            created_at = excluded.created_at;
+            created_at = excluded.created_at, claimed = null;
     end if;
     return query
     select shown.* from public.conversations c, conversation_row(c, null) shown where c.id = conversation;

@@ -28,11 +28,14 @@ begin
     where step.rows_so_far <= most or step.number = 1;
     -- A writer that holds the row of a conversation goes first. `is_first` is for users who have no conversation, and unique for each.
     -- `updated_at` stays, so that the order of a list does.
-    update public.conversations c
-    set user_id = new_user, is_first = false, version = c.version + 1
-    where c.id = any (whole) and c.user_id = of_user;
-    get diagnostics conversations = row_count;
-    -- Only now, so that this finds what those writers have stored.
+    with moved as (
+        update public.conversations c
+        set user_id = new_user, is_first = false, version = c.version + 1
+        where c.id = any (whole) and c.user_id = of_user
+        returning c.id
+    )
+    select count(*), array_agg(m.id) into conversations, whole from moved m;
+    -- Only now, so that this finds what those writers have stored. And only of these: an id that was free meanwhile may be another user's.
     update public.messages m set owner_key = public.owner_key(new_user) where m.conversation_id = any (whole);
     done := not exists (
         select from public.conversations c where c.user_id = of_user and is_kept(c.expires_at, c.updated_at, retention)

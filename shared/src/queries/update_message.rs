@@ -4,7 +4,7 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::rows::{self, get};
-use super::{call, violates};
+use super::{call, violates, violates_size};
 use crate::auth::Caller;
 use crate::db::Database;
 use crate::error::{Error, Fault, Invalid, Result};
@@ -64,7 +64,7 @@ pub async fn update_message(
         error if violates(&error, "messages_metadata_size") => {
             Invalid::new(Fault::TooLarge, "metadata, with this merged into it, has 256 KiB of JSON at most").at("metadata")
         }
-        error if violates(&error, "messages_response_size") => {
+        error if violates_size(&error) => {
             let detail =
                 "this edit would make a message that no response can hold, because of the control characters in its content";
             Invalid::new(Fault::TooLarge, detail).at(changed(change))

@@ -191,7 +191,7 @@ def search(client: Client, user: str, query: str, limit: int | None, as_json: bo
         line.append(f"  {hit.message.position}  {local(hit.message.created_at)}  ", style="dim")
         line.append(folded(hit.title or "-"), style="bold")
         console.print(line)
-        console.print(Text("  ").append(highlighted(hit.snippet)))
+        console.print(Text("  ").append(highlighted(hit)))
 
 
 @cli.command()
@@ -341,7 +341,7 @@ def import_user(client: Client, user: str, file: IO[bytes]) -> None:
         imported = client.import_user(user, lines())
     click.echo(
         f"{imported.conversations} conversations and {imported.messages} messages imported, "
-        f"{imported.skipped} lines were stored already",
+        f"{imported.skipped} lines were stored already, {imported.expired} lines have expired",
         err=True,
     )
 

@@ -855,13 +855,15 @@ def search_messages(
 
     Args:
         user_id: the user.
-        q: words that must all be there, `"a phrase"`, `-not`, and `or` between alternatives.
+        q: words that must all be there, `"a phrase"`, `-not`, and `or` between alternatives. Sentence marks around a word do not matter.
         limit: how many hits at most, in all.
         page_size: how many a request asks for, 1 to 1000. Without it, as many as fit in a response.
 
     >>> message = client.add_message(conversation.id, "user", "Take an umbrella.")
     >>> [hit.snippet for hit in client.search_messages("ada", "umbrella -snow", limit=1)]
     ['Take an **umbrella**.']
+    >>> [hit.snippet[start:end] for hit in client.search_messages("ada", "umbrella", limit=1) for start, end in hit.highlights]
+    ['umbrella']
     """
     return _listing(
         "search-messages",
@@ -938,7 +940,7 @@ def export_user(user_id: str) -> Listing[bytes]:
     >>> client.erase_user("lin")
     Erased(conversations=1, messages=1)
     >>> client.import_user("lin", lines)
-    Imported(conversations=1, messages=1, skipped=0)
+    Imported(conversations=1, messages=1, skipped=0, expired=0)
     >>> client.export_user("lin").all() == lines
     True
     >>> client.erase_user("lin")
@@ -1026,7 +1028,8 @@ class Import:
 def import_user(user_id: str, lines: Iterable[bytes | str]) -> Series[Imported]:
     """Stores the lines of an export for a user. It takes a token with the service scope.
 
-    Ids, positions, times and all else are kept. Lines that are stored already are skipped, so the call can be repeated.
+    Ids, positions, times and all else are kept. Lines that are stored already are skipped, so the call can be repeated. Conversations that
+    have expired are left out.
 
     The lines are sent while they are read, in requests of 4 MiB and 5000 lines at most. All lines of a request are stored, or none. If a
     line is refused, `param` of the exception has its number, and the requests before it are stored.
@@ -1040,7 +1043,7 @@ def import_user(user_id: str, lines: Iterable[bytes | str]) -> Series[Imported]:
     >>> chat = client.get_or_create_conversation("katherine", new=True)
     >>> with Client(server_url) as another:
     ...     client.import_user("katherine", another.export_user("katherine"))
-    Imported(conversations=0, messages=0, skipped=1)
+    Imported(conversations=0, messages=0, skipped=1, expired=0)
     >>> client.erase_user("katherine")
     Erased(conversations=1, messages=0)
     """

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from rich.text import Text
 
-from .models import Message
+from .models import Message, SearchHit
 
 # These characters change the direction of the text around them, so that it reads as something else.
 _DIRECTIONS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -164,9 +164,15 @@ def _full(value: object) -> str:
     return block(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
 
 
-def highlighted(snippet: str) -> Text:
-    """A search's snippet, with its hits in bold."""
-    line = Text()
-    for number, piece in enumerate(snippet.split("**")):
-        line.append(printable(piece.replace("\n", " ")), style="bold" if number % 2 else "")
-    return line
+def highlighted(hit: SearchHit) -> Text:
+    """A search's snippet, with its hits in bold instead of between asterisks."""
+    line, before = Text(), 0
+    for start, end in hit.highlights:
+        line.append(_on_one_line(hit.snippet[before : start - 2]))
+        line.append(_on_one_line(hit.snippet[start:end]), style="bold")
+        before = end + 2
+    return line.append(_on_one_line(hit.snippet[before:]))
+
+
+def _on_one_line(text: str) -> str:
+    return printable(text.replace("\n", " "))

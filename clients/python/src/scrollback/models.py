@@ -210,11 +210,15 @@ class Context(Generic[T_co]):
 class SearchHit:
     """A message that a search has found, and the title of its conversation.
 
-    `snippet` is text around the first hit, with `**` before and after each hit.
+    `snippet` is text around the first hit, with `**` before and after each hit. `highlights` has the place of each hit in it, without these
+    asterisks: for `start, end = hit.highlights[0]`, the first hit is `hit.snippet[start:end]`.
     """
 
     message: Message = field(metadata={"read": lambda data: decode(Message, data)})
     snippet: str = _private()
+    highlights: Sequence[tuple[int, int]] = _private(
+        default=(), metadata={"read": lambda data: tuple(map(tuple, data))}
+    )
     title: str | None = _private(default=None)
     extra: Mapping[str, Any] = _private(default_factory=dict)
 
@@ -247,11 +251,12 @@ class Transferred:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Imported:
-    """What an import has stored, and how many lines were stored before."""
+    """What an import has stored, how many lines were stored before, and how many belong to conversations that have expired."""
 
     conversations: int
     messages: int
     skipped: int
+    expired: int = 0
     extra: Mapping[str, Any] = _private(default_factory=dict)
 
 

@@ -206,8 +206,8 @@ class GeneratedTemplate:
         for route, settings in stage["RouteSettings"].items():
             method, path = route.split(" ")
             self.assertIn(method.lower(), stack.properties("Api")["Body"]["paths"][path])
-            self.assertLess(settings["ThrottlingRateLimit"], 100)
-        self.assertIn("GET /users/{user_id}/search", stage["RouteSettings"])
+            self.assertLessEqual(settings["ThrottlingRateLimit"], 100)
+        self.assertLess(stage["RouteSettings"]["GET /users/{user_id}/search"]["ThrottlingRateLimit"], 100)
         self.assertEqual(stage["AccessLogSettings"]["DestinationArn"], "AccessLogs.Arn")
         self.assertIs(stack.properties("Api")["FailOnWarnings"], True)
 

@@ -20,13 +20,14 @@ fn main() {
     println!("cargo::rerun-if-env-changed=CARGO_LAMBDA");
     println!("cargo::rerun-if-env-changed=PATH");
 
-    // A network namespace, in which a test may drop packets. Root can make one, and on many systems everybody else, too.
-    let inside = "PATH=$PATH:/usr/sbin:/sbin; ip link set lo up && nft add table inet probe";
+    // A network namespace, in which a test may drop packets, and a mount namespace, in which it may say what a name resolves to. Root can
+    // make them, and on many systems everybody else, too.
+    let inside = "PATH=$PATH:/usr/sbin:/sbin; ip link set lo up && nft add table inet probe && mount --bind /etc/hosts /etc/hosts";
     let makes_one = |options: &&&str| {
         let output = Command::new("unshare").args(options.split(' ')).args(["sh", "-c", inside]).output();
         output.is_ok_and(|output| output.status.success())
     };
-    let options = ["--net", "--map-current-user --keep-caps --net"].iter().find(makes_one);
+    let options = ["--net --mount", "--map-current-user --keep-caps --net --mount"].iter().find(makes_one);
     tell("has_namespaces", options.is_some());
     println!("cargo::rustc-env=UNSHARE_OPTIONS={}", options.unwrap_or(&""));
     println!("cargo::rerun-if-changed=/usr/sbin/nft");

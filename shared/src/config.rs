@@ -1,10 +1,12 @@
 //! The environment, read once: what is missing or can't work is said at start, by name, and never with a password.
 
-use tokio_postgres::config::SslMode;
+use tokio_postgres::config::{Host, SslMode};
 use url::Url;
 
 use crate::auth::{LogKey, Roles};
 
+/// What a URL must be.
+const FORM: &str = "it must be postgresql://USER:PASSWORD@HOST/DATABASE";
 /// A hundred years.
 const MAX_RETENTION_DAYS: i32 = 36_500;
 
@@ -47,6 +49,12 @@ impl ConfigError {
     fn new(variable: &str, reason: impl Into<String>) -> Self {
         Self { variable: variable.to_owned(), reason: reason.into() }
     }
+
+    /// What an operator can do about it.
+    pub(crate) fn hint(&self) -> Option<&'static str> {
+        (self.variable == "DATABASE_URL")
+            .then_some("on AWS, the secret that DatabaseSecretArn names has to hold this URL and nothing else")
+    }
 }
 
 impl Config {
@@ -61,8 +69,7 @@ impl Config {
     }
 
     fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
-        let url = variable("DATABASE_URL")
-            .ok_or_else(|| ConfigError::new("DATABASE_URL", "is not set; it must be postgresql://USER:PASSWORD@HOST/DATABASE"))?;
+        let url = variable("DATABASE_URL").ok_or_else(|| ConfigError::new("DATABASE_URL", format!("is not set; {FORM}")))?;
         let auth = match variable("AUTH_MODE").as_deref() {
             None | Some("claims") => {
                 let user_roles = variable("USER_ROLES").as_deref().map(Roles::parse).transpose();
@@ -114,8 +121,7 @@ impl Config {
 /// A URL that can't work; the message names `variable` and the part, and holds no password.
 pub fn database(variable: &str, url: &str) -> Result<tokio_postgres::Config, ConfigError> {
     let fail = |reason: String| ConfigError::new(variable, reason);
-    let mut url = Url::parse(url.trim())
-        .map_err(|error| fail(format!("is not a URL ({error}); it must be postgresql://USER:PASSWORD@HOST/DATABASE")))?;
+    let mut url = Url::parse(url.trim()).map_err(|error| fail(format!("is not a URL ({error}); {FORM}")))?;
     if !matches!(url.scheme(), "postgresql" | "postgres") {
         return Err(fail("the URL starts with postgresql://".to_owned()));
     }
@@ -126,7 +132,7 @@ pub fn database(variable: &str, url: &str) -> Result<tokio_postgres::Config, Con
         ("database", url.path().len() > 1),
     ] {
         if !present {
-            return Err(fail(format!("the URL has no {part}; it must be postgresql://USER:PASSWORD@HOST/DATABASE")));
+            return Err(fail(format!("the URL has no {part}; {FORM}")));
         }
     }
 
@@ -140,7 +146,8 @@ pub fn database(variable: &str, url: &str) -> Result<tokio_postgres::Config, Con
             ("sslrootcert", _) => {
                 return Err(fail("sslrootcert is not read from the URL; name the file in SSL_CERT_FILE".to_owned()));
             }
-            ("options", options) if options.contains("-c") => {
+            // A word of Neon's, such as endpoint=ep-cool-name-123456, may have these letters, too.
+            ("options", options) if options.split_whitespace().any(|word| word.starts_with("-c") || word.starts_with("--")) => {
                 return Err(fail("options=-c… is refused by poolers; set it on the role: alter role … set …".to_owned()));
             }
             (
@@ -182,9 +189,20 @@ pub fn database(variable: &str, url: &str) -> Result<tokio_postgres::Config, Con
     Ok(config)
 }
 
+/// What an operator should change in a URL that works for now.
+pub(crate) fn hint(config: &tokio_postgres::Config) -> Option<&'static str> {
+    let is_direct = |host: &Host| {
+        let Host::Tcp(host) = host else { return false };
+        host.split_once('.').is_some_and(|(endpoint, domain)| domain.ends_with("neon.tech") && !endpoint.ends_with("-pooler"))
+    };
+    let hint =
+        "DATABASE_URL names Neon's direct host; the functions need the pooled one, which has -pooler behind the endpoint's name";
+    config.get_hosts().iter().any(is_direct).then_some(hint)
+}
+
 #[cfg(test)]
 mod tests {
-    use tokio_postgres::config::{ChannelBinding, Host, SslNegotiation};
+    use tokio_postgres::config::{ChannelBinding, SslNegotiation};
 
     use super::*;
 
@@ -212,6 +230,20 @@ mod tests {
         assert_eq!(config.get_ssl_negotiation(), SslNegotiation::Direct);
         let config = database("DATABASE_URL", &format!("{NEON}?options=endpoint%3Dep-x&application_name=my+app")).unwrap();
         assert_eq!((config.get_options(), config.get_application_name()), (Some("endpoint=ep-x"), Some("my app")));
+        for options in ["endpoint=ep-cool-name-123456", "project=ep-calm--c-1", "endpoint=ep-x-c neon_lsn:0/1"] {
+            let config = database("DATABASE_URL", &format!("{NEON}?options={}", options.replace('=', "%3D").replace(' ', "%20")));
+            assert_eq!(config.unwrap().get_options(), Some(options));
+        }
+    }
+
+    #[test]
+    fn only_the_pooled_host_of_neon_needs_no_hint() {
+        let hint = |host: &str| hint(&database("DATABASE_URL", &format!("postgresql://ada:x@{host}/neondb")).unwrap());
+        assert_eq!(hint("ep-x-pooler.eu-central-1.aws.neon.tech"), None);
+        assert_eq!(hint("ep-x-pooler.c-8.us-east-1.aws.neon.tech"), None);
+        assert_eq!(hint("localhost:5432"), None);
+        assert!(hint("ep-x.eu-central-1.aws.neon.tech").unwrap().contains("-pooler"));
+        assert!(hint("ep-pooler-x.c-8.us-east-1.aws.neon.tech").is_some());
     }
 
     #[test]
@@ -220,7 +252,9 @@ mod tests {
         assert!(refused(&format!("{NEON}?sslmode=verify")).contains("sslmode=verify"));
         assert!(refused(&format!("{NEON}?pgbouncer=true")).contains("pgbouncer"));
         assert!(refused(&format!("{NEON}?sslrootcert=/ca.pem")).contains("SSL_CERT_FILE"));
-        assert!(refused(&format!("{NEON}?options=-c%20statement_timeout%3D1")).contains("options"));
+        for options in ["-c%20statement_timeout%3D1", "-cjit%3Doff", "--jit%3Doff", "endpoint%3Dep-x%20-c%20jit%3Doff", "%20-c"] {
+            assert!(refused(&format!("{NEON}?options={options}")).contains("options"), "{options}");
+        }
         assert!(refused(&format!("{NEON}?connect_timeout=soon")).contains("connect_timeout"));
         assert!(refused("postgresql://ada@host/db").contains("password"));
         assert!(refused("postgresql://ada:s%2Bcr@/db").contains("host"));

@@ -5,30 +5,34 @@
 //! monotonic clock may stand still, and `Client::is_closed` can say false about a connection that died meanwhile.
 //!
 //! Every statement can be sent twice: reads by nature, writes because their ids are fixed beforehand and storing an id twice is
-//! storing it once. So a lost connection costs the caller a delay and no error, as long as the deadline allows.
+//! storing it once. So a lost connection costs the caller a delay and no error, as long as the deadline allows. A connection that can't be made
+//! is tried again, with growing pauses, because no statement has been sent yet. [`failure`] decides what may be tried again.
 //!
 //! Slow is not lost. A second statement beside one that still runs would double the load of a database that is slow because of its
 //! load. So silence is no reason to send a statement again. A connection is lost when the server closes it, or when the kernel ends
 //! it because nobody has acknowledged its packets. A statement that is only slow has until the deadline, and is then cancelled.
 
 mod cancel;
+mod failure;
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use postgres_native_tls::MakeTlsConnector;
+use postgres_native_tls::{MakeTlsConnector, TlsStream};
+use tokio::net::lookup_host;
 use tokio::sync::OnceCell;
 use tokio::task::{JoinHandle, yield_now};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
-use tokio_postgres::config::SslNegotiation;
+use tokio_postgres::config::{Host, SslNegotiation};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Row};
+use tokio_postgres::{Client, Row, Socket};
 use tracing::warn;
 
 use self::cancel::ClosedByServer;
+pub(crate) use self::failure::hint;
 use crate::error::{Error, Result};
 
 /// A proxy or firewall may have dropped a connection that was idle for longer than this, without a word to either side.
@@ -38,7 +42,7 @@ const MAX_AGE: Duration = Duration::from_mins(10);
 /// The kernel ends a connection when the peer's kernel has acknowledged nothing for this long. A busy server's kernel acknowledges at
 /// once, so only the network takes this time. On a short round trip, a packet is sent again after 0.2, 0.6 and 1.4 s: a bad network has
 /// had four chances. A second attempt fits into the rest of a request: 8 s of 10, or 0.5 s if the function's time-out is 3 s, Lambda's
-/// default.
+/// default. An address that does not answer at all is given up as soon, and the host's next one is tried.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(2);
 /// A peer that has acknowledged everything is asked for another acknowledgement this often. A second is the shortest time that TCP has.
 /// So a network that dies while a statement runs is noticed after [`UNACKNOWLEDGED`], too.
@@ -46,13 +50,17 @@ const KEEPALIVE: Duration = Duration::from_secs(1);
 /// How long the answer to a request whose time is over waits for its statement to end. The answer has to wait, because Lambda freezes the
 /// sandbox after it, and the cancellation with it. The time is a part of what `runtime` keeps for the answer.
 const CANCEL: Duration = Duration::from_millis(250);
-/// The pause between two attempts, if neither had a used connection. When a server was away, PgBouncer connects to it again only for a
-/// client that asks, and refuses that client.
+/// The first pause between two attempts, if neither had a used connection. Each is twice as long as the one before, up to
+/// [`LONGEST_PAUSE`]. When a server was away, PgBouncer connects to it again only for a client that asks, and refuses that client.
 const PAUSE: Duration = Duration::from_millis(200);
+/// The database gets some fifteen attempts in 10 s, and the request notices within a second that it is let in.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// How often start-up lets the runtime's client go first. Connecting to the Runtime API and asking for an event take it three turns of
 /// the event loop. If it ever needs more turns, the first poll is later by the time that the trust store takes.
 const HEAD_START: usize = 4;
-/// How long one request may take, unless [`Database::until`] says less.
+/// What is kept of a function's time for the last look of a request that waits.
+const LAST_LOOK: Duration = Duration::from_secs(1);
+/// How long the statements of one request may take, unless [`Database::until`] says less.
 pub(crate) const REQUEST_BUDGET: Duration = Duration::from_secs(10);
 
 /// A statement's parameters, with their types: what keeps the driver from asking the server for them.
@@ -72,6 +80,8 @@ pub(crate) type Parameters<'a> = [(&'a (dyn ToSql + Sync), Type)];
 pub struct Database {
     process: Arc<Process>,
     deadline: Option<Instant>,
+    /// When the function has to answer, where that is known.
+    end: Option<Instant>,
     usage: Arc<Usage>,
 }
 
@@ -82,6 +92,9 @@ struct Process {
     tls: OnceCell<MakeTlsConnector>,
     kept: Mutex<Option<Kept>>,
 }
+
+/// What carries a client's messages.
+type Driver = tokio_postgres::Connection<Socket, TlsStream<Socket>>;
 
 enum Kept {
     /// Since when, and what it will be.
@@ -133,7 +146,7 @@ impl Database {
     pub fn with_retention(mut config: tokio_postgres::Config, days: Option<i32>) -> Self {
         notice_a_dead_network(&mut config);
         let process = Process { config, retention_days: days, tls: OnceCell::new(), kept: Mutex::new(None) };
-        Self { process: Arc::new(process), deadline: None, usage: Arc::default() }
+        Self { process: Arc::new(process), deadline: None, end: None, usage: Arc::default() }
     }
 
     /// Starts to connect, in the background, behind the runtime's first poll: the first statement takes over from there.
@@ -148,15 +161,30 @@ impl Database {
         *self.kept() = Some(Kept::Opening(SystemTime::now(), tokio::spawn(opening)));
     }
 
-    /// The same database for one request, which gives up at `deadline`.
+    /// The same database for one request, whose statements have 10 s in all. The function has to answer at `end`, if that is known.
     #[must_use]
-    pub fn until(&self, deadline: Instant) -> Self {
-        Self { process: Arc::clone(&self.process), deadline: Some(deadline), usage: Arc::default() }
+    pub fn until(&self, end: Option<Instant>) -> Self {
+        Self {
+            process: Arc::clone(&self.process),
+            deadline: Some(no_later(Instant::now() + REQUEST_BUDGET, end)),
+            end,
+            usage: Arc::default(),
+        }
+    }
+
+    /// The same database for the next look of a request that waits. Each look has the time of a request.
+    pub(crate) fn for_a_look(&self) -> Self {
+        Self { deadline: Some(no_later(Instant::now() + REQUEST_BUDGET, self.end)), ..self.clone() }
+    }
+
+    /// When a request that waits for so long has to look for the last time.
+    pub(crate) fn last_look(&self, wait: Duration) -> Instant {
+        no_later(Instant::now() + wait, self.end.map(|end| end - LAST_LOOK))
     }
 
     /// The same database for a job, with a usage of its own. Each statement has a request's time.
     pub(crate) fn anew(&self) -> Self {
-        Self { process: Arc::clone(&self.process), deadline: None, usage: Arc::default() }
+        Self { process: Arc::clone(&self.process), deadline: None, end: None, usage: Arc::default() }
     }
 
     /// How many days conversations are kept after their last change. `None`: for ever.
@@ -174,40 +202,77 @@ impl Database {
     /// [`Error::Database`], for a lost connection only if a fresh one was lost, too; and [`Error::DatabaseTimeout`].
     pub(crate) async fn fetch(&self, sql: &str, parameters: &Parameters<'_>) -> Result<Vec<Row>> {
         let started = Instant::now();
-        let deadline = self.deadline.unwrap_or(started + REQUEST_BUDGET);
-        let kept = self.take_fresh();
-        let was_used = matches!(kept, Some(Kept::Open(_)));
-        let mut outcome = self.attempt(kept, sql, parameters, deadline).await;
-        if let Err(error) = &outcome
-            && is_lost(error)
-            && Instant::now() < deadline
-        {
-            warn!(cause = error.cause(), sqlstate = error.sqlstate(), "database connection lost, trying a fresh one");
-            if !was_used {
-                sleep_until(deadline.min(Instant::now() + PAUSE)).await;
-            }
-            outcome = self.attempt(None, sql, parameters, deadline).await;
-        }
+        let outcome = self.fetch_until(self.deadline.unwrap_or(started + REQUEST_BUDGET), sql, parameters).await;
         let spent = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.usage.micros.fetch_add(spent, Ordering::Relaxed);
         outcome
     }
 
-    async fn attempt(&self, kept: Option<Kept>, sql: &str, parameters: &Parameters<'_>, deadline: Instant) -> Result<Vec<Row>> {
-        let mut connection = match kept {
-            Some(Kept::Open(connection)) => connection,
+    async fn fetch_until(&self, deadline: Instant, sql: &str, parameters: &Parameters<'_>) -> Result<Vec<Row>> {
+        let (mut kept, mut failed, mut pause, mut sent_again) = (self.take_fresh(), None, PAUSE, false);
+        loop {
+            let was_used = matches!(kept, Some(Kept::Open(_)));
+            let outcome = match self.connection(kept.take(), deadline).await {
+                Some(Ok(connection)) => self.send(connection, sql, parameters, deadline).await,
+                Some(Err(error)) => Err(error),
+                // What went wrong before says more than that the time is over.
+                None => return Err(failed.unwrap_or(Error::DatabaseTimeout)),
+            };
+            let Err(error) = &outcome else { return outcome };
+            let again = match error {
+                Error::Connect(error) => failure::may_pass(error),
+                // A statement is sent twice at most: it could be what the server dies of.
+                Error::Database(error) => failure::is_lost(error) && !std::mem::replace(&mut sent_again, true),
+                _ => false,
+            };
+            // Many sandboxes may have been refused together. They do not come back together.
+            let next = Instant::now() + if was_used { Duration::ZERO } else { pause.mul_f64(rand::random_range(0.5..1.0)) };
+            if !again || next >= deadline {
+                return outcome;
+            }
+            // Only the first is logged. The request's own line counts all of them, and has the last one's cause.
+            if pause == PAUSE {
+                warn!(
+                    cause = error.cause(),
+                    sqlstate = error.sqlstate(),
+                    hint = hint(error),
+                    "database connection failed, trying a fresh one"
+                );
+            }
+            if !was_used {
+                sleep_until(next).await;
+                pause = LONGEST_PAUSE.min(2 * pause);
+            }
+            failed = outcome.err();
+        }
+    }
+
+    /// The kept connection or a fresh one. `None`: there is none at the deadline.
+    async fn connection(&self, kept: Option<Kept>, deadline: Instant) -> Option<Result<Connection>> {
+        match kept {
+            Some(Kept::Open(connection)) => return Some(Ok(connection)),
             Some(Kept::Opening(_, mut opening)) => {
                 self.usage.connects.fetch_add(1, Ordering::Relaxed);
                 let opened = timeout_at(deadline, &mut opening).await;
                 opening.abort();
-                opened.map_err(|_| Error::DatabaseTimeout)?.map_err(|error| Error::Internal(error.into()))??
+                // If it failed, that may have been long before this request, and is no answer to it.
+                if let Ok(Ok(connection)) = opened.ok()? {
+                    return Some(Ok(connection));
+                }
             }
-            None => {
-                self.usage.connects.fetch_add(1, Ordering::Relaxed);
-                timeout_at(deadline, self.process.connect()).await.map_err(|_| Error::DatabaseTimeout)??
-            }
-        };
+            None => {}
+        }
+        self.usage.connects.fetch_add(1, Ordering::Relaxed);
+        timeout_at(deadline, self.process.connect()).await.ok()
+    }
 
+    async fn send(
+        &self,
+        mut connection: Connection,
+        sql: &str,
+        parameters: &Parameters<'_>,
+        deadline: Instant,
+    ) -> Result<Vec<Row>> {
         self.usage.statements.fetch_add(1, Ordering::Relaxed);
         let outcome = {
             let mut statement = pin!(connection.client.query_typed(sql, parameters));
@@ -219,7 +284,7 @@ impl Database {
             };
             outcome.map_err(Error::Database)
         };
-        if outcome.as_ref().err().is_none_or(|error| !is_lost(error)) {
+        if !matches!(&outcome, Err(Error::Database(error)) if failure::is_lost(error)) {
             connection.used = Some(SystemTime::now());
             *self.kept() = Some(Kept::Open(connection));
         }
@@ -254,10 +319,38 @@ impl Database {
 impl Process {
     async fn connect(&self) -> Result<Connection> {
         let tls = self.tls.get_or_try_init(|| self.load_roots()).await?.clone();
-        let (client, connection) = self.config.connect(tls).await.map_err(Error::Database)?;
+        let (client, connection) = self.dial(tls).await.map_err(Error::Connect)?;
         // What ends a connection is reported by the statement that it ends.
         let driver = tokio::spawn(async move { drop(connection.await) });
         Ok(Connection { client, driver, opened: SystemTime::now(), used: None })
+    }
+
+    /// Connects to the first of the host's addresses that answers.
+    ///
+    /// The driver alone would repeat a refusal of the server on each address. Then it would report what the last one said, which is nothing
+    /// but "Network is unreachable" if that is an IPv6 address. So, as libpq does, this goes on to the next address only if no server has answered,
+    /// or if it is not ready yet.
+    async fn dial(&self, tls: MakeTlsConnector) -> Result<(Client, Driver), tokio_postgres::Error> {
+        let mut failed = None;
+        if let ([Host::Tcp(host)], [port]) = (self.config.get_hosts(), self.config.get_ports())
+            && let Ok(addresses) = lookup_host((host.as_str(), *port)).await
+        {
+            for address in addresses {
+                match self.config.clone().hostaddr(address.ip()).connect(tls.clone()).await {
+                    Err(error)
+                        if error.code().is_none_or(|code| *code == SqlState::CANNOT_CONNECT_NOW) && failure::may_pass(&error) =>
+                    {
+                        failed.get_or_insert(error);
+                    }
+                    outcome => return outcome,
+                }
+            }
+        }
+        match failed {
+            Some(error) => Err(error),
+            // Several hosts, or a name that has no address: the driver says so.
+            None => self.config.connect(tls).await,
+        }
     }
 
     /// Asks the server to end the statement that `client` waits for. The server does not say whether it did.
@@ -305,8 +398,15 @@ pub fn tls_connector(negotiation: SslNegotiation) -> Result<MakeTlsConnector, na
     Ok(MakeTlsConnector::new(builder.build()?))
 }
 
-/// Has the kernel end a connection whose peer does not acknowledge anything, unless the URL has its own limits.
+fn no_later(instant: Instant, end: Option<Instant>) -> Instant {
+    end.map_or(instant, |end| instant.min(end))
+}
+
+/// Ends a connection whose peer does not acknowledge anything, unless the URL has its own limits. Once it is open, the kernel does this.
 fn notice_a_dead_network(config: &mut tokio_postgres::Config) {
+    if config.get_connect_timeout().is_none() {
+        config.connect_timeout(UNACKNOWLEDGED);
+    }
     if config.get_tcp_user_timeout().is_none() {
         config.tcp_user_timeout(UNACKNOWLEDGED);
     }
@@ -322,28 +422,4 @@ fn notice_a_dead_network(config: &mut tokio_postgres::Config) {
 /// By the wall clock; one that was set back says nothing, so that counts as over.
 fn is_over(since: SystemTime, limit: Duration) -> bool {
     since.elapsed().map_or(true, |elapsed| elapsed > limit)
-}
-
-/// Whether the same statement may well succeed on another connection.
-fn is_lost(error: &Error) -> bool {
-    match error {
-        Error::Database(error) => error.as_db_error().is_none_or(|error| {
-            let code = error.code();
-            // PgBouncer reports everything of its own as 08P01, restarts and full pools among it.
-            code.code().starts_with("08")
-                || [
-                    SqlState::ADMIN_SHUTDOWN,
-                    SqlState::CRASH_SHUTDOWN,
-                    SqlState::CANNOT_CONNECT_NOW,
-                    SqlState::IDLE_SESSION_TIMEOUT,
-                    SqlState::TOO_MANY_CONNECTIONS,
-                    SqlState::T_R_DEADLOCK_DETECTED,
-                    SqlState::T_R_SERIALIZATION_FAILURE,
-                    // Where the connection leads may be a replica by now, and a session stays as read-only as it began.
-                    SqlState::READ_ONLY_SQL_TRANSACTION,
-                ]
-                .contains(code)
-        }),
-        _ => false,
-    }
 }

@@ -75,7 +75,10 @@ pub enum Error {
     /// A body that is not `application/json`.
     #[error("the body is not application/json")]
     UnsupportedMediaType,
-    /// The database could not be reached, or refused the statement.
+    /// No connection to the database could be made, so that no statement was sent.
+    #[error("cannot connect to the database")]
+    Connect(#[source] tokio_postgres::Error),
+    /// The database refused the statement, or the connection was lost before its answer.
     #[error("the database failed")]
     Database(#[source] tokio_postgres::Error),
     /// The database does not have the stored functions of this release.
@@ -159,7 +162,7 @@ impl Error {
             }
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
             Self::UnsupportedMediaType | Self::NoLines => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::Database(_) | Self::NotMigrated(_) | Self::DatabaseTimeout | Self::Internal(_) => {
+            Self::Connect(_) | Self::Database(_) | Self::NotMigrated(_) | Self::DatabaseTimeout | Self::Internal(_) => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
         }
@@ -185,7 +188,7 @@ impl Error {
             Self::Cancelled => "cancelled",
             Self::PreconditionFailed => "precondition_failed",
             Self::UnsupportedMediaType | Self::NoLines => "unsupported_media_type",
-            Self::Database(_) | Self::NotMigrated(_) | Self::DatabaseTimeout => "database_error",
+            Self::Connect(_) | Self::Database(_) | Self::NotMigrated(_) | Self::DatabaseTimeout => "database_error",
             Self::Internal(_) => "internal_error",
         }
     }
@@ -233,7 +236,7 @@ impl Error {
             Self::PreconditionFailed => "the conversation has changed since; read it again and send its current ETag",
             Self::NoLines => "a body must be lines of JSON, sent with content-type: application/x-ndjson",
             Self::UnsupportedMediaType => "a body must be JSON, sent with content-type: application/json",
-            Self::Database(_) | Self::NotMigrated(_) => {
+            Self::Connect(_) | Self::Database(_) | Self::NotMigrated(_) => {
                 "the database failed; the request can be sent again safely if it names its ids"
             }
             Self::DatabaseTimeout => {
@@ -251,7 +254,7 @@ impl Error {
     /// The SQLSTATE, where the server has spoken.
     pub(crate) fn sqlstate(&self) -> Option<&str> {
         match self {
-            Self::Database(error) | Self::NotMigrated(error) => error.code().map(SqlState::code),
+            Self::Connect(error) | Self::Database(error) | Self::NotMigrated(error) => error.code().map(SqlState::code),
             _ => None,
         }
     }

@@ -10,12 +10,12 @@ use futures_util::future::LocalBoxFuture;
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde_json::value::RawValue;
 use tokio::time::Instant;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 use uuid::Uuid;
 
 use crate::auth::{self, Caller};
-use crate::config::Config;
-use crate::db::{Database, REQUEST_BUDGET};
+use crate::config::{self, Config};
+use crate::db::{Database, REQUEST_BUDGET, hint};
 use crate::error::{Error, Result, chain};
 use crate::http::{Event, Reply, Request};
 use crate::log;
@@ -81,7 +81,7 @@ pub async fn run_schedule(job: impl AsyncFn(&Database, std::time::Instant) -> Re
                 Ok(purged)
             }
             Err(error) => {
-                log!(error, code = error.code(), cause = error.cause(), sqlstate = error.sqlstate(),);
+                log!(error, code = error.code(), cause = error.cause(), sqlstate = error.sqlstate(), hint = hint(&error),);
                 Err(lambda_runtime::Error::from(error.detail()))
             }
         }
@@ -107,7 +107,7 @@ async fn serve(handler: &Handler<'_>) -> ExitCode {
             log::hide_the_words_of_panics();
         }
         let (event, context) = event.into_parts();
-        let database = database.until(started + budget(context.deadline));
+        let database = database.until(time_left(context.deadline).map(|left| started + left));
         let mut subject = Subject::default();
         let answer = AssertUnwindSafe(answer(handler, &event, &config, database.clone(), &mut subject));
         // Where it panicked, the log has been told already.
@@ -144,7 +144,14 @@ async fn serve(handler: &Handler<'_>) -> ExitCode {
             Err(error) => {
                 let reply = Reply::problem(&error, &context.request_id);
                 if error.status().is_server_error() {
-                    log!(error, reply, code = error.code(), cause = error.cause(), sqlstate = error.sqlstate(),);
+                    log!(
+                        error,
+                        reply,
+                        code = error.code(),
+                        cause = error.cause(),
+                        sqlstate = error.sqlstate(),
+                        hint = hint(&error),
+                    );
                 } else {
                     log!(info, reply, code = error.code(),);
                 }
@@ -159,7 +166,12 @@ async fn serve(handler: &Handler<'_>) -> ExitCode {
 /// Starts the log and reads the environment. `None`: it can't work, and the log says why.
 fn start() -> Option<Config> {
     log::start();
-    Config::from_env().inspect_err(|error| error!(cause = %error, "the function can't start")).ok()
+    let config =
+        Config::from_env().inspect_err(|error| error!(cause = %error, hint = error.hint(), "the function can't start")).ok()?;
+    if let Some(hint) = config::hint(&config.database) {
+        warn!(hint, "the database's host has few connections");
+    }
+    Some(config)
 }
 
 /// What the process ends with.
@@ -227,10 +239,7 @@ fn job_budget(deadline_ms: u64) -> Duration {
 }
 
 /// What is left of the function's time-out, less a margin. The emulator's deadline lies in 1970, which says nothing.
-fn budget(deadline_ms: u64) -> Duration {
+fn time_left(deadline_ms: u64) -> Option<Duration> {
     let deadline = UNIX_EPOCH + Duration::from_millis(deadline_ms);
-    match deadline.duration_since(SystemTime::now()) {
-        Ok(left) => left.saturating_sub(DEADLINE_MARGIN).min(REQUEST_BUDGET),
-        Err(_past) => REQUEST_BUDGET,
-    }
+    Some(deadline.duration_since(SystemTime::now()).ok()?.saturating_sub(DEADLINE_MARGIN))
 }

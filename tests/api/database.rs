@@ -303,12 +303,15 @@ async fn a_url_that_cannot_work_ends_the_start_with_its_reason() {
     };
     for (url, part) in [
         ("", "DATABASE_URL: is not set"),
+        // As Secrets Manager's console makes a secret of one key.
+        (r#"{"DATABASE_URL":"postgresql://ada:s3cr3t@db/x"}"#, "DATABASE_URL: is not a URL"),
         ("postgresql://ada:s3cr3t@db/x?sslmode=disable", "DATABASE_URL: sslmode=disable"),
         ("postgresql://ada:s3cr3t@db/x?schema=public", "DATABASE_URL: the parameter schema"),
         ("postgresql://ada:s3cr3t@db", "DATABASE_URL: the URL has no database"),
     ] {
         let said = started(url);
-        assert!(said.contains(part) && !said.contains("s3cr3t"), "{said}");
+        assert!(said.contains(part) && !said.contains("s3cr3t") && said.lines().count() == 1, "{said}");
+        assert!(said.contains("the secret that DatabaseSecretArn names"), "{said}");
     }
 }
 

@@ -48,6 +48,10 @@ async fn what_is_wrong_or_not_there_or_not_allowed_is_refused() {
     for from in ["-1", "x", "1.5", "2147483648", ""] {
         app.get(&format!("{path}?from={from}")).refused(400, "invalid_parameter", "from").await;
     }
+    for wait in ["0", "21", "-1", "x", "1.5", ""] {
+        app.get(&format!("{path}?wait={wait}")).refused(400, "invalid_parameter", "wait").await;
+    }
+    app.get(&format!("{path}?wait=20")).by("bob").header("if-none-match", "*").refused(404, "not_found", None).await;
     app.get(&format!("{path}?from=0")).refused(400, "invalid_parameter", "from").await;
     app.get(&path).header("if-none-match", "2").refused(400, "invalid_parameter", "If-None-Match").await;
     app.get(&path).by("bob").refused(404, "not_found", None).await;

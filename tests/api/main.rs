@@ -31,6 +31,7 @@ mod load;
 mod malformed;
 mod migrations;
 mod model;
+mod neon;
 mod network;
 mod openapi;
 mod panics;

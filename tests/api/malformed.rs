@@ -69,6 +69,7 @@ pub const FIELDS: [&str; 45] = [
     "ids",
     "include",
     "to",
+    "wait",
     "unknown",
 ];
 /// Right in some place, and wrong in most.

@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::faults::{AT_ONCE, IN_TIME, Scene, connecting, timed};
-use crate::support::namespace::{in_a_namespace, lose_connections_to, lose_everything_to, lose_nothing};
-use crate::support::{Answer, signal};
+use crate::support::namespace::{
+    in_a_namespace, localhost_is, lose_connections_to, lose_everything_to, lose_everything_to_address, lose_nothing,
+};
+use crate::support::proxy::Proxy;
+use crate::support::{Answer, App, signal};
 
 /// `tcp_user_timeout` in `shared/src/db.rs`, and as good as at once after that.
 const NOTICED: Duration = Duration::from_secs(2);
@@ -87,4 +90,50 @@ async fn a_dead_network_is_a_500_in_time_until_it_is_back() {
         scene.stores(AT_ONCE).await;
     };
     in_a_namespace("network::a_dead_network_is_a_500_in_time_until_it_is_back", test).await;
+}
+
+/// An app whose database's host has two addresses, in this order, and listens on one of them.
+async fn on_two_addresses(listening: &str) -> (App, Proxy) {
+    let (mut app, proxy) = (App::start().await, Proxy::start_on(listening).await);
+    app.set("DATABASE_URL", &proxy.url(&app));
+    localhost_is(&["127.0.0.1", "127.0.0.2"]);
+    let addresses: Vec<_> =
+        tokio::net::lookup_host(("localhost", proxy.port())).await.unwrap().map(|found| found.ip().to_string()).collect();
+    assert_eq!(addresses, ["127.0.0.1", "127.0.0.2"]);
+    (app, proxy)
+}
+
+#[tokio::test]
+#[cfg_attr(not(has_namespaces), ignore = "needs Linux, unshare, iproute2, nftables, and the right to make a network namespace")]
+async fn a_dead_address_of_the_host_costs_two_seconds() {
+    let test = async {
+        let (app, proxy) = on_two_addresses("127.0.0.2").await;
+        lose_everything_to_address("127.0.0.1", proxy.port());
+        let (answer, took) = timed(app.post("/conversations")).await;
+        assert!(answer.status == 201 && took < AFTER_NOTICE, "{took:?} {}", answer.body);
+        // A function with less time has enough of it, too: 2.5 s.
+        let (function, event) = app.get("/users/ada/conversations").event();
+        let answer = app.function(function).invoke_within(Duration::from_secs(3), event.to_string()).await.unwrap();
+        assert_eq!(Answer::read(&answer).status, 200, "{answer}");
+    };
+    in_a_namespace("network::a_dead_address_of_the_host_costs_two_seconds", test).await;
+}
+
+#[tokio::test]
+#[cfg_attr(not(has_namespaces), ignore = "needs Linux, unshare, iproute2, nftables, and the right to make a network namespace")]
+async fn a_refusal_is_not_repeated_on_the_hosts_other_addresses_and_is_what_the_log_says() {
+    let test = async {
+        // Nobody listens on the second one, as if it was an IPv6 address of a host that has IPv4 only.
+        let (app, proxy) = on_two_addresses("127.0.0.1").await;
+        app.post("/conversations").expect(201).await;
+        proxy.refuse_logins(|| Some("password authentication failed for user 'scrollback_functions'"));
+        proxy.reset_all();
+        let (answer, took) = timed(app.post("/conversations")).await;
+        assert!(answer.status == 500 && took < AT_ONCE, "{took:?} {}", answer.body);
+        let log = app.function("get-or-create-conversation").log();
+        let line: Value = serde_json::from_str(log.lines().next_back().unwrap()).unwrap();
+        assert!(line["cause"].as_str().unwrap().contains("password authentication failed"), "{line}");
+        assert_eq!(proxy.refusals(), 1, "{log}");
+    };
+    in_a_namespace("network::a_refusal_is_not_repeated_on_the_hosts_other_addresses_and_is_what_the_log_says", test).await;
 }

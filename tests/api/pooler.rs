@@ -92,6 +92,28 @@ async fn a_pooler_without_a_free_connection_is_waited_for_and_then_given_up() {
 
 #[tokio::test]
 #[ignore = "needs PgBouncer: cargo test -p tests pooler -- --include-ignored"]
+async fn a_reader_that_waits_holds_no_connection_of_the_poolers() {
+    let pooler = own_pooler(1).await;
+    let scene = Scene::behind(Some(pooler.port())).await;
+    let app = &scene.app;
+    let reply = app.post(&format!("{}?role=assistant&status=in_progress", scene.path)).expect(201).await;
+    let path = format!("{}/{}", scene.path, reply.json()["id"].as_str().unwrap());
+    let wait = app.get(&format!("{path}?wait=20")).header("if-none-match", &*reply.headers["etag"]).send();
+    let others = async {
+        crate::replies::is_waiting(app).await;
+        // The pooler has one connection to the server, and other clients get it. A transaction that holds it keeps the reader from looking.
+        let other = connect_to(&at_port(&app.url(), pooler.port())).await;
+        for _ in 0..20 {
+            other.batch_execute("begin; select 1; commit").await.unwrap();
+        }
+        app.patch(&path).json(&json!({"append": "x", "at": 0, "status": "complete"})).expect(200).await
+    };
+    let (read, _) = tokio::join!(wait, others);
+    assert_eq!((read.status, read.json()["content"].as_str()), (200, Some("x")));
+}
+
+#[tokio::test]
+#[ignore = "needs PgBouncer: cargo test -p tests pooler -- --include-ignored"]
 async fn a_statement_is_cancelled_through_the_pooler_when_its_time_is_over() {
     let pooler = own_pooler(2).await;
     cancels(&Scene::behind(Some(pooler.port())).await).await;

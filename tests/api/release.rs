@@ -15,13 +15,14 @@ use crate::support::{Answer, App, Call, Function, binary, project, start_binary}
 const OTHER: &str = "api_00000001";
 
 /// Functions that the endpoints' functions call. Those that touch a table are called with the conversation's row locked.
-const HELPERS: [&str; 18] = [
+const HELPERS: [&str; 19] = [
+    "abandoned",
     "calls_in",
     "change_messages",
     "conversation_row",
     "copied_message_id",
     "delete_oldest",
-    "has_incomplete",
+    "etag",
     "has_members",
     "in_one_line",
     "is_kept",

@@ -17,7 +17,8 @@ async fn begin(app: &App) -> (String, String) {
 /// Makes it so that nobody has touched the reply for a minute.
 async fn abandon(app: &App) {
     let superuser = app.superuser().await;
-    let edit = "update messages set updated_at = updated_at - interval '60 seconds' where in_progress";
+    let edit = "update messages set updated_at = updated_at - interval '60 seconds', alive_at = alive_at - interval '60 seconds'
+        where in_progress";
     superuser.batch_execute(edit).await.unwrap();
 }
 
@@ -245,14 +246,219 @@ async fn a_reader_learns_that_the_writer_is_lost() {
         app.get(path).header("if-none-match", &*etag).expect(304).await;
     }
     abandon(&app).await;
-    // No version has moved, but what a reader is told has changed.
+    // No version has moved, but what a reader is told has changed. This is told once.
     let read = app.get(&path).header("if-none-match", &*etag).expect(200).await;
-    assert_eq!((read.json()["status"].as_str(), &read.headers["etag"]), (Some("incomplete"), &etag));
-    assert_eq!(app.get(&messages).header("if-none-match", &*etag).expect(200).await.array()[1]["status"], "incomplete");
+    let lost = read.headers["etag"].clone();
+    assert_eq!(read.json()["status"], "incomplete");
+    let history = app.get(&messages).header("if-none-match", &*etag).expect(200).await;
+    assert_eq!((history.array()[1]["status"].as_str(), &history.headers["etag"]), (Some("incomplete"), &lost));
+    for path in [&path, &messages] {
+        let unchanged = app.get(path).header("if-none-match", &*lost).expect(304).await;
+        assert_eq!(unchanged.headers["etag"], lost);
+    }
+    // A write goes by the version. A conversation and a context show nothing of it.
+    app.patch(&conversation).json(&json!({})).header("if-match", &*lost).expect(200).await;
+    for path in [conversation.clone(), format!("{conversation}/context")] {
+        assert_eq!(app.get(&path).header("if-none-match", &*lost).expect(200).await.headers["etag"], etag);
+        app.get(&path).header("if-none-match", &*etag).expect(304).await;
+    }
     // A writer that is back goes on.
     assert_eq!(app.patch(&path).json(&json!({"append": "x", "at": 0})).expect(200).await.json()["status"], "in_progress");
     let etag = app.get(&path).expect(200).await.headers["etag"].clone();
     app.get(&path).header("if-none-match", &*etag).expect(304).await;
+}
+
+#[tokio::test]
+async fn each_state_of_a_history_has_an_etag_of_its_own() {
+    let app = App::start().await;
+    let conversation = format!("/conversations/{}", app.conversation().await);
+    let messages = format!("{conversation}/messages");
+    let mut replies = Vec::new();
+    for _ in 0..4 {
+        let reply = app.post(&format!("{messages}?role=assistant&status=in_progress")).expect(201).await.json();
+        replies.push(format!("{messages}/{}", reply["id"].as_str().unwrap()));
+    }
+    let superuser = app.superuser().await;
+    // Each set of replies that have lost their writers, in an order in which writers come back without a change of the version.
+    let mut seen: Vec<(String, String)> = Vec::new();
+    for set in (0..16_u32).chain([6, 9, 0, 15]) {
+        let lost: Vec<String> = (0..4).filter(|bit| set >> bit & 1 == 1).map(|bit: u32| (bit + 1).to_string()).collect();
+        let alive = format!(
+            "update messages set alive_at = now() - case when position = any ('{{{}}}') then interval '60 seconds' else '0' end",
+            lost.join(",")
+        );
+        superuser.batch_execute(&alive).await.unwrap();
+        let page = app.get(&messages).expect(200).await;
+        let shown: Vec<String> = page.array().iter().map(|message| message["status"].as_str().unwrap().to_owned()).collect();
+        let expected: Vec<&str> = (0..4).map(|bit| if set >> bit & 1 == 1 { "incomplete" } else { "in_progress" }).collect();
+        assert_eq!(shown, expected);
+        let etag = page.headers["etag"].clone();
+        app.get(&messages).header("if-none-match", &*etag).expect(304).await;
+        for (body, known) in &seen {
+            assert_eq!(*known == etag, *body == page.body, "{known} and {etag}");
+            let again = app.get(&messages).header("if-none-match", &**known).send().await;
+            assert_eq!(again.status, if *body == page.body { 304 } else { 200 });
+        }
+        seen.push((page.body, etag));
+    }
+    // A message's ETag is about that message alone.
+    let (read, other) = (app.get(&replies[0]).expect(200).await, app.get(&replies[1]).expect(200).await);
+    assert_ne!(read.headers["etag"], other.headers["etag"]);
+}
+
+#[tokio::test]
+async fn an_empty_piece_keeps_a_silent_reply_alive_and_changes_nothing_else() {
+    let app = App::start().await;
+    let (conversation, path) = begin(&app).await;
+    let messages = format!("{conversation}/messages");
+    app.patch(&path).json(&json!({"append": "Hm", "at": 0, "token_count": 1})).expect(200).await;
+    app.put(&format!("{conversation}/summary")).json(&json!({"through": 2, "content": "x"})).expect(200).await;
+    let beat = |at: usize| app.patch(&path).json(&json!({"append": "", "at": at}));
+    let state = async || {
+        let (read, history) = (app.get(&path).expect(200).await, app.get(&messages).expect(200).await);
+        let conversation = app.get(&conversation).expect(200).await.json();
+        (read.body, read.headers["etag"].clone(), history.body, history.headers["etag"].clone(), conversation)
+    };
+    let before = state().await;
+    assert_eq!(beat(2).expect(200).await.json(), app.get(&path).expect(200).await.json());
+    assert_eq!(state().await, before);
+    app.get(&path).header("if-none-match", &*before.1).expect(304).await;
+
+    // 59 s after the piece it says that it is there, and 2 s later it still is.
+    let superuser = app.superuser().await;
+    let age = async |seconds: u32| {
+        let edit = format!(
+            "update messages set updated_at = updated_at - interval '{seconds} seconds',
+            alive_at = alive_at - interval '{seconds} seconds' where in_progress"
+        );
+        superuser.batch_execute(&edit).await.unwrap();
+    };
+    age(59).await;
+    beat(2).expect(200).await;
+    age(2).await;
+    assert_eq!(app.get(&path).expect(200).await.json()["status"], "in_progress");
+    let before = state().await;
+    age(58).await;
+    assert_eq!(app.get(&path).expect(200).await.json()["status"], "incomplete");
+    // One that was lost is as it was before that. So is its ETag, because this is the same state.
+    assert_eq!(beat(2).expect(200).await.json()["status"], "in_progress");
+    age(0).await;
+    assert_eq!((state().await.1, state().await.3), (before.1, before.3));
+
+    // At another place it is refused, and it has its condition like each write.
+    assert_eq!(beat(1).refused(409, "conflict", "at").await.json()["length"], 2);
+    beat(2).header("if-match", "\"1\"").refused(412, "precondition_failed", "If-Match").await;
+    // With something else, it changes that alone.
+    let more = app.patch(&path).json(&json!({"append": "", "at": 2, "metadata": {"n": 1}})).expect(200).await.json();
+    assert_eq!((&more["token_count"], &more["metadata"], &more["content"]), (&json!(1), &json!({"n": 1}), &json!("Hm")));
+    let ended = app.patch(&path).json(&json!({"append": "", "at": 2, "status": "complete"})).expect(200).await.json();
+    assert_eq!((&ended["token_count"], &ended["status"]), (&json!(1), &json!("complete")));
+    // What has ended stays as it is.
+    let before = state().await;
+    assert_eq!(beat(2).expect(200).await.json(), ended);
+    assert_eq!(state().await, before);
+
+    // A reply of content parts or calls has no text, so its place is 0.
+    for body in [json!({"content": [{"type": "text", "text": "x"}]}), json!({"tool_calls": [{"id": "a"}]})] {
+        let mut begun = json!({"role": "assistant", "status": "in_progress"});
+        begun.as_object_mut().unwrap().extend(body.as_object().unwrap().clone());
+        let begun = app.post(&messages).json(&begun).expect(201).await.json();
+        let path = format!("{messages}/{}", begun["id"].as_str().unwrap());
+        abandon(&app).await;
+        assert_eq!(app.get(&path).expect(200).await.json()["status"], "incomplete");
+        let alive = app.patch(&path).json(&json!({"append": "", "at": 0})).expect(200).await.json();
+        assert_eq!((&alive["status"], &alive["content"]), (&json!("in_progress"), &begun["content"]));
+        app.patch(&path).json(&json!({"append": "", "at": 1})).refused(409, "conflict", "at").await;
+    }
+}
+
+/// Waits until a function has looked at a message several times, and found nothing new.
+pub async fn is_waiting(app: &App) {
+    let superuser = app.superuser().await;
+    let mut looks = std::collections::BTreeSet::new();
+    while looks.len() < 3 {
+        // Between two looks there is no transaction.
+        let sessions = "select state, query_start::text from pg_stat_activity
+            where datname = current_database() and query like '%get_message(%' and pid <> pg_backend_pid()";
+        for session in superuser.query_typed(sessions, &[]).await.unwrap() {
+            let (state, started): (String, String) = (session.get(0), session.get(1));
+            assert!(!state.contains("in transaction"), "{state}");
+            looks.insert(started);
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_reader_waits_for_a_change_or_an_end() {
+    let app = App::start().await;
+    let (_, path) = begin(&app).await;
+    let etag = async || app.get(&path).expect(200).await.headers["etag"].clone();
+    let waiting = |from: usize, etag: String| app.get(&format!("{path}?from={from}&wait=20")).header("if-none-match", etag);
+
+    let changes: [(Value, u16, Value); 3] = [
+        (json!({"append": "It ", "at": 0}), 200, json!(["It ", "in_progress"])),
+        (json!({"append": "rains", "at": 3}), 200, json!(["rains", "in_progress"])),
+        (json!({"status": "cancelled"}), 200, json!(["", "cancelled"])),
+    ];
+    for (from, (change, status, expected)) in [0, 3, 8].into_iter().zip(changes) {
+        let known = etag().await;
+        let wait = waiting(from, known.clone()).send();
+        let write = async {
+            is_waiting(&app).await;
+            // A sign of life wakes nobody.
+            app.patch(&path).json(&json!({"append": "", "at": from})).expect(200).await;
+            is_waiting(&app).await;
+            app.patch(&path).json(&change).expect(200).await
+        };
+        let (read, written) = tokio::join!(wait, write);
+        assert_eq!((read.status, &read.headers["etag"]), (status, &written.headers["etag"]));
+        assert_eq!(json!([read.json()["content"], read.json()["status"]]), expected);
+    }
+    // There is nothing to wait for: it has ended, or the caller does not have it.
+    waiting(0, etag().await).expect(304).await;
+    app.get(&format!("{path}?wait=20")).expect(200).await;
+    waiting(0, "\"1\"".to_owned()).expect(200).await;
+    let log = app.function("get-message").log();
+    for line in log.lines().rev().take(3) {
+        let line: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(line["db"]["statements"], 1, "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_wait_ends_when_the_writer_is_lost_the_message_is_deleted_or_its_time_is_over() {
+    let app = App::start().await;
+    let (_, path) = begin(&app).await;
+    let known = app.get(&path).expect(200).await.headers["etag"].clone();
+    let wait = |seconds: u64| app.get(&format!("{path}?wait={seconds}")).header("if-none-match", &*known);
+    let over = wait(1).expect(304).await;
+    assert_eq!((over.body.as_str(), &over.headers["etag"]), ("", &known));
+    let log = app.function("get-message").log();
+    let line: Value = serde_json::from_str(log.lines().next_back().unwrap()).unwrap();
+    // At 0, 50, 125, 238, 406, 659 and 1000 ms at most.
+    assert!((3..=7).contains(&line["db"]["statements"].as_u64().unwrap()), "{line}");
+    assert!(line["duration"]["ms"].as_f64().unwrap() >= 1000.0, "{line}");
+
+    // The function's own time-out is shorter than the wait.
+    let (function, event) = wait(20).event();
+    let short = std::time::Duration::from_secs(3);
+    let cut = app.function(function).invoke_within(short, event.to_string()).await.unwrap();
+    assert_eq!(cut["statusCode"], 304);
+
+    let (read, ()) = tokio::join!(wait(20).send(), async {
+        is_waiting(&app).await;
+        abandon(&app).await;
+    });
+    assert_eq!((read.status, read.json()["status"].as_str()), (200, Some("incomplete")));
+    app.get(&format!("{path}?wait=20")).header("if-none-match", &*read.headers["etag"]).expect(304).await;
+
+    app.patch(&path).json(&json!({"append": "", "at": 0})).expect(200).await;
+    let (gone, _) = tokio::join!(wait(20).refused(404, "not_found", None), async {
+        is_waiting(&app).await;
+        app.delete(&path).expect(204).await
+    });
+    assert!(gone.body.contains("not_found"));
 }
 
 #[tokio::test]

@@ -496,26 +496,32 @@ fn a_canary_deployment_is_taken_back_by_alarms_that_do_not_wait_for_it() {
 }
 
 #[test]
-fn routes_that_read_or_delete_much_have_a_throttle_of_their_own() {
+fn routes_that_read_or_delete_much_or_wait_have_a_throttle_of_their_own() {
     let settings = &resources("AWS::Serverless::HttpApi")["Api"]["Properties"]["RouteSettings"];
     let settings: BTreeMap<String, Value> = serde_json::from_value(settings.clone()).unwrap();
-    let costly = ["search-messages", "export-user", "erase-user"];
+    let own = [("search-messages", "Costly"), ("export-user", "Costly"), ("erase-user", "Costly"), ("get-message", "Wait")];
     let methods = ROUTES.iter().flat_map(|(path, methods)| methods.iter().map(move |(method, function)| (path, method, function)));
-    let routes: BTreeSet<String> = methods
-        .filter(|(_, _, function)| costly.contains(&function.as_str()))
-        .map(|(path, method, _)| format!("{method} {path}"))
+    let expected: BTreeMap<String, Value> = methods
+        .filter_map(|(path, method, function)| {
+            let (_, kind) = own.iter().find(|(name, _)| name == function)?;
+            let limits = json!({
+                "ThrottlingRateLimit": format!("{kind}ThrottlingRate"), "ThrottlingBurstLimit": format!("{kind}ThrottlingBurst"),
+            });
+            Some((format!("{method} {path}"), limits))
+        })
         .collect();
-    assert_eq!(settings.keys().cloned().collect::<BTreeSet<_>>(), routes);
-    for (route, limits) in &settings {
-        assert_eq!(
-            limits,
-            &json!({"ThrottlingRateLimit": "CostlyThrottlingRate", "ThrottlingBurstLimit": "CostlyThrottlingBurst"}),
-            "{route}"
-        );
-    }
+    assert_eq!(settings, expected);
     let default = |name: &str| template()["Parameters"][name]["Default"].as_u64().unwrap();
     assert!(default("CostlyThrottlingRate") < default("ThrottlingRate"));
     assert!(default("CostlyThrottlingBurst") < default("ThrottlingBurst"));
+}
+
+#[test]
+fn a_wait_ends_before_its_function_does_and_the_function_before_api_gateway() {
+    let function = &resources("AWS::Serverless::Function")["GetMessage"]["Properties"];
+    let longest = local::runtime_api::TIMEOUT.as_secs();
+    assert_eq!(function["Timeout"].as_u64(), Some(longest));
+    assert!(longest > 20 + 1 && longest < 30, "a wait has 20 s, and API Gateway 30");
 }
 
 #[test]

@@ -211,7 +211,9 @@ def test_an_export_that_fails_leaves_the_file_as_it_was(user: str, tmp_path: Pat
     file = tmp_path / "export.ndjson"
     file.write_text("before")
     failed = scrollback("http://127.0.0.1:9", "export", user, "-o", str(file))
-    assert (failed.returncode, failed.stderr) == (1, "scrollback: no response after 6 attempts: ConnectError\n")
+    cause = "ConnectError: Connection refused; is `cargo dev` running?"
+    said = f"scrollback: no response from http://127.0.0.1:9 after 6 attempts: {cause}\n"
+    assert (failed.returncode, failed.stderr) == (1, said)
     assert [path.name for path in tmp_path.iterdir()] == ["export.ndjson"]
     assert file.read_text() == "before"
     missing = scrollback("http://127.0.0.1:9", "export", user, "-o", str(tmp_path / "no" / "file"))

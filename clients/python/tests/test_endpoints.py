@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import threading
 import uuid
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
@@ -208,6 +209,19 @@ def test_a_reply_is_written_piece_by_piece(either: Any, conversation: Conversati
     )
     assert (ended.content, ended.status, ended.metadata, ended.token_count) == ("Rain ☂.", "complete", {"a": 1}, 3)
     assert either.update_message(conversation.id, reply.id, metadata={"b": 2}).metadata == {"a": 1, "b": 2}
+
+
+def test_a_reader_waits_for_what_is_new(connect: Any, proxy: Proxy, client: Client, conversation: Conversation) -> None:
+    reply = client.add_message(conversation.id, "assistant", "Rain", status="in_progress")
+    # The time of an attempt is shorter than the wait.
+    either = connect(proxy.url, timeout=0.9)
+    with pytest.raises(errors.NotModified):
+        either.get_message(conversation.id, reply.id, wait=1, if_none_match=reply.version)
+    assert len(proxy.seen) == 1
+    threading.Timer(0.2, client.cancel_reply, (conversation.id, reply.id)).start()
+    read = either.get_message(conversation.id, reply.id, from_=4, wait=20, if_none_match=reply.version)
+    assert (read.content, read.status) == ("", "cancelled")
+    assert len(proxy.seen) == 2
 
 
 def test_a_reply_is_cancelled(either: Any, conversation: Conversation) -> None:

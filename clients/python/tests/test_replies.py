@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any
 
 import anyio
@@ -26,14 +27,17 @@ Stream = Callable[..., Any]
 
 @pytest.fixture(params=["Client", "AsyncClient"])
 def stream(request: pytest.FixtureRequest, proxy: Proxy) -> Stream:
-    """Streams pieces with a client of either kind. An item that can be called is called, and an exception is raised."""
+    """Streams pieces with a client of either kind. A number is a silence of so many seconds. An item that can
+    be called is called, and an exception is raised."""
 
     def run(conversation: Conversation, *items: Any, **options: Any) -> Any:
         with Client(proxy.url, retry=FAST) as client, client.stream_reply(conversation.id, **options) as reply:
             for item in items:
                 if isinstance(item, Exception):
                     raise item
-                if isinstance(item, str):
+                if isinstance(item, float):
+                    time.sleep(item)
+                elif isinstance(item, str):
                     reply.write(item)
                 elif item is Client.stream_reply:
                     reply.flush()
@@ -47,7 +51,9 @@ def stream(request: pytest.FixtureRequest, proxy: Proxy) -> Stream:
                 for item in items:
                     if isinstance(item, Exception):
                         raise item
-                    if isinstance(item, str):
+                    if isinstance(item, float):
+                        await asyncio.sleep(item)
+                    elif isinstance(item, str):
                         await reply.write(item)
                     elif item is Client.stream_reply:
                         await reply.flush()
@@ -78,12 +84,10 @@ def test_text_is_stored_by_size_and_at_the_end(stream: Stream, proxy: Proxy, con
 
 
 def test_text_is_stored_by_time(stream: Stream, proxy: Proxy, conversation: Conversation) -> None:
-    def wait(reply: Any) -> None:
-        time.sleep(0.06)
-
-    stream(conversation, "a", wait, "b", "c", wait, "d", "e", FLUSH, FLUSH, "f", flush_seconds=0.05)
+    stream(conversation, "a", 0.3, "b", "c", 0.3, "d", "e", FLUSH, FLUSH, "f", flush_seconds=0.05)
     pieces = appends(proxy)
-    assert pieces[0] == (0, "ab")
+    # While the model is silent, too.
+    assert pieces[0] == (0, "a")
     assert "".join(piece or "" for _, piece in pieces) == "abcdef"
     assert 4 <= len(pieces) <= 6
 
@@ -143,14 +147,13 @@ def test_a_piece_that_is_not_stored_goes_with_the_next_one(
         # The first is stored and its answer lost; the second is lost.
         proxy.faults = [LOSE_ANSWER, LOSE_REQUEST]
 
-    def wait(reply: Any) -> None:
-        time.sleep(0.05)
-
-    reply = stream(conversation, "a", FLUSH, fail, wait, "b", wait, "c", wait, "d", flush_seconds=0.01)
+    reply = stream(conversation, "a", FLUSH, fail, 0.05, "b", 0.05, "c", 0.05, "d", flush_seconds=0.01)
     assert reply.message.content == "abcd"
-    assert appends(proxy)[:4] == [(0, "a"), (1, "b"), (1, "bc"), (1, "bcd")]
-    # The conflict said that "b" is there.
-    assert appends(proxy)[4] == (2, "cd")
+    pieces = appends(proxy)
+    assert pieces[:2] == [(0, "a"), (1, "b")]
+    # The third was lost, and a later one was a conflict, which said that "b" is there.
+    assert [at for at, _ in pieces[2:4]] == [1, 1]
+    assert pieces[4][0] == 2
 
 
 def test_a_server_that_is_silent_does_not_end_the_reply(
@@ -213,7 +216,7 @@ def test_an_exception_stores_what_was_written_and_leaves_the_reply_unfinished(
     assert (message.content, message.status) == ("ab", "in_progress")
     # The block's exception is raised, also if the text cannot be stored.
     with pytest.raises(StopError):
-        stream(conversation, "a", lambda reply: proxy.faults.append(LOSE_REQUEST), StopError())
+        stream(conversation, "a", lambda reply: proxy.faults.extend([LOSE_REQUEST] * 6), StopError())
 
 
 @pytest.mark.parametrize("kind", ["asyncio", "anyio"])
@@ -243,9 +246,204 @@ def test_a_cancelled_reply_stores_what_was_written(proxy: Proxy, conversation: C
                 while (await client.get_conversation(conversation.id)).version == '"2"':  # noqa: ASYNC110
                     await asyncio.sleep(0.02)
             (message,) = await client.get_chat_history(conversation.id).all()
-            assert (message.content, message.status) == ("Hello", "in_progress")
+            assert (message.content, message.status) == ("Hello", "cancelled")
 
     asyncio.run(asyncio.wait_for(main(), 20))
+
+
+def test_a_silent_reply_is_stored_and_kept_alive(
+    stream: Stream, proxy: Proxy, client: Client, conversation: Conversation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scrollback._reply._BEAT", 0.3)
+    seen = []
+
+    def read(reply: Any) -> None:
+        seen.append(client.get_message(conversation.id, reply.id).content)
+
+    # As of a model that says something and then waits for a tool.
+    stream(conversation, "Wait, I ", "look.", 0.5, read, 1.0, read, flush_seconds=0.05)
+    assert seen == ["Wait, I look."] * 2
+    # A sign of life, of which readers see nothing.
+    assert appends(proxy).count((13, "")) >= 2
+
+
+def test_a_reader_stops_a_silent_reply(
+    stream: Stream, proxy: Proxy, client: Client, conversation: Conversation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scrollback._reply._BEAT", 0.1)
+    seen = []
+
+    def cancel(reply: Any) -> None:
+        client.cancel_reply(conversation.id, reply.id)
+        seen.append((reply.stopped, reply))
+
+    with pytest.raises(errors.Cancelled):
+        stream(conversation, "a", FLUSH, cancel, 0.6, lambda reply: seen.append((reply.stopped, reply)), "b")
+    assert [stopped for stopped, _ in seen] == [False, True]
+    assert seen[1][1].message.status == "cancelled"
+    requests = len(proxy.seen)
+    time.sleep(0.3)
+    # Nothing is left behind that sends.
+    assert len(proxy.seen) == requests
+
+
+def test_a_reply_is_stopped_by_its_writer(proxy: Proxy, client: Client, conversation: Conversation) -> None:
+    with client.stream_reply(conversation.id) as reply:
+        for piece in ("It is ", "rain"):
+            reply.write(piece)
+        reply.stop()
+        with pytest.raises(RuntimeError, match="before it is stopped"):
+            reply.write("ing.")
+    assert (reply.message.content, reply.message.status, reply.stopped) == ("It is rain", "cancelled", True)
+
+    async def main() -> None:
+        async with AsyncClient(proxy.url, retry=FAST) as asynchronous:
+            async with asynchronous.stream_reply(conversation.id) as reply:
+                await reply.write("Hm")
+                # A reader has stopped it before.
+                client.cancel_reply(conversation.id, reply.id)
+                await reply.stop()
+            assert (reply.message.content, reply.message.status) == ("", "cancelled")
+
+    asyncio.run(main())
+    # What the user has read is in the context.
+    client.add_message(conversation.id, "user", "Go on")
+    shown = [message.content for message in client.get_chat_history(conversation.id)]
+    assert shown == ["It is rain", "", "Go on"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), GeneratorExit()])
+def test_a_model_that_is_interrupted_was_stopped(client: Client, conversation: Conversation, error: Any) -> None:
+    def pieces() -> Generator[str, None, None]:
+        with client.stream_reply(conversation.id) as reply:
+            for piece in ("It is ", "raining"):
+                reply.write(piece)
+                yield piece
+
+    generator = pieces()
+    next(generator)
+    if isinstance(error, GeneratorExit):
+        # As a web framework does when a browser goes away.
+        generator.close()
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            generator.throw(error)
+    (message,) = client.get_chat_history(conversation.id)
+    assert (message.content, message.status) == ("It is ", "cancelled")
+
+
+def test_characters_that_the_api_refuses_do_not_end_the_reply(stream: Stream, conversation: Conversation) -> None:
+    # The halves of a pair come in two pieces, as from a model's deltas that were cut in JSON.
+    reply = stream(conversation, "a\0b ", "\ud83c", "\udf27", FLUSH, " \udf27 c\ud83c", flush_seconds=60)
+    assert reply.message.content == "a\ufffdb \U0001f327 \ufffd c\ufffd"
+
+
+def test_a_reply_that_is_too_long_is_cut_and_says_so(stream: Stream, conversation: Conversation) -> None:
+    message = stream(conversation, *["x" * 500_000] * 3).message
+    assert message.status == "complete"
+    assert message.content.endswith("xx\n[cut: 1,000,000 of 1,500,000 characters are stored]")
+
+
+def test_an_end_that_the_api_refuses_is_raised_and_the_answer_is_kept(
+    stream: Stream, client: Client, conversation: Conversation
+) -> None:
+    def end(reply: Any) -> None:
+        reply.metadata = {"trace": "x" * (300 << 10)}
+
+    with pytest.raises(errors.PayloadTooLarge):
+        stream(conversation, "The answer", end)
+    (message,) = client.get_chat_history(conversation.id)
+    assert (message.content, message.status) == ("The answer", "complete")
+
+
+def test_nothing_that_was_shown_is_lost_or_stored_twice(
+    proxy: Proxy, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Random replies to one conversation at the same time, over a bad network: what each one has shown is what is stored."""
+    monkeypatch.setattr("scrollback._reply._BEAT", 0.05)
+    seed = random.randrange(1 << 32)  # noqa: S311
+    chance = random.Random(seed)  # noqa: S311
+
+    class Faults(list[Any]):
+        def __bool__(self) -> bool:
+            return True
+
+        def pop(self, index: int = -1) -> Any:  # type: ignore[override]
+            return chance.choice(
+                [FORWARD] * 5 + [LOSE_ANSWER, LOSE_REQUEST, CUT_ANSWER, Fault(503), Fault(503, afterwards=True)]
+            )
+
+    conversation = client.get_or_create_conversation("ada", new=True)
+    proxy.faults = Faults()
+    shown: dict[Any, tuple[str, set[str]]] = {}
+
+    async def write(asynchronous: AsyncClient, number: int) -> None:
+        flush = chance.choice([0.0, 0.01, 0.05])
+        reply = asynchronous.stream_reply(
+            conversation.id, flush_seconds=flush, flush_characters=chance.choice([1, 8, 99])
+        )
+        ending = chance.choice(["whole", "stop", "reader", "task", "error", "deleted"])
+        said = ""
+
+        async def model() -> None:
+            nonlocal said
+            async with reply:
+                for piece in range(chance.randrange(1, 12)):
+                    await asyncio.sleep(chance.choice([0, 0, 0.01, 0.1]))
+                    if ending == "reader" and piece == 3:
+                        client.cancel_reply(conversation.id, reply.id)
+                    if ending == "deleted" and piece == 3:
+                        client.delete_message(conversation.id, reply.id)
+                    if ending == "error" and piece == 5:
+                        raise StopError
+                    text = f"{number}.{piece}☂ "
+                    await reply.write(text)
+                    said += text
+                if ending == "stop":
+                    await reply.stop()
+
+        task = asyncio.create_task(model())
+        if ending == "task":
+            asyncio.get_running_loop().call_later(0.1, task.cancel)
+        try:
+            await task
+        except asyncio.CancelledError:
+            states = {"cancelled"}
+        except StopError:
+            states = {"in_progress"}
+        except errors.Cancelled:
+            states = {"reader"}
+        except errors.NotFound:
+            states = {"deleted"}
+        else:
+            states = {"cancelled" if ending == "stop" else "complete"}
+        shown[reply.id] = (said, states)
+
+    async def main() -> None:
+        async with AsyncClient(proxy.url, retry=Retry(base=0.001, attempts=30)) as asynchronous:
+            await asyncio.gather(*(write(asynchronous, number) for number in range(24)))
+
+    asyncio.run(asyncio.wait_for(main(), 240))
+    proxy.faults = []
+    stored = {message.id: message for message in client.get_chat_history(conversation.id)}
+    for id_, (said, states) in shown.items():
+        message = stored.pop(id_, None)
+        if "deleted" in states:
+            assert message is None, seed
+        elif "reader" in states:
+            # The reader has stopped it where they were.
+            assert message is not None, seed
+            assert message.status == "cancelled", seed
+            assert said.startswith(str(message.content)), seed
+        elif message is not None:
+            # A write that was cancelled may have been taken.
+            assert str(message.content).startswith(said), seed
+            assert len(str(message.content)) - len(said) in (0, *range(4, 9)), seed
+            assert message.status in states or "in_progress" in states, (seed, message.status, states)
+        else:
+            # Only an end before the beginning leaves nothing.
+            assert said == "", seed
+    assert stored == {}, seed
 
 
 def test_a_reply_is_written_in_its_block_only(client: Client, conversation: Conversation) -> None:

@@ -134,14 +134,18 @@ export class ScrollbackClient {
     return this.#transport.run({ ...operation, repeatable: options.ifMatch !== undefined }, options);
   }
 
-  /** A message. With `from`, its text without the characters (Unicode code points) that the caller has already. */
+  /**
+   * A message. With `from`, its text without the characters (Unicode code points) that the caller has already. With `wait` and `ifNoneMatch`,
+   * the answer comes when there is something new or the reply has ended, after so many seconds (1 to 20) at most.
+   */
   getMessage(
     conversationId: string,
     messageId: string,
-    fields: { from?: number | undefined } = {},
-    options?: ReadOptions,
+    fields: { from?: number | undefined; wait?: number | undefined } = {},
+    options: ReadOptions = {},
   ): Promise<Versioned<Message>> {
-    return this.#get(message(conversationId, messageId), fields, options);
+    const operation = read(message(conversationId, messageId), fields, options, versioned<Message>);
+    return this.#transport.run({ ...operation, wait: (fields.wait ?? 0) * 1000 }, options);
   }
 
   /**
@@ -199,7 +203,8 @@ export class ScrollbackClient {
     options: FollowOptions = {},
   ): AsyncGenerator<string, Message, undefined> {
     return followReply(
-      (from, ifNoneMatch) => this.getMessage(conversationId, messageId, { from }, { ...options, ifNoneMatch }),
+      (from, ifNoneMatch) =>
+        this.getMessage(conversationId, messageId, { from, wait: 20 }, { ...options, ifNoneMatch }),
       fields.from ?? 0,
       options,
     );

@@ -112,9 +112,10 @@ export interface paths {
         /**
          * Read a message
          * @description A reader of a reply that is being written asks again and again, with `If-None-Match` and with `from`: how many characters of the
-         *     content it has. The answer then has only what comes behind them.
+         *     content it has. The answer then has only what comes behind them. With `wait`, too, the answer comes as soon as something has changed.
          *
-         *     The `ETag` is that of the conversation. A message that is `incomplete` is always sent, because it became so without a change.
+         *     The `ETag` is that of the conversation. Only for an `incomplete` message it is another one, because the message became so without a
+         *     change of the conversation.
          */
         get: operations["get-message"];
         put?: never;
@@ -131,7 +132,8 @@ export interface paths {
          *
          *     A reply that is being written grows by `append`. The piece is appended if the content has `at` characters. If the content has the
          *     piece at that place already, the answer is a 200 and nothing changes, so that a piece can be sent again. Any other length is a 409
-         *     with `length`. `status: complete`, alone or with the last piece, ends the reply.
+         *     with `length`. `status: complete`, alone or with the last piece, ends the reply. An empty piece at the right place keeps a silent reply
+         *     alive for another 60 seconds, and changes nothing else: not even the version. The place in content parts, or in calls alone, is 0.
          *
          *     `status: cancelled` ends it, too: its reader has stopped it, or its writer was stopped. The reply keeps what it has, and contexts have
          *     it. The writer's next piece is a 409 with the code `cancelled`, and so is a `status` of the writer's. This is the sign to stop the
@@ -1193,7 +1195,7 @@ export interface components {
     requestBodies: never;
     headers: {
         /**
-         * @description The conversation's version.
+         * @description The conversation's version. Behind it is a hash where messages are read of which some are `incomplete`: they became so without a change.
          * @example "17"
          */
         ETag: string;
@@ -1596,6 +1598,12 @@ export interface operations {
                  * @example 13
                  */
                 from?: number;
+                /**
+                 * @description For so many seconds at most, the answer waits until the conversation has changed since the version in `If-None-Match`, or the message
+                 *     is not `in_progress`. Then it is a 200 or 304 as without `wait`. When the time is over, it is a 304.
+                 * @example 20
+                 */
+                wait?: number;
             };
             header?: {
                 /** @description The versions of the conversation that the caller has, as `ETag` gave them, or `*` for any. */

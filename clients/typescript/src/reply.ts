@@ -22,7 +22,7 @@ export type ReplyEnd = Pick<MessagePatch, "tool_calls" | "token_count" | "metada
 
 /** Options of `followReply`. */
 export interface FollowOptions extends CallOptions {
-  /** How many milliseconds lie between two requests. 500 by default. */
+  /** How many milliseconds lie between the beginnings of two requests, at least. A request waits for the next piece. 200 by default. */
   interval?: number | undefined;
 }
 
@@ -224,7 +224,7 @@ function length(text: string): number {
   return points;
 }
 
-/** Asks for a reply's text again and again, and yields what is new, until the reply ends. */
+/** Waits for a reply's text again and again, and yields what is new, until the reply ends. */
 export async function* followReply(
   get: (from: number, ifNoneMatch: string | undefined) => Promise<Versioned<Message>>,
   from: number,
@@ -244,6 +244,6 @@ export async function* followReply(
     } catch (error) {
       if (!isProblem(error, "not_modified")) throw error;
     }
-    await sleep((options.interval ?? 500) - (performance.now() - began), options.signal);
+    await sleep((options.interval ?? 200) - (performance.now() - began), options.signal);
   }
 }

@@ -58,6 +58,8 @@ export interface Operation<T> {
   repeatable?: boolean;
   /** After an attempt that may have deleted it, a 404 means that it has. */
   goneIsDone?: boolean;
+  /** How many milliseconds the server may take in addition to the time of an attempt, because the call asks it to wait. */
+  wait?: number;
 }
 
 const RETRIED = new Set([429, 500, 502, 503, 504]);
@@ -101,7 +103,7 @@ export class Transport {
   /** Sends an operation until it has a final answer, or until the attempts or the time are used up. */
   async run<T>(operation: Operation<T>, options: CallOptions = {}, retries?: Partial<Retry>): Promise<T> {
     const retry = { ...this.#retry, ...retries };
-    const timeout = options.timeout ?? this.#options.timeout ?? 30_000;
+    const timeout = (options.timeout ?? this.#options.timeout ?? 30_000) + (operation.wait ?? 0);
     const began = performance.now();
     const writes = operation.method !== "GET";
     let maybeDone = false;

@@ -213,6 +213,21 @@ test("a reader follows a reply from where it is, to its end", async ({ client, c
   expect(read.join("")).toBe("It is raining");
 });
 
+test("a reader of a silent reply waits in one request", async ({ client, conversation, proxy, behind }) => {
+  const reply = await client.streamReply(conversation.id);
+  const reader = behind({ timeout: 900 }).followReply(conversation.id, reply.id, {}, { interval: 0 });
+  const next = reader.next();
+  // The time of an attempt is shorter than this.
+  await new Promise((resolve) => setTimeout(resolve, 1200));
+  expect(proxy.seen.map(({ path }) => path.split("?")[1])).toEqual(["from=0&wait=20", "from=0&wait=20"]);
+  reply.write("It is raining.");
+  await reply.flush();
+  expect((await next).value).toBe("It is raining.");
+  await client.cancelReply(conversation.id, reply.id);
+  expect((await reader.next()).value).toMatchObject({ status: "cancelled" });
+  expect(proxy.seen).toHaveLength(3);
+});
+
 test("a reader can be stopped, and a reply that is missing is an error", async ({ client, conversation }) => {
   const reply = await client.streamReply(conversation.id);
   const reason = new Error("the page was left");

@@ -1,4 +1,4 @@
-//! Reads a message.
+//! Reads a message, or waits for a change of it.
 
 mod input;
 
@@ -14,8 +14,8 @@ async fn main() -> ExitCode {
 
 async fn get_message(request: Request, database: Database) -> Result<Reply, Error> {
     let (conversation_id, message_id) = (request.conversation_id()?, request.message_id()?);
-    let (from, if_none_match) = (input::read(&request)?, request.if_none_match()?);
-    let message =
-        queries::get_message(&database, request.caller(), conversation_id, message_id, from, if_none_match.as_ref()).await?;
+    let ((from, wait), if_none_match) = (input::read(&request)?, request.if_none_match()?);
+    let caller = request.caller();
+    let message = queries::get_message(&database, caller, conversation_id, message_id, from, wait, if_none_match.as_ref()).await?;
     Reply::conditional(message, |message| Reply::ok(&message))
 }

@@ -3,14 +3,39 @@
 use crate::error::{Fault, Invalid};
 
 /// A conversation's version: from 1, moves with every change to it or to its messages.
+///
+/// One thing changes with time alone: a reply loses its writer. So what was read has a second part, which says which replies have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Version(pub(crate) i64);
+pub struct Version {
+    pub(crate) number: i64,
+    /// 0, or a hash of the replies that have lost their writers, among those that were read.
+    pub(crate) abandoned: i64,
+}
 
 impl Version {
-    /// As a strong ETag: `"17"`, quotes included.
+    /// A version without such replies.
+    pub(crate) fn new(number: i64) -> Self {
+        Self { number, abandoned: 0 }
+    }
+
+    /// As a strong ETag: `"17"`, or `"17-5eed"` with replies that have lost their writers. Quotes included.
     #[must_use]
     pub fn etag(self) -> String {
-        format!("\"{}\"", self.0)
+        format!("\"{}\"", self.tag())
+    }
+
+    /// The ETag without its quotes; the function `etag` in `message_status.sql` says the same.
+    fn tag(self) -> String {
+        let Self { number, abandoned } = self;
+        if abandoned == 0 { number.to_string() } else { format!("{number}-{abandoned:x}") }
+    }
+
+    /// Reads an ETag of ours. `"017"` and `"+17"` are other tags than `"17"`.
+    fn parse(tag: &str) -> Option<Self> {
+        let (number, abandoned) = tag
+            .split_once('-')
+            .map_or((tag, 0), |(number, hash)| (number, u64::from_str_radix(hash, 16).map_or(0, u64::cast_signed)));
+        Some(Self { number: number.parse().ok()?, abandoned }).filter(|version| version.tag() == tag)
     }
 }
 
@@ -20,7 +45,7 @@ pub enum ETags {
     /// `*`
     Any,
     /// These versions. An ETag that is none of ours matches nothing, so it is not among them.
-    Versions(Vec<i64>),
+    Versions(Vec<Version>),
 }
 
 impl ETags {
@@ -45,20 +70,24 @@ impl ETags {
     pub fn matches(&self, version: Version) -> bool {
         match self {
             Self::Any => true,
-            Self::Versions(versions) => versions.contains(&version.0),
+            Self::Versions(versions) => versions.contains(&version),
         }
     }
 
-    /// The versions that a caller of a conditional read has, for SQL; `None`: any.
-    pub(crate) fn known(if_none_match: Option<&Self>) -> Option<&[i64]> {
-        if_none_match.map_or(Some(&[]), Self::versions)
+    /// The ETags that a caller of a conditional read has, for SQL; `None`: any.
+    pub(crate) fn known(if_none_match: Option<&Self>) -> Option<Vec<String>> {
+        match if_none_match {
+            None => Some(Vec::new()),
+            Some(Self::Any) => None,
+            Some(Self::Versions(versions)) => Some(versions.iter().map(|version| version.tag()).collect()),
+        }
     }
 
-    /// The versions, for SQL; `None`: any.
-    pub(crate) fn versions(&self) -> Option<&[i64]> {
+    /// The numbers of the versions, for SQL; `None`: any. A write goes by the version alone.
+    pub(crate) fn versions(&self) -> Option<Vec<i64>> {
         match self {
             Self::Any => None,
-            Self::Versions(versions) => Some(versions),
+            Self::Versions(versions) => Some(versions.iter().map(|version| version.number).collect()),
         }
     }
 
@@ -77,9 +106,7 @@ impl ETags {
             }
             let (weak, opened) = rest.strip_prefix("W/").map_or((false, rest), |opened| (true, opened));
             let (tag, after) = opened.strip_prefix('"').and_then(|tag| tag.split_once('"')).ok_or_else(invalid)?;
-            // `"017"` and `"+17"` are other tags than `"17"`.
-            if let Ok(version) = tag.parse::<i64>()
-                && version.to_string() == tag
+            if let Some(version) = Version::parse(tag)
                 && (weak_too || !weak)
             {
                 versions.push(version);
@@ -108,10 +135,18 @@ mod tests {
 
     #[test]
     fn lists_and_weak_tags_are_read() {
-        assert_eq!(ETags::if_none_match(r#""1", W/"2" ,"x,y""#), Ok(ETags::Versions(vec![1, 2])));
-        assert_eq!(ETags::if_match(r#"W/"2", "3""#), Ok(ETags::Versions(vec![3])));
+        let versions = |numbers: &[i64]| Ok(ETags::Versions(numbers.iter().copied().map(Version::new).collect()));
+        assert_eq!(ETags::if_none_match(r#""1", W/"2" ,"x,y""#), versions(&[1, 2]));
+        assert_eq!(ETags::if_match(r#"W/"2", "3""#), versions(&[3]));
         assert_eq!(ETags::if_match(" * "), Ok(ETags::Any));
-        assert_eq!(ETags::if_match(r#""017""#), Ok(ETags::Versions(vec![])));
+        for other in ["017", "+17", "17-", "17-0", "17-05", "17-A", "17--5", "17-+5", "17-10000000000000000"] {
+            assert_eq!(ETags::if_match(&format!("\"{other}\"")), versions(&[]), "{other}");
+        }
+        for abandoned in [1, -1, i64::MIN, i64::MAX] {
+            let version = Version { number: 17, abandoned };
+            assert_eq!(ETags::if_match(&version.etag()), Ok(ETags::Versions(vec![version])));
+        }
+        assert_eq!(Version { number: 17, abandoned: -1 }.etag(), "\"17-ffffffffffffffff\"");
     }
 
     #[test]

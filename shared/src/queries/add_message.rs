@@ -114,7 +114,7 @@ pub async fn add_message(
         return Err(Error::PreconditionFailed);
     }
     let replayed = get::<bool>(first, 2)? && messages.iter().any(|message| message.id_is_given);
-    let version = Version(get(first, 3)?);
+    let version = Version::new(get(first, 3)?);
     let messages = messages
         .into_iter()
         .zip(&rows)

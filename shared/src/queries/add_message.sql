@@ -115,7 +115,7 @@ begin
         window in_order as (order by i.ordinal rows unbounded preceding);
     end if;
     return query
-    select null::bigint, true, replayed, version, m.position, message_status(m.in_progress, m.updated_at), m.created_at, m.updated_at
+    select null::bigint, true, replayed, version, m.position, message_status(m.in_progress, m.alive_at, m.updated_at), m.created_at, m.updated_at
     from unnest(ids) with ordinality as i (id, ordinal)
         join public.messages m on m.id = i.id and m.conversation_id = conversation
     order by i.ordinal;

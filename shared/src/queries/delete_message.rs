@@ -36,5 +36,5 @@ pub async fn delete_message(
     )
     .await?;
     let row = rows.first().ok_or(Error::NotFound)?;
-    if get(row, 0)? { Ok(Version(get(row, 1)?)) } else { Err(Error::PreconditionFailed) }
+    if get(row, 0)? { Ok(Version::new(get(row, 1)?)) } else { Err(Error::PreconditionFailed) }
 }

@@ -89,7 +89,7 @@ begin
         head.outcome := 'message';
         return query
         select (head).*, null::bigint, m.position, m.id, m.role, m.content, m.content_parts::text, m.tool_calls::text, m.tool_call_id, m.name,
-            m.metadata::text, m.token_count, message_status(m.in_progress, m.updated_at), m.created_at, m.updated_at,
+            m.metadata::text, m.token_count, message_status(m.in_progress, m.alive_at, m.updated_at), m.created_at, m.updated_at,
             m.extra::text, null::bigint
         from public.messages m
         where m.conversation_id = conversation and m.position > sent and m.position <= last

@@ -19,7 +19,7 @@ pub struct History {
     pub more: bool,
 }
 
-/// Reads a range of a conversation's messages, as much of it as a response could hold. If `if_none_match` names the conversation's version,
+/// Reads a range of a conversation's messages, as much of it as a response could hold. If `if_none_match` names the ETag,
 /// no message is read.
 ///
 /// ```no_run
@@ -61,7 +61,7 @@ pub async fn get_chat_history(
         &[
             (&conversation_id, Type::UUID),
             (&caller.owner(), Type::TEXT),
-            (&known, Type::INT8_ARRAY),
+            (&known, Type::TEXT_ARRAY),
             (&after, Type::INT8),
             (&before, Type::INT8),
             (&last, Type::INT8),
@@ -75,12 +75,12 @@ pub async fn get_chat_history(
     .await?;
     let mut rows = rows.into_iter();
     let first = rows.next().ok_or(Error::NotFound)?;
-    let version = Version(get(&first, 0)?);
-    if get(&first, 1)? {
+    let version = Version { number: get(&first, 0)?, abandoned: get(&first, 1)? };
+    if get(&first, 2)? {
         return Ok(Conditional::NotModified(version));
     }
     // A row is dropped when it has been read: a page is held once and not twice.
-    let mut messages = rows.map(|row| rows::message(&row, 2, conversation_id)).collect::<Result<Vec<_>>>()?;
+    let mut messages = rows.map(|row| rows::message(&row, 3, conversation_id)).collect::<Result<Vec<_>>>()?;
     let more = cut(&mut messages, wanted);
     Ok(Conditional::Modified(History { messages, more }, version))
 }

@@ -1,12 +1,12 @@
--- Returns no row where the owner has no such conversation, else a first row with its version. There, `unchanged` says whether the caller
--- has the answer already, because its version is one of `known` (null: any). If not, a page of messages follows.
+-- Returns no row where the owner has no such conversation, else a first row with what its ETag says. There, `unchanged` says whether the caller
+-- has the answer already, because its ETag is one of `known` (null: any). If not, a page of messages follows.
 create function get_chat_history(
-    conversation uuid, owner text, known bigint[], after bigint, before bigint, last bigint, newest_first boolean, wanted bigint,
+    conversation uuid, owner text, known text[], after bigint, before bigint, last bigint, newest_first boolean, wanted bigint,
     bytes bigint, retention integer
 )
 returns table (
-    version bigint, unchanged boolean, "position" bigint, id uuid, role text, content text, content_parts text, tool_calls text,
-    tool_call_id text, name text, metadata text, token_count integer, status text, created_at timestamptz, updated_at timestamptz,
+    version bigint, abandoned bigint, unchanged boolean, "position" bigint, id uuid, role text, content text, content_parts text,
+    tool_calls text, tool_call_id text, name text, metadata text, token_count integer, status text, created_at timestamptz, updated_at timestamptz,
     extra text
 )
 language plpgsql stable security definer set search_path from current set plan_cache_mode = force_generic_plan as $$
@@ -19,7 +19,8 @@ begin
     if not found then
         return;
     end if;
-    unchanged := (known is null or version = any (known)) and not has_incomplete(conversation);
+    abandoned := abandoned(conversation);
+    unchanged := known is null or etag(version, abandoned) = any (known);
     return next;
     if unchanged then
         return;
@@ -34,11 +35,11 @@ begin
     -- A page is one range of an index, read in the order of the answer. The running total cuts it to what a response can hold.
     if newest_first then
         return query
-        select version, false, page.position, page.id, page.role, page.content, page.content_parts, page.tool_calls, page.tool_call_id,
+        select version, abandoned, false, page.position, page.id, page.role, page.content, page.content_parts, page.tool_calls, page.tool_call_id,
             page.name, page.metadata, page.token_count, page.status, page.created_at, page.updated_at, page.extra
         from (
             select m.position, m.id, m.role, m.content, m.content_parts::text, m.tool_calls::text, m.tool_call_id, m.name,
-                m.metadata::text, m.token_count, message_status(m.in_progress, m.updated_at) as status, m.created_at, m.updated_at, m.extra::text,
+                m.metadata::text, m.token_count, message_status(m.in_progress, m.alive_at, m.updated_at) as status, m.created_at, m.updated_at, m.extra::text,
                 sum(m.size) over (order by m.position desc rows unbounded preceding) - m.size as bytes_before
             from public.messages m
             where m.conversation_id = conversation and m.position > after and m.position < before
@@ -49,11 +50,11 @@ begin
         order by page.position desc;
     else
         return query
-        select version, false, page.position, page.id, page.role, page.content, page.content_parts, page.tool_calls, page.tool_call_id,
+        select version, abandoned, false, page.position, page.id, page.role, page.content, page.content_parts, page.tool_calls, page.tool_call_id,
             page.name, page.metadata, page.token_count, page.status, page.created_at, page.updated_at, page.extra
         from (
             select m.position, m.id, m.role, m.content, m.content_parts::text, m.tool_calls::text, m.tool_call_id, m.name,
-                m.metadata::text, m.token_count, message_status(m.in_progress, m.updated_at) as status, m.created_at, m.updated_at, m.extra::text,
+                m.metadata::text, m.token_count, message_status(m.in_progress, m.alive_at, m.updated_at) as status, m.created_at, m.updated_at, m.extra::text,
                 sum(m.size) over (order by m.position rows unbounded preceding) - m.size as bytes_before
             from public.messages m
             where m.conversation_id = conversation and m.position > after and m.position < before

@@ -41,7 +41,7 @@ pub async fn get_context(
     if_none_match: Option<&ETags>,
 ) -> Result<Conditional<Context>> {
     let limits = options.limits;
-    let known = if_none_match.and_then(ETags::versions).unwrap_or_default();
+    let known = ETags::known(if_none_match).unwrap_or_default();
     let rows = call(
         database,
         "get_context",
@@ -51,14 +51,14 @@ pub async fn get_context(
             (&limits.messages.unwrap_or(RESPONSE_ROWS).min(RESPONSE_ROWS), Type::INT8),
             (&limits.characters.unwrap_or(i64::MAX), Type::INT8),
             (&RESPONSE_BYTES, Type::INT8),
-            (&known, Type::INT8_ARRAY),
+            (&known, Type::TEXT_ARRAY),
             (&limits.tokens, Type::INT8),
             (&database.retention(), Type::INT4),
         ],
     )
     .await?;
     let first = rows.first().ok_or(Error::NotFound)?;
-    let version = Version(get(first, 0)?);
+    let version = Version::new(get(first, 0)?);
     if if_none_match.is_some_and(|known| known.matches(version)) {
         return Ok(Conditional::NotModified(version));
     }

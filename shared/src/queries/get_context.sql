@@ -2,7 +2,7 @@
 -- a message with its kind. Kind 0 is pinned, 1 is the newest question, and 2 is one of the newest. Kind 3 is the newest summary, at the
 -- position up to which it stands for messages. A conversation without such messages is one row of nulls.
 create function get_context(
-    conversation uuid, owner text, max_messages bigint, max_characters bigint, max_bytes bigint, known bigint[],
+    conversation uuid, owner text, max_messages bigint, max_characters bigint, max_bytes bigint, known text[],
     max_tokens bigint, retention integer
 )
 returns table (
@@ -19,7 +19,7 @@ set enable_seqscan = off as $$
 begin
     return query
 with conversation as (
-    select id as conversation, version, version <> all ($6) as wanted, summary_through,
+    select id as conversation, version, version::text <> all ($6) as wanted, summary_through,
         -- What is not complete is left out everywhere.
         message_count - (select count(*) from public.messages where conversation_id = $1 and in_progress) as message_count
     from public.conversations

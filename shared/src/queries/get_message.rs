@@ -1,5 +1,8 @@
-//! Reads a message.
+//! Reads a message, or waits for a change of it.
 
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
@@ -8,12 +11,18 @@ use super::rows::{self, get};
 use crate::auth::Caller;
 use crate::db::Database;
 use crate::error::{Error, Fault, Invalid, Result};
-use crate::models::{Conditional, Content, ETags, Message, Version};
+use crate::models::{Conditional, Content, ETags, Message, Status, Version};
+
+/// The first pause between two looks of a wait. A reply is written in pieces, and the next one is a fraction of a second away.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+/// Each pause is longer than the one before it by half, up to this. So a piece is seen within half a second.
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// Reads a message; with `from`, its content is only what comes behind that many characters. So a reader can follow a reply that is
-/// being written.
+/// being written. If `if_none_match` names the ETag, no content is read.
 ///
-/// If `if_none_match` names the conversation's version, nothing is read, unless the message is incomplete: it became so without a change.
+/// With `wait`, a reader who has the message waits for so long at most until it changes or ends. Each look is a statement of its own. Between
+/// two looks there is no transaction, so a pooler has given the server's connection to others.
 ///
 /// # Errors
 /// [`Error::NotFound`]: no such message in a conversation of the caller's. `invalid_parameter`: `from`, and the content is no string.
@@ -24,33 +33,45 @@ pub async fn get_message(
     conversation_id: Uuid,
     message_id: Uuid,
     from: Option<i64>,
+    wait: Option<Duration>,
     if_none_match: Option<&ETags>,
 ) -> Result<Conditional<Message>> {
-    let rows = call(
-        database,
-        "get_message",
-        &[
-            (&conversation_id, Type::UUID),
-            (&caller.owner(), Type::TEXT),
-            (&message_id, Type::UUID),
-            (&ETags::known(if_none_match), Type::INT8_ARRAY),
-            (&from, Type::INT8),
-            (&database.retention(), Type::INT4),
-        ],
-    )
-    .await?;
-    let row = rows.first().ok_or(Error::NotFound)?;
-    let version = Version(get(row, 0)?);
-    if get(row, 1)? {
-        return Ok(Conditional::NotModified(version));
-    }
-    let message = rows::message(row, 2, conversation_id)?;
-    if from.is_some() && matches!(message.content, Some(Content::Parts(_))) {
-        return Err(Invalid::new(
-            Fault::Parameter,
-            "this content has parts, and only a string has characters to skip; leave from out",
+    let until = database.last_look(wait.unwrap_or_default());
+    let known = ETags::known(if_none_match);
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let rows = call(
+            &database.for_a_look(),
+            "get_message",
+            &[
+                (&conversation_id, Type::UUID),
+                (&caller.owner(), Type::TEXT),
+                (&message_id, Type::UUID),
+                (&known, Type::TEXT_ARRAY),
+                (&from, Type::INT8),
+                (&database.retention(), Type::INT4),
+            ],
         )
-        .at("from"));
+        .await?;
+        let row = rows.first().ok_or(Error::NotFound)?;
+        let version = Version { number: get(row, 0)?, abandoned: get(row, 1)? };
+        if !get::<bool>(row, 2)? {
+            let message = rows::message(row, 3, conversation_id)?;
+            if from.is_some() && matches!(message.content, Some(Content::Parts(_))) {
+                return Err(Invalid::new(
+                    Fault::Parameter,
+                    "this content has parts, and only a string has characters to skip; leave from out",
+                )
+                .at("from"));
+            }
+            return Ok(Conditional::Modified(message, version));
+        }
+        let has_ended = Status::stored(get(row, 13)?) != Status::InProgress;
+        if has_ended || Instant::now() >= until {
+            return Ok(Conditional::NotModified(version));
+        }
+        // The last look is at the end.
+        sleep_until(until.min(Instant::now() + pause)).await;
+        pause = LONGEST_PAUSE.min(pause * 3 / 2);
     }
-    Ok(Conditional::Modified(message, version))
 }

@@ -1,19 +1,25 @@
 -- The status of a message; null: complete. `in_progress` is null for a complete message, and false for a reply that was cancelled. A reply
--- that nobody has touched for 60 seconds has lost its writer.
-create function message_status(in_progress boolean, updated_at timestamptz) returns text
+-- that nobody has touched for 60 seconds has lost its writer. `alive_at` is when it was touched last, where that is not `updated_at`.
+create function message_status(in_progress boolean, alive_at timestamptz, updated_at timestamptz) returns text
 language sql stable parallel safe as $$
     select case
-        when $1 then case when $2 > now() - interval '60 seconds' then 'in_progress' else 'incomplete' end
+        when $1 then case when coalesce($2, $3) > now() - interval '60 seconds' then 'in_progress' else 'incomplete' end
         when not $1 then 'cancelled'
     end
 $$;
 
--- Whether a conversation has a reply that has lost its writer. Such a reply changes with time alone, and the
--- conversation's version stays. So a caller who has the version may still have an old status.
-create function has_incomplete(conversation uuid) returns boolean
+-- Says which replies of a conversation have lost their writers: 0 if none has, else a hash. Such a reply changes with time alone, and the
+-- conversation's version stays. The hash of several is the XOR of each one's.
+create function abandoned(conversation uuid) returns bigint
 language sql stable as $$
-    select exists (
-        select from public.messages m
-        where m.conversation_id = $1 and m.in_progress and message_status(m.in_progress, m.updated_at) = 'incomplete'
-    )
+    select coalesce(bit_xor(hashint8extended(m.position, 0)), 0)
+    from public.messages m
+    where m.conversation_id = $1 and m.in_progress
+        and message_status(m.in_progress, m.alive_at, m.updated_at) = 'incomplete'
+$$;
+
+-- An ETag without its quotes: a conversation's version, and which replies of what is shown have lost their writers.
+create function etag(version bigint, abandoned bigint) returns text
+language sql immutable parallel safe as $$
+    select $1::text || case when $2 = 0 then '' else '-' || to_hex($2) end
 $$;

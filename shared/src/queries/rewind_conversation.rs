@@ -48,5 +48,5 @@ pub async fn rewind_conversation(
     if !get::<bool>(row, 0)? {
         return Err(Error::PreconditionFailed);
     }
-    Ok((Rewound { deleted: get(row, 2)? }, Version(get(row, 1)?)))
+    Ok((Rewound { deleted: get(row, 2)? }, Version::new(get(row, 1)?)))
 }

@@ -32,7 +32,7 @@ pub(super) fn conversation(row: &Row) -> Result<Conversation> {
         message_count: get(row, 6)?,
         created_at: get(row, 7)?,
         updated_at: get(row, 8)?,
-        version: Version(get(row, 9)?),
+        version: Version::new(get(row, 9)?),
         summary: match (get(row, 10)?, get(row, 11)?) {
             (Some(through), Some(created_at)) => Some(Summarized { through, created_at }),
             _ => None,

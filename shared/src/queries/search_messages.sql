@@ -41,7 +41,7 @@ begin
 
     return query
     select read_to, m.conversation_id, hit.title, m.position, m.id, m.role, m.content, m.content_parts::text, m.tool_calls::text,
-        m.tool_call_id, m.name, m.metadata::text, m.token_count, message_status(m.in_progress, m.updated_at), m.created_at, m.updated_at,
+        m.tool_call_id, m.name, m.metadata::text, m.token_count, message_status(m.in_progress, m.alive_at, m.updated_at), m.created_at, m.updated_at,
         m.extra::text
     from (
         -- The running total cuts the page to what a response can hold.

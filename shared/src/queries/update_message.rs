@@ -76,7 +76,7 @@ pub async fn update_message(
     })?;
     let row = rows.first().ok_or(Error::NotFound)?;
     match get::<Option<&str>>(row, 0)? {
-        None => Ok((rows::message(row, 3, conversation_id)?, Version(get(row, 2)?))),
+        None => Ok((rows::message(row, 3, conversation_id)?, Version::new(get(row, 2)?))),
         Some("role") => Err(caller.role_forbidden(changed(change))),
         Some("cancelled") => Err(Error::Cancelled),
         Some("ended") => Err(Error::Ended),

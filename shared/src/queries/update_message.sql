@@ -1,4 +1,5 @@
--- Edits a message. A `piece` is appended to a text of `at` characters. A piece that the text has there already is not appended again.
+-- Edits a message. A `piece` is appended to a text of `at` characters. A piece that the text has there already is not appended again. An
+-- empty piece is a sign of life of the writer.
 --
 -- Returns no row where the owner has no such message. `outcome` is null where the request is done, or was done before. Else it says why not:
 -- role (the message's role is none of `roles`, and more would change than these roles may), cancelled (a reader has stopped the reply),
@@ -26,6 +27,7 @@ declare
     is_appended boolean;
     differs boolean;
     writable boolean;
+    is_alive boolean;
     edited bigint;
     is_new_text boolean;
     more_characters bigint := char_length(piece);
@@ -84,12 +86,16 @@ begin
         outcome := 'precondition';
     elsif not done and piece is not null then
         outcome := case
-            when not is_text then 'parts'
+            when not is_text and piece <> '' then 'parts'
             when at <> length then 'elsewhere'
             when bytes + octet_length(piece) > max_bytes then 'large'
         end;
     end if;
-    is_new_text := not (keep_content and keep_tool_calls) or piece <> '' or new_status <> was_status;
+    if piece = '' then
+        is_alive := was_status = 'in_progress';
+        piece := null;
+    end if;
+    is_new_text := not (keep_content and keep_tool_calls) or piece is not null or new_status <> was_status;
     if outcome is null and not done and (is_new_text is true or not (keep_metadata and keep_token_count)) then
         changed_at := greatest(clock_timestamp(), changed_at + interval '1 microsecond');
         -- An estimate of tokens takes four bytes for one.
@@ -109,6 +115,7 @@ begin
             end,
             in_progress = case coalesce(new_status, was_status) when 'in_progress' then true when 'cancelled' then false end,
             updated_at = changed_at,
+            alive_at = null,
             size = message_size(n.content, n.content_parts, n.tool_calls, m.tool_call_id, m.name, n.metadata, m.extra::text),
             characters = message_characters(n.content, n.content_parts, n.tool_calls)
         from (
@@ -143,10 +150,13 @@ begin
         if is_new_text then
             perform change_messages(conversation, edited, version);
         end if;
+    elsif outcome is null and not done and is_alive then
+        -- Readers see no change, so there is no new version. If the reply had lost its writer, it is as it was before that.
+        update public.messages m set alive_at = clock_timestamp() where m.conversation_id = conversation and m.id = message;
     end if;
     return query
     select outcome, length, version, m.position, m.id, m.role, m.content, m.content_parts::text, m.tool_calls::text, m.tool_call_id,
-        m.name, m.metadata::text, m.token_count, message_status(m.in_progress, m.updated_at), m.created_at, m.updated_at,
+        m.name, m.metadata::text, m.token_count, message_status(m.in_progress, m.alive_at, m.updated_at), m.created_at, m.updated_at,
         m.extra::text
     from public.messages m
     where m.conversation_id = conversation and m.id = message;

@@ -5,7 +5,7 @@ language sql stable as $$
     from conversation_row($1, null) shown
         left join lateral (
             select m.position, m.id, m.role, m.content, m.content_parts::text, m.tool_calls::text, m.tool_call_id, m.name,
-                m.metadata::text, m.token_count, message_status(m.in_progress, m.updated_at), m.created_at, m.updated_at,
+                m.metadata::text, m.token_count, message_status(m.in_progress, m.alive_at, m.updated_at), m.created_at, m.updated_at,
                 m.extra::text
             from public.messages m
             where $2 and m.conversation_id = $1.id

@@ -2,7 +2,8 @@
 //! bytes that the proxy throws away.
 //!
 //! A test that needs it runs a second time, alone in a process in a network namespace, with a Postgres of its own on the namespace's
-//! 127.0.0.1. There nftables drops packets. The machine's own network is not touched, and the namespace ends with the process.
+//! 127.0.0.1. There nftables drops packets, and names resolve to what the test says. The machine's own network and files are not touched, and
+//! the namespaces end with the process.
 
 use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
@@ -51,6 +52,22 @@ pub fn lose_connections_to(port: u16) {
     let clients = clients.into_iter().collect::<Vec<_>>().join(", ");
     lose(&format!("tcp dport {port} tcp sport {{ {clients} }}"));
     lose(&format!("tcp sport {port} tcp dport {{ {clients} }}"));
+}
+
+/// From now on, `localhost` is these addresses.
+pub fn localhost_is(addresses: &[&str]) {
+    assert!(std::env::var_os(INSIDE).is_some(), "outside of a namespace, this would change the machine's names");
+    let hosts = std::env::temp_dir().join(format!("scrollback-hosts-{}", std::process::id()));
+    let lines: Vec<_> = addresses.iter().map(|address| format!("{address} localhost")).collect();
+    std::fs::write(&hosts, lines.join("\n")).unwrap();
+    assert!(Command::new("mount").arg("--bind").arg(&hosts).arg("/etc/hosts").status().unwrap().success());
+    // The mount keeps what it shows.
+    std::fs::remove_file(hosts).unwrap();
+}
+
+/// From now on, every packet to `port` of this address is lost.
+pub fn lose_everything_to_address(address: &str, port: u16) {
+    lose(&format!("ip daddr {address} tcp dport {port}"));
 }
 
 /// From now on, every packet to and from `port` is lost.

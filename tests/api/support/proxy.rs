@@ -1,5 +1,7 @@
 //! A TCP proxy between functions and database. It counts flights. It also resets, closes, delays and swallows connections, as networks,
 //! poolers and servers do. The byte of each fault is chosen beforehand, so that a run can be repeated.
+//!
+//! It can also refuse a login in the words of Neon's proxy, in the form that the protocol has for it.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
@@ -11,7 +13,7 @@ use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
-use super::{App, at_port, database_port};
+use super::{App, at_port, database_port, server};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Way {
@@ -47,6 +49,7 @@ pub struct Proxy {
 }
 
 type Planner = dyn FnMut(usize) -> Option<Plan> + Send;
+type Doorkeeper = dyn FnMut() -> Option<&'static str> + Send;
 
 #[derive(Default)]
 struct State {
@@ -58,6 +61,8 @@ struct State {
     /// For whichever connection gets there first.
     armed: Mutex<Option<Plan>>,
     planner: Mutex<Option<Box<Planner>>>,
+    doorkeeper: Mutex<Option<Box<Doorkeeper>>>,
+    refusals: AtomicUsize,
     faults: Mutex<BTreeMap<&'static str, usize>>,
 }
 
@@ -76,6 +81,12 @@ impl Proxy {
         tokio::spawn(async move {
             for number in 0.. {
                 let (client, _) = listener.accept().await.unwrap();
+                let refusal = shared.doorkeeper.lock().unwrap().as_mut().and_then(|doorkeeper| doorkeeper());
+                if let Some(text) = refusal {
+                    shared.refusals.fetch_add(1, Ordering::SeqCst);
+                    tokio::spawn(refuse_login(client, text));
+                    continue;
+                }
                 let plan = shared.planner.lock().unwrap().as_mut().and_then(|planner| planner(number));
                 tokio::spawn(carry(client, plan, Arc::clone(&shared)));
             }
@@ -132,6 +143,16 @@ impl Proxy {
         self.plan(move |_| refuse.then_some(Plan { way: Way::ToServer, after: 0, fault: Fault::Reset }));
     }
 
+    /// From now on, a new connection is refused with this text, as Neon's proxy does it, if there is one.
+    pub fn refuse_logins(&self, doorkeeper: impl FnMut() -> Option<&'static str> + Send + 'static) {
+        *self.state.doorkeeper.lock().unwrap() = Some(Box::new(doorkeeper));
+    }
+
+    /// How many logins were refused so far.
+    pub fn refusals(&self) -> usize {
+        self.state.refusals.load(Ordering::SeqCst)
+    }
+
     /// Resets all connections that there are.
     pub fn reset_all(&self) {
         self.state.reset.notify_waiters();
@@ -161,6 +182,25 @@ async fn carry(mut client: TcpStream, plan: Option<Plan>, state: Arc<State>) {
         client.set_zero_linger().unwrap();
         server.set_zero_linger().unwrap();
     }
+}
+
+/// Refuses a login over TLS with the certificate of the run's server: an `ErrorResponse` of SQLSTATE XX000, whatever the reason is. Neon's
+/// proxy sends severity, code and text, and nothing else. It refuses some logins before it asks for a password, and others behind that.
+async fn refuse_login(mut client: TcpStream, text: &str) -> std::io::Result<()> {
+    let (certificate, key) = server().identity().unwrap();
+    let identity = native_tls::Identity::from_pkcs8(&certificate, &key).unwrap();
+    let acceptor = tokio_native_tls::TlsAcceptor::from(native_tls::TlsAcceptor::new(identity).unwrap());
+    // The request for TLS has 8 bytes.
+    client.read_exact(&mut [0; 8]).await?;
+    client.write_all(b"S").await?;
+    let Ok(mut client) = acceptor.accept(client).await else { return Ok(()) };
+    let length = client.read_u32().await?;
+    client.read_exact(&mut vec![0; length as usize - 4]).await?;
+    let fields = format!("SERROR\0CXX000\0M{text}\0\0");
+    client.write_all(b"E").await?;
+    client.write_u32(u32::try_from(fields.len()).unwrap() + 4).await?;
+    client.write_all(fields.as_bytes()).await?;
+    client.shutdown().await
 }
 
 /// Until one side closes, or a fault ends the connection or this way of it.

@@ -93,8 +93,9 @@ async fn print_for_people(mut events: UnboundedReceiver<Event>) {
                     }
                 }
                 Ok(line) if line["level"] == "ERROR" || line["level"] == "WARN" => {
-                    let cause = line["cause"].as_str().map(|cause| format!(": {cause}")).unwrap_or_default();
-                    eprintln!("{} {function}: {}{cause}", now(), line["message"].as_str().unwrap_or_default());
+                    let more =
+                        ["cause", "hint"].map(|name| line[name].as_str().map(|text| format!(": {text}")).unwrap_or_default());
+                    eprintln!("{} {function}: {}{}", now(), line["message"].as_str().unwrap_or_default(), more.concat());
                 }
                 Ok(_) => {}
                 Err(_) => eprintln!("{} {function}: {line}", now()),
@@ -132,8 +133,8 @@ fn print(access: &Access, line: Option<&Value>) {
     if let (Some((function, _)), Some(failure)) = (access.function, &access.failure) {
         eprintln!("         {function} {failure}");
     }
-    if let Some(cause) = line.and_then(|line| line["cause"].as_str()) {
-        eprintln!("         {cause}");
+    for text in ["cause", "hint"].iter().filter_map(|name| line?[name].as_str()) {
+        eprintln!("         {text}");
     }
 }
 

@@ -24,12 +24,12 @@ use uuid::Uuid;
 
 use crate::http::{self, Reply};
 
-/// How long a function has for one event: the deadline that it is told. `template.yaml` says the same.
-pub const TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a function has for one event: the deadline that it is told. It is the longest that `template.yaml` gives a function of the API.
+pub const TIMEOUT: Duration = Duration::from_secs(29);
 /// How long an instance that starts when it is needed waits for another event.
 const IDLE: Duration = Duration::from_mins(1);
-/// What Lambda takes as a response.
-const MAX_RESPONSE_BYTES: usize = 6 << 20;
+/// What Lambda takes as a response: 6 MiB, and a little for its frame.
+const MAX_RESPONSE_BYTES: usize = (6 << 20) + 100;
 
 /// One function: its instances, which are processes, and the events that wait for one. Clones are the same function.
 #[derive(Clone)]
@@ -74,6 +74,8 @@ struct Instance {
     process_id: u32,
     /// Whether it has asked for its first event.
     ready: bool,
+    /// Why it can't ask for one, as it reports.
+    init_error: Option<Value>,
     running: Option<(Uuid, oneshot::Sender<Result<Bytes, Failure>>)>,
     /// It ends when it asks for another event.
     retired: bool,
@@ -306,7 +308,8 @@ impl Inner {
         let number = state.next;
         state.next += 1;
         let process_id = process.id().unwrap_or_default();
-        let instance = Instance { process_id, ready: false, running: None, retired: false, end: Arc::clone(&end) };
+        let instance =
+            Instance { process_id, ready: false, init_error: None, running: None, retired: false, end: Arc::clone(&end) };
         state.instances.insert(number, instance);
         drop(state);
         let function = Arc::downgrade(self);
@@ -404,6 +407,9 @@ async fn run(mut process: Child, listener: tokio::net::TcpListener, number: u64,
         Some((_, answer)) => Some((answer, status.map_or_else(|error| Failure::NotStarted(error.to_string()), Failure::Crashed))),
         // An event that waits is answered, or the next instance would end like this one, and so on for ever.
         None if !instance.ready => state.waiting.pop_front().map(|invocation| {
+            if let Some(error) = instance.init_error {
+                return (invocation.answer, Failure::Reported(error));
+            }
             let how = status.map_or_else(|error| error.to_string(), |status| status.to_string());
             (invocation.answer, Failure::NotStarted(format!("it ended before it asked for a request ({how})")))
         }),
@@ -438,6 +444,10 @@ async fn forward(output: Output, function: Weak<Inner>) {
 async fn answer(instance: Weak<Inner>, number: u64, request: Request<Incoming>) -> Reply {
     let Some(function) = instance.upgrade() else { return empty(StatusCode::GONE) };
     let path = request.uri().path().to_owned();
+    if request.method() == Method::POST && path == "/2018-06-01/runtime/init/error" {
+        let Some(body) = http::read(request.into_body(), 64 << 20).await else { return empty(StatusCode::BAD_REQUEST) };
+        return init_error(&function, number, &body);
+    }
     let Some(path) = path.strip_prefix("/2018-06-01/runtime/invocation/") else { return empty(StatusCode::NOT_FOUND) };
     match (request.method(), path.split_once('/')) {
         (&Method::GET, None) if path == "next" => {
@@ -461,6 +471,18 @@ async fn answer(instance: Weak<Inner>, number: u64, request: Request<Incoming>) 
             accepted(function.finish(number, id, Err(Failure::Reported(error))))
         }
         _ => empty(StatusCode::NOT_FOUND),
+    }
+}
+
+/// Keeps what an instance reports that can't start. The process ends then, and whoever waits for it is told.
+fn init_error(function: &Inner, number: u64, body: &[u8]) -> Reply {
+    match function.lock().instances.get_mut(&number) {
+        Some(instance) if !instance.ready => {
+            instance.init_error = Some(serde_json::from_slice(body).unwrap_or_default());
+            empty(StatusCode::ACCEPTED)
+        }
+        // As Lambda answers a report that comes too late.
+        _ => empty(StatusCode::FORBIDDEN),
     }
 }
 
@@ -504,10 +526,17 @@ fn hand_out(function: &Arc<Inner>, number: u64, invocation: Invocation) -> Reply
         .header("lambda-runtime-aws-request-id", id.to_string())
         .header("lambda-runtime-deadline-ms", deadline.to_string())
         .header("lambda-runtime-invoked-function-arn", "arn:aws:lambda:eu-central-1:123456789012:function:local")
-        .header("lambda-runtime-trace-id", "Root=1-67891233-abcdef012345678912345678;Parent=53995c3f42cd8ad8;Sampled=1")
+        .header("lambda-runtime-trace-id", trace_id(id))
         .header("content-type", "application/json")
         .body(event.into_bytes().into())
         .unwrap_or_default()
+}
+
+/// A trace of the request's own, in the form of X-Ray: the time in seconds, and random digits.
+fn trace_id(id: Uuid) -> String {
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let digits = id.simple().to_string();
+    format!("Root=1-{seconds:08x}-{};Parent={};Sampled=0", &digits[8..], &digits[16..])
 }
 
 async fn end_if_it_takes_too_long(function: Weak<Inner>, number: u64, id: Uuid, timeout: Duration) {
@@ -529,4 +558,66 @@ fn empty(status: StatusCode) -> Reply {
     let mut reply = Reply::default();
     *reply.status_mut() = status;
     reply
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use serde_json::json;
+
+    use super::*;
+
+    /// A function that is a script of bash. `$1`: method and path, `$2`: a body. It leaves the answer's status and headers.
+    const ASK: &str = r#"#!/bin/bash
+exec 3<>"/dev/tcp/${AWS_LAMBDA_RUNTIME_API/://}"
+ask() {
+    printf '%s HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%s' "$1" "${#2}" "$2" >&3
+    read -r _ status _ <&3
+    while read -r name value <&3 && [ "$name" != $'\r' ]; do
+        case $name in
+            lambda-runtime-aws-request-id:) id=${value%$'\r'} ;;
+            content-length:) length=${value%$'\r'} ;;
+        esac
+    done
+}
+"#;
+
+    async fn send(script: &str, events: &[String]) -> Vec<Result<usize, Failure>> {
+        let file = std::env::temp_dir().join(format!("scrollback-function-{}", Uuid::new_v4().simple()));
+        std::fs::write(&file, format!("{ASK}{script}")).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o700)).unwrap();
+        let function = Function::on_demand(&file, 1, &[], |_| {});
+        let mut answers = Vec::new();
+        for event in events {
+            answers.push(function.send(Uuid::now_v7(), event.clone()).await.map(|body| body.len()));
+        }
+        std::fs::remove_file(file).unwrap();
+        answers
+    }
+
+    #[tokio::test]
+    async fn an_instance_that_cannot_start_says_why() {
+        let script = r#"
+ask 'POST /2018-06-01/runtime/init/error' '{"errorType": "Runtime.Example"}'
+[ "$status" = 202 ] && exit 1
+sleep 60"#;
+        let answers = send(script, &["{}".to_owned()]).await;
+        let [Err(Failure::Reported(error))] = &answers[..] else { panic!("{answers:?}") };
+        assert_eq!(*error, json!({"errorType": "Runtime.Example"}));
+    }
+
+    #[tokio::test]
+    async fn a_response_has_6_mib_and_100_bytes_at_most() {
+        let script = r#"
+while ask 'GET /2018-06-01/runtime/invocation/next'; do
+    read -r -N "$length" wanted <&3
+    printf -v body '%*s' "$wanted" ''
+    ask "POST /2018-06-01/runtime/invocation/$id/response" "$body"
+done"#;
+        let most = 6 * 1024 * 1024 + 100;
+        let answers = send(script, &[most.to_string(), (most + 1).to_string(), "2".to_owned()]).await;
+        let [Ok(6_291_556), Err(Failure::Reported(error)), Ok(2)] = &answers[..] else { panic!("{answers:?}") };
+        assert_eq!(*error, json!("a response of 6291557 bytes"));
+    }
 }

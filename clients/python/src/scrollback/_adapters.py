@@ -109,6 +109,11 @@ class Conversation:
         return stored
 
 
+def is_said(message: Message) -> bool:
+    """Whether the user has read the whole message: it is complete, or the user has stopped it. Contexts have the same messages."""
+    return message.status in ("complete", "cancelled")
+
+
 def _title_of(messages: Iterable[NewMessage]) -> str | None:
     """The beginning of what the user said first."""
     for message in messages:

@@ -239,7 +239,13 @@ def context(
 @click.argument("conversation")
 @click.argument("message", required=False)
 @click.option("-f", "--follow", is_flag=True, help="Go on until the reply is complete.")
-@click.option("--interval", type=click.FloatRange(min=0.05), default=0.5, show_default=True, help="Seconds.")
+@click.option(
+    "--interval",
+    type=click.FloatRange(min=0.05),
+    default=0.2,
+    show_default=True,
+    help="Seconds between two requests, at least.",
+)
 @_command
 def tail(client: Client, conversation: str, message: str | None, follow: bool, interval: float) -> None:
     """Shows the newest message of CONVERSATION, or MESSAGE. With -f, it follows a reply that is being written.
@@ -260,7 +266,7 @@ def tail(client: Client, conversation: str, message: str | None, follow: bool, i
     while follow and found.status == "in_progress":
         time.sleep(interval)
         try:
-            found = client.get_message(conversation, message, from_=length, if_none_match=found.version)
+            found = client.get_message(conversation, message, from_=length, wait=20, if_none_match=found.version)
         except NotModified:
             continue
         if length is not None and isinstance(found.content, str):

@@ -131,9 +131,9 @@ class _Settings:
         request.url = _LoggedURL(request.url)
         return request
 
-    def exchange(self, operation: Operation[T], patience: float | None) -> Steps[T]:
-        """The steps of an operation. With `patience`, it has one attempt of so many seconds."""
-        retry = self.retry if patience is None else self.retry.once(patience)
+    def exchange(self, operation: Operation[T], patience: tuple[float, int] | None) -> Steps[T]:
+        """The steps of an operation. With `patience`, it has so many seconds and attempts at most."""
+        retry = self.retry if patience is None else self.retry.within(*patience)
         return exchange(operation, retry, self.timeout, self.origin + self.prefix, self.hint)
 
     def __repr__(self) -> str:
@@ -454,7 +454,7 @@ class Client:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._settings!r})"
 
-    def _run(self, operation: Operation[T], /, *, patience: float | None = None) -> T:
+    def _run(self, operation: Operation[T], /, *, patience: tuple[float, int] | None = None) -> T:
         if self._http.is_closed:
             raise RuntimeError("the client is closed")
         steps = self._settings.exchange(operation, patience)
@@ -612,7 +612,7 @@ class AsyncClient:
         await found.start()
         return found.http
 
-    async def _run(self, operation: Operation[T], /, *, patience: float | None = None) -> T:
+    async def _run(self, operation: Operation[T], /, *, patience: tuple[float, int] | None = None) -> T:
         steps = self._settings.exchange(operation, patience)
         outcome: Outcome = None
         while True:

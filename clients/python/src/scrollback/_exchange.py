@@ -82,9 +82,9 @@ class Retry:
         check_seconds("cap", self.cap, zero=True)
         check_seconds("deadline", self.deadline)
 
-    def once(self, seconds: float) -> Retry:
-        """One attempt, which takes so many seconds at most."""
-        return replace(self, attempts=1, deadline=min(seconds, self.deadline))
+    def within(self, seconds: float, attempts: int) -> Retry:
+        """So many attempts at most, which take so many seconds at most."""
+        return replace(self, attempts=min(attempts, self.attempts), deadline=min(seconds, self.deadline))
 
     def wait(self, failures: int) -> float:
         """A random wait after so many failures, in seconds."""
@@ -138,6 +138,8 @@ class Operation(Generic[T]):
     repeatable: bool = True
     # After an attempt that may have deleted the conversation, a 404 means that it has.
     gone_is_done: bool = False
+    # How many seconds the server may take in addition to the time of an attempt, because the call asks it to wait.
+    wait: float = 0.0
 
     def result(self, answer: Answer, maybe_done: bool) -> T:
         """What the caller gets for a final response.
@@ -285,7 +287,7 @@ def exchange(operation: Operation[T], retry: Retry, timeout: float, place: str, 
     for attempt in count(1):
         remaining = retry.deadline - (time.monotonic() - began)
         # An attempt always gets some time, also where the deadline was set to nothing.
-        outcome = yield Send(operation, max(0.001, min(timeout, remaining)))
+        outcome = yield Send(operation, max(0.001, min(timeout + operation.wait, remaining)))
         if isinstance(outcome, Answer) and outcome.status not in RETRIED:
             return operation.result(outcome, maybe_done)
 

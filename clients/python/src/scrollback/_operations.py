@@ -616,7 +616,12 @@ def rewind_conversation(
 
 
 def get_message(
-    conversation_id: Id, message_id: Id, *, from_: int | None = None, if_none_match: str | None = None
+    conversation_id: Id,
+    message_id: Id,
+    *,
+    from_: int | None = None,
+    wait: int | None = None,
+    if_none_match: str | None = None,
 ) -> Operation[Message]:
     """A message. A reader of a reply that is still being written calls this again and again.
 
@@ -624,6 +629,7 @@ def get_message(
         conversation_id: the conversation.
         message_id: the message.
         from_: how many characters of the content you have already. The answer has only what comes behind them.
+        wait: with `if_none_match`, wait for so many seconds (1 to 20) until there is something new, or the reply ends.
         if_none_match: raise `NotModified` if the conversation still has this version.
 
     >>> message = client.add_message(conversation.id, "assistant", "It is rain", status="in_progress")
@@ -635,9 +641,10 @@ def get_message(
     return Operation(
         name="get-message",
         method="GET",
-        target=_query(_message(conversation_id, message_id), {"from": from_}),
+        target=_query(_message(conversation_id, message_id), {"from": from_, "wait": wait}),
         headers=_if(none_match=if_none_match),
         read=_one(Message),
+        wait=wait or 0,
     )
 
 

@@ -1,54 +1,80 @@
 """A reply that is stored while a model writes it.
 
-`_Writer` decides what is sent when. It is a generator of operations, as `_exchange` is one of attempts, so both kinds of reply share it.
+`_Writer` decides what is sent when. It has generators of operations, so both kinds of reply share it. A thread or a task stores what waits
+while the model is silent.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import re
+import threading
 import time
-from collections.abc import Coroutine, Generator, Mapping
+from collections.abc import Coroutine, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from . import _operations
+from ._exchange import check_seconds, drive, drive_async
 from ._ids import new_id
-from ._operations import UNSET, Id
-from .errors import Cancelled, Conflict, NoResponse, ServerError, TooManyRequests
+from ._operations import Id
+from .errors import (
+    BadRequest,
+    Cancelled,
+    Conflict,
+    NoResponse,
+    PayloadTooLarge,
+    ScrollbackError,
+    ServerError,
+    TooManyRequests,
+)
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from typing_extensions import Self
 
-    from ._exchange import Operation
-    from .models import Message, Role, ToolCalls
+    from ._exchange import Operation, Series
+    from .models import Message, Role, Status, ToolCalls
 
 __all__ = ["AsyncReply", "Reply"]
 
 T = TypeVar("T")
-
-Steps: TypeAlias = "Generator[Operation[Message], Message, None]"
 
 log = logging.getLogger("scrollback")
 
 # A piece that meets one of these is sent again with the next piece.
 _PASSING = (NoResponse, ServerError, TooManyRequests)
 
-# While the model writes, one attempt to store a piece takes so many seconds at most: the model's output waits meanwhile.
+# While the model writes, one attempt to store a piece takes so many seconds at most: the model's output waits meanwhile. After an
+# exception, the rest has as many seconds, and more attempts.
 _PATIENCE = 5.0
+_LAST_ATTEMPTS = 5
+
+# A reply that nobody touches for 60 seconds is `incomplete`. So after so many seconds, a silent one is touched.
+_BEAT = 20.0
+
+# What the API takes of one content, less a note.
+_LARGEST = (1 << 20) - 100
+
+# What the API refuses in a text.
+_REFUSED = re.compile("[\0\ud800-\udfff]")
 
 # After failures, the next attempt comes so many seconds later at most.
 _LONGEST_PAUSE = 10.0
 
 
 class _Run(Protocol):
-    def __call__(self, operation: Operation[T], /, *, patience: float | None = None) -> T: ...
+    def __call__(self, operation: Operation[T], /, *, patience: tuple[float, int] | None = None) -> T: ...
 
 
 class _AsyncRun(Protocol):
-    def __call__(self, operation: Operation[T], /, *, patience: float | None = None) -> Coroutine[Any, Any, T]: ...
+    def __call__(
+        self, operation: Operation[T], /, *, patience: tuple[float, int] | None = None
+    ) -> Coroutine[Any, Any, T]: ...
 
 
 @dataclass(frozen=True)
@@ -84,21 +110,27 @@ def stream_reply(
         metadata: your own data about the message, stored with its beginning.
         from_: replace the message at this position and all after it: a reply that is generated anew.
         if_match: begin only if the conversation still has this version. Otherwise `PreconditionFailed` is raised.
-        flush_seconds: text that has waited so long is stored with the next `write`.
+        flush_seconds: text that has waited so long is stored.
         flush_characters: that many characters are stored at once.
 
-    The block begins with an empty message whose status is `in_progress`. `write` stores text from time to time. It uses no thread, so
-    text waits while nothing is written. `flush` stores it at once.
+    The block begins with an empty message whose status is `in_progress`. `write` takes text, and it is stored from time to time: by
+    `write`, or in the background if the model is silent. `flush` stores it at once. While nothing is written, the reply is kept alive, so
+    it may wait for a slow tool.
 
     The end of the block stores the rest and makes the message `complete`. Set `reply.tool_calls`, `reply.token_count` or `reply.metadata`
     inside of the block, and they are stored with it. An error of this last write is raised.
 
-    If the block ends with an exception, or is cancelled, what was written is stored and the message stays `in_progress`. After 60 seconds
-    it is `incomplete`, and contexts leave it out. `update_message(..., status="complete")` keeps it for contexts.
+    `reply.stop()` ends the reply as `cancelled`: the user has read what is there, and contexts have it. So does a task that is cancelled, a
+    generator that is closed, or Ctrl-C. If the block ends with another exception, what was written is stored and the message stays
+    `in_progress`. After 60 seconds it is `incomplete`, and contexts leave it out.
 
     A piece that the server does not take within 5 seconds is sent again with the next piece, so a short failure does not end the reply.
-    `Conflict` is raised if somebody else has written into the message. `Cancelled` is raised if a reader has stopped the reply, by
-    `cancel_reply`: by the next `write` that stores text, or by the end of the block. It is the sign to stop the model.
+    `Conflict` is raised if somebody else has written into the message. `Cancelled` is raised if a reader has stopped the reply with
+    `cancel_reply`: by the next `write`, `flush` or the end of the block. It is the sign to stop the model. `reply.stopped` says the same
+    without an exception, while the model waits for a tool.
+
+    U+0000 and half surrogate pairs, which the API refuses, are stored as U+FFFD. A reply has 1 MiB at most. The rest of a longer one is
+    cut, and a note at its end says so.
 
     >>> with client.stream_reply(conversation.id) as reply:
     ...     for piece in ("It is ", "raining."):
@@ -106,6 +138,7 @@ def stream_reply(
     >>> reply.message.content, reply.message.status
     ('It is raining.', 'complete')
     """
+    check_seconds("flush_seconds", flush_seconds, zero=True)
     id = id or new_id()  # noqa: A001
     beginning = _operations.add_message(
         conversation_id,
@@ -140,24 +173,35 @@ class _Writer:
         self._beginning = stream.beginning
         self._flush_seconds = stream.flush_seconds
         self._flush_characters = stream.flush_characters
+        # For the text, which the block's thread adds to and another one may send.
+        self._changed = threading.Condition()
         # The text is joined when it is sent, because joining it at each write would take quadratic time.
         self._text = ""
         self._unjoined: list[str] = []
-        self._waiting = 0
+        self._length = 0
+        self._bytes = 0
+        self._cut = 0
+        # The first half of a surrogate pair waits for the other one.
+        self._half = ""
         # How many characters are stored, as far as an answer has said so.
         self._stored = 0
         self._failures = 0
         self._next_flush = 0.0
+        self._next_beat = 0.0
         self._message: Message | None = None
         self._ended = False
+        self._stopped = False
+        # What the background has met, for the next call of the block.
+        self._failure: Exception | None = None
 
     @property
     def text(self) -> str:
         """What was written so far."""
-        if self._unjoined:
-            self._text += "".join(self._unjoined)
-            self._unjoined.clear()
-        return self._text
+        with self._changed:
+            if self._unjoined:
+                self._text += "".join(self._unjoined)
+                self._unjoined.clear()
+            return self._text
 
     @property
     def message(self) -> Message:
@@ -166,27 +210,82 @@ class _Writer:
             raise RuntimeError("the reply has no message before its block begins")
         return self._message
 
+    @property
+    def stopped(self) -> bool:
+        """Whether the reply was stopped: by `stop`, or by a reader. It is noticed when text is stored, and each 20 seconds."""
+        return self._stopped or isinstance(self._failure, Cancelled)
+
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(id={str(self.id)!r}, characters={len(self.text)}, stored={self._stored})"
+        return f"{type(self).__name__}(id={str(self.id)!r}, characters={self._length}, stored={self._stored})"
 
     def _check_open(self) -> None:
         if self._message is None or self._ended:
-            raise RuntimeError("a reply is written inside of its block")
+            raise RuntimeError("a reply is written inside of its block, and before it is stopped")
+        if self._failure is not None:
+            raise self._failure
 
-    def _put(self, text: str) -> bool:
-        """Takes a piece. True if it is time to send."""
-        self._check_open()
-        if text:
+    def _put(self, text: str, *, last: bool = False) -> bool:
+        """Takes a piece. True if it is the first one that waits."""
+        if self._half or _REFUSED.search(text):
+            text = self._half + text
+            self._half = text[-1] if not last and "\ud800" <= text[-1:] <= "\udbff" else ""
+            text = text.removesuffix(self._half).replace("\0", "\ufffd")
+            # Two halves that came one after the other are a character.
+            text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        size = len(text) if text.isascii() else len(text.encode())
+        if self._cut or self._bytes + size > _LARGEST:
+            self._cut += len(text)
+            return False
+        if not text:
+            return False
+        with self._changed:
+            first = self._length == self._stored
             self._unjoined.append(text)
-            self._waiting += len(text)
-        now = time.monotonic()
-        if self._failures:
-            return now >= self._next_flush
-        return self._waiting > 0 and (self._waiting >= self._flush_characters or now >= self._next_flush)
+            self._length += len(text)
+            self._bytes += size
+            return first
 
-    def _begin(self) -> Steps:
+    def _end(self) -> None:
+        """The text is whole."""
+        self._ended = True
+        self._put("", last=True)
+        if self._cut:
+            with self._changed:
+                note = f"\n[cut: {self._length:,} of {self._length + self._cut:,} characters are stored]"
+                self._unjoined.append(note)
+                self._length += len(note)
+
+    def _needs_end(self, status: Status | None) -> bool:
+        """Whether the end has to be stored. It has not if a reader has stopped the reply."""
+        if self._failure is not None and (status == "complete" or not self.stopped):
+            raise self._failure
+        return not self.stopped
+
+    def _pause(self) -> float:
+        """After how many seconds it is time to send what waits, or an empty piece."""
+        if self._ended:
+            return 0
+        waiting = self._length > self._stored
+        return max(0, (self._next_flush if self._failures or waiting else self._next_beat) - time.monotonic())
+
+    def _is_idle(self) -> bool:
+        """Whether the background has nothing to send, for example because the block has just sent it."""
+        return self._ended or self._pause() > 0
+
+    def _is_due(self) -> bool:
+        """Whether a `write` has to send."""
+        waiting = self._length - self._stored
+        full = not self._failures and waiting >= self._flush_characters
+        return waiting > 0 and (full or self._pause() == 0)
+
+    def _begin(self) -> Series[None]:
         self._message = yield self._beginning
-        self._next_flush = time.monotonic() + self._flush_seconds
+        self._sent()
+
+    def _sent(self) -> None:
+        now = time.monotonic()
+        self._failures = 0
+        self._next_flush, self._next_beat = now + self._flush_seconds, now + _BEAT
 
     def _failed(self, error: Exception) -> None:
         self._failures += 1
@@ -194,43 +293,57 @@ class _Writer:
         self._next_flush = time.monotonic() + pause
         log.debug("stream-reply: a piece was not stored (%s); it is sent with the next one", type(error).__name__)
 
-    def _store(self, *, complete: bool = False) -> Steps:
-        """Sends what is not stored yet.
+    def _store(self, status: Status | None = None) -> Series[None]:
+        """Sends what is not stored yet, or an empty piece if it is time, which keeps a silent reply alive.
 
         A piece whose answer was lost may be stored. The next piece then begins too early, and the conflict says how long the content is. If
         the content is the beginning of this reply's text, the rest follows it. Otherwise somebody else has written there.
         """
         text = self.text
+        more: dict[str, Any] = {}
+        if status == "complete":
+            known = {"tool_calls": self.tool_calls, "token_count": self.token_count, "metadata": self.metadata}
+            more = {name: value for name, value in known.items() if value is not None}
         # A rest may be shortened by the conflict of an attempt that was lost before. More than that is another writer.
-        for attempt in range(3):
+        attempt = 0
+        while True:
             piece = text[self._stored :]
-            if not piece and not complete:
-                break
+            if not piece and status is None and time.monotonic() < self._next_beat:
+                return
+            append: dict[str, Any] = {"append": piece, "at": self._stored} if piece or status is None else {}
             try:
                 self._message = yield _operations.update_message(
-                    self._conversation_id,
-                    self.id,
-                    append=piece or None,
-                    at=self._stored if piece else None,
-                    status="complete" if complete else None,
-                    tool_calls=self.tool_calls if complete and self.tool_calls is not None else UNSET,
-                    token_count=self.token_count if complete and self.token_count is not None else UNSET,
-                    metadata=self.metadata if complete and self.metadata is not None else UNSET,
+                    self._conversation_id, self.id, **append, status=status, **more
                 )
+                break
+            except Cancelled:
+                self._stopped = True
+                with suppress(ScrollbackError):
+                    self._message = yield _operations.get_message(self._conversation_id, self.id)
+                if status == "cancelled":
+                    break
+                raise
             except Conflict as conflict:
-                if conflict.length is None or attempt == 2:
+                attempt += 1
+                if conflict.length is None or attempt == 3:
                     raise
                 self._message = yield _operations.get_message(self._conversation_id, self.id)
                 stored = self._message.content
                 if not isinstance(stored, str) or not text.startswith(stored):
                     raise
                 self._stored = len(stored)
-            else:
-                self._stored = len(text)
-                break
-        self._waiting = len(text) - self._stored
-        self._failures = 0
-        self._next_flush = time.monotonic() + self._flush_seconds
+            except (BadRequest, PayloadTooLarge):
+                if not more:
+                    raise
+                # The answer is kept, without what the API refuses.
+                yield _operations.update_message(self._conversation_id, self.id, **append, status=status)
+                raise
+        self._stored = len(text)
+        self._sent()
+
+
+# A model that is stopped by these was stopped for the user, who has read what is there.
+_STOPS = (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt)
 
 
 class Reply(_Writer):
@@ -247,57 +360,99 @@ class Reply(_Writer):
     def __init__(self, run: _Run, stream: Stream) -> None:
         super().__init__(stream)
         self._run = run
+        # Requests are sent one after the other.
+        self._sending = threading.Lock()
+        self._background = threading.Thread(target=self._watch, name="scrollback-reply", daemon=True)
 
     def write(self, text: str) -> None:
-        """Adds text. It is stored now or with a later `write`, `flush` or the block's end."""
+        """Adds text. It is stored now, by the background, or with a later `write`, `flush` or the block's end."""
+        self._check_open()
         if self._put(text):
+            with self._changed:
+                self._changed.notify()
+        if self._is_due() and self._sending.acquire(blocking=False):
             try:
-                self._drive(self._store(), patience=_PATIENCE)
-            except _PASSING as error:
-                self._failed(error)
+                self._attempt()
+            finally:
+                self._sending.release()
 
     def flush(self) -> None:
         """Stores what was written, for example before the model waits for a tool. It is retried like any write, and raises."""
         self._check_open()
-        self._drive(self._store())
+        with self._sending:
+            drive(self._run, self._store())
+
+    def stop(self) -> None:
+        """Ends the reply as `cancelled`, with what was written: the user has stopped it. Contexts have it, and nothing can follow."""
+        if not self.stopped:
+            self._check_open()
+        self._close("cancelled")
 
     def __enter__(self) -> Self:
         if self._message is not None:
             raise RuntimeError("a reply is streamed once")
-        self._drive(self._begin())
+        drive(self._run, self._begin())
+        self._background.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._ended = True
-        if error is None:
-            self._drive(self._store(complete=True))
+        if self._ended:
             return
-        if isinstance(error, Cancelled):
+        if error is None:
+            self._close("complete")
             return
         try:
-            self._drive(self._store(), patience=_PATIENCE)
+            self._close("cancelled" if isinstance(error, _STOPS) else None, patience=(_PATIENCE, _LAST_ATTEMPTS))
         except Exception as failure:
             # The block's own exception says more than this one.
             self._failed(failure)
 
-    def _drive(self, steps: Steps, *, patience: float | None = None) -> None:
+    def _attempt(self) -> None:
+        """One attempt, after which a piece that was not stored waits for the next one."""
         try:
-            operation = next(steps)
-            while True:
+            drive(partial(self._run, patience=(_PATIENCE, 1)), self._store())
+        except _PASSING as error:
+            self._failed(error)
+
+    def _close(self, status: Status | None, *, patience: tuple[float, int] | None = None) -> None:
+        with self._changed:
+            self._end()
+            self._changed.notify()
+        try:
+            with self._sending:
+                if self._needs_end(status):
+                    drive(partial(self._run, patience=patience), self._store(status))
+                    self._stopped = self._stopped or status == "cancelled"
+        finally:
+            self._background.join()
+
+    def _watch(self) -> None:
+        """Stores what waits while the block is silent."""
+        while not self._ended:
+            with self._changed:
+                while (pause := self._pause()) > 0:
+                    self._changed.wait(pause)
+            with self._sending:
+                if self._is_idle():
+                    continue
                 try:
-                    message = self._run(operation, patience=patience)
-                except Conflict as conflict:  # noqa: PERF203
-                    operation = steps.throw(conflict)
-                else:
-                    operation = steps.send(message)
-        except StopIteration:
-            pass
+                    self._attempt()
+                except Exception as error:
+                    self._failure = error
+                    return
 
 
 # The event loop itself keeps only weak references to its tasks.
-_STORING: set[asyncio.Task[None]] = set()
+_TASKS: set[asyncio.Task[None]] = set()
+
+
+def _task(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    task = asyncio.get_running_loop().create_task(work)
+    _TASKS.add(task)
+    task.add_done_callback(_TASKS.discard)
+    return task
 
 
 class AsyncReply(_Writer):
@@ -316,58 +471,86 @@ class AsyncReply(_Writer):
     def __init__(self, run: _AsyncRun, stream: Stream) -> None:
         super().__init__(stream)
         self._run = run
+        # Requests are sent one after the other.
+        self._sending = asyncio.Lock()
+        self._woken = asyncio.Event()
+        self._background: asyncio.Task[None] | None = None
 
     async def write(self, text: str) -> None:
-        """Adds text. It is stored now or with a later `write`, `flush` or the block's end."""
+        """Adds text. It is stored now, by the background, or with a later `write`, `flush` or the block's end."""
+        self._check_open()
         if self._put(text):
-            try:
-                await self._drive(self._store(), patience=_PATIENCE)
-            except _PASSING as error:
-                self._failed(error)
+            self._woken.set()
+        if self._is_due() and not self._sending.locked():
+            async with self._sending:
+                await self._attempt()
 
     async def flush(self) -> None:
         """Stores what was written, for example before the model waits for a tool. It is retried like any write, and raises."""
         self._check_open()
-        await self._drive(self._store())
+        async with self._sending:
+            await drive_async(self._run, self._store())
+
+    async def stop(self) -> None:
+        """Ends the reply as `cancelled`, with what was written: the user has stopped it. Contexts have it, and nothing can follow."""
+        if not self.stopped:
+            self._check_open()
+        await self._close("cancelled")
 
     async def __aenter__(self) -> Self:
         if self._message is not None:
             raise RuntimeError("a reply is streamed once")
-        await self._drive(self._begin())
+        await drive_async(self._run, self._begin())
+        self._background = _task(self._watch())
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._ended = True
-        if error is None:
-            await self._drive(self._store(complete=True))
+        if self._ended:
             return
-        if isinstance(error, Cancelled):
+        if error is None:
+            await self._close("complete")
             return
         # A task of its own, because some frameworks cancel each `await` of a block that is cancelled. A second cancellation ends the
         # waiting, and the text is still stored.
-        task = asyncio.get_running_loop().create_task(self._store_after_failure())
-        _STORING.add(task)
-        task.add_done_callback(_STORING.discard)
-        await asyncio.shield(task)
+        await asyncio.shield(_task(self._close_after(error)))
 
-    async def _store_after_failure(self) -> None:
+    async def _close_after(self, error: BaseException) -> None:
         try:
-            await self._drive(self._store(), patience=_PATIENCE)
+            await self._close("cancelled" if isinstance(error, _STOPS) else None, patience=(_PATIENCE, _LAST_ATTEMPTS))
         except Exception as failure:
             # The block's own exception says more than this one.
             self._failed(failure)
 
-    async def _drive(self, steps: Steps, *, patience: float | None = None) -> None:
+    async def _attempt(self) -> None:
+        """One attempt, after which a piece that was not stored waits for the next one."""
         try:
-            operation = next(steps)
-            while True:
+            await drive_async(partial(self._run, patience=(_PATIENCE, 1)), self._store())
+        except _PASSING as error:
+            self._failed(error)
+
+    async def _close(self, status: Status | None, *, patience: tuple[float, int] | None = None) -> None:
+        self._end()
+        self._woken.set()
+        async with self._sending:
+            if self._needs_end(status):
+                await drive_async(partial(self._run, patience=patience), self._store(status))
+                self._stopped = self._stopped or status == "cancelled"
+
+    async def _watch(self) -> None:
+        """Stores what waits while the block is silent."""
+        while not self._ended:
+            if (pause := self._pause()) > 0:
+                self._woken.clear()
+                with suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(self._woken.wait(), pause)
+                continue
+            async with self._sending:
+                if self._is_idle():
+                    continue
                 try:
-                    message = await self._run(operation, patience=patience)
-                except Conflict as conflict:  # noqa: PERF203
-                    operation = steps.throw(conflict)
-                else:
-                    operation = steps.send(message)
-        except StopIteration:
-            pass
+                    await self._attempt()
+                except Exception as error:
+                    self._failure = error
+                    return

@@ -18,7 +18,7 @@ from agents.memory.session import SessionABC
 from agents.memory.session_settings import coerce_session_settings, resolve_session_limit
 
 from . import _operations
-from ._adapters import Conversation, escaped, fitted, opaque, restored, unescaped
+from ._adapters import Conversation, escaped, fitted, is_said, opaque, restored, unescaped
 from ._client import AsyncClient
 from ._exchange import drive_async
 from .errors import NotFound, PreconditionFailed
@@ -358,7 +358,7 @@ class ScrollbackSession(SessionABC):
 
 
 def _finished(message: Message) -> list[TResponseInputItem]:
-    return to_items(message) if message.status == "complete" else []
+    return to_items(message) if is_said(message) else []
 
 
 async def _settled(work: Coroutine[Any, Any, T]) -> T:

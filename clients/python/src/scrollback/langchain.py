@@ -28,7 +28,7 @@ from langchain_core.messages import (
 )
 
 from . import _operations
-from ._adapters import Conversation, escaped, fitted, id_of, opaque, restored, unescaped
+from ._adapters import Conversation, escaped, fitted, id_of, is_said, opaque, restored, unescaped
 from ._client import AsyncClient, Client
 from ._exchange import Series, drive, drive_async
 from .errors import Conflict, NotFound
@@ -347,4 +347,4 @@ class ScrollbackChatMessageHistory(BaseChatMessageHistory):
 
 
 def _complete(history: Sequence[Message]) -> list[BaseMessage]:
-    return [to_langchain(message) for message in history if message.status == "complete"]
+    return [to_langchain(message) for message in history if is_said(message)]

@@ -295,7 +295,10 @@ def _readers(model: Any) -> dict[str, Callable[[Any], Any] | None]:
 
 
 def decode(model: type[T], data: Any, **more: Any) -> T:
-    """The model's object that a response describes. An unknown member goes to `extra`. So do the members of the API's own `extra`. A missing one that is required is a TypeError."""
+    """The model's object that a response describes.
+
+    An unknown member goes to `extra`. So do the members of the API's own `extra`. A missing one that is required is a TypeError.
+    """
     if not isinstance(data, dict):
         raise TypeError("the response has no JSON object where one is expected")
     readers = _readers(cast("Hashable", model))

@@ -18,7 +18,7 @@ from uuid import UUID
 from pydantic import ConfigDict, TypeAdapter
 from pydantic_ai.messages import ModelMessage, ModelMessagesTypeAdapter
 
-from ._adapters import Conversation, escaped, fitted, id_of, opaque, restored, unescaped
+from ._adapters import Conversation, escaped, fitted, id_of, is_said, opaque, restored, unescaped
 from ._client import AsyncClient, Client
 from ._exchange import Series, drive, drive_async
 from .models import Message, NewMessage
@@ -111,7 +111,7 @@ async def load_messages_async(client: AsyncClient, conversation_id: str | UUID) 
 
 
 def _complete(history: Iterable[Message]) -> list[Message]:
-    return [message for message in history if message.status == "complete"]
+    return [message for message in history if is_said(message)]
 
 
 def _saved(conversation_id: str | UUID, messages: Sequence[ModelMessage]) -> Series[list[Message]]:

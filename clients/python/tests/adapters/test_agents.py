@@ -132,14 +132,17 @@ def test_what_other_programs_have_stored_is_several_items(client: Client, sessio
             NewMessage("assistant", "half", status="in_progress"),
         ],
     )
+    stopped = client.add_message(session.conversation_id, "assistant", "Yes, it", status="in_progress")
+    client.cancel_reply(session.conversation_id, stopped.id)
     items = [
         {"role": "user", "content": r"C:\u0041"},
         {"role": "assistant", "content": "Wait."},
         {"type": "function_call", "call_id": "call_1", "name": "weather", "arguments": "{}"},
         {"type": "function_call_output", "call_id": "call_1", "output": "rain"},
+        {"role": "assistant", "content": "Yes, it"},
     ]
     assert asyncio.run(session.get_items()) == items
-    assert asyncio.run(session.get_items(2)) == items[2:]
+    assert asyncio.run(session.get_items(3)) == items[2:]
     for item in reversed(items):
         assert asyncio.run(session.pop_item()) == item
     assert asyncio.run(session.pop_item()) is None

@@ -329,6 +329,9 @@ def test_a_history_creates_its_conversation_and_is_cleared(server_url: str, clie
     many: list[BaseMessage] = [HumanMessage(str(n)) for n in range(501)]
     asyncio.run(history.aadd_messages(many))
     client.add_message(history.conversation_id, "assistant", "half", status="in_progress")
+    stopped = client.add_message(history.conversation_id, "assistant", "stopped", status="in_progress")
+    client.cancel_reply(history.conversation_id, stopped.id)
+    many.append(AIMessage("stopped", id=str(stopped.id)))
     assert history.messages == asyncio.run(history.aget_messages()) == many
     same = ScrollbackChatMessageHistory("rain", client, user_id=user)
     assert same.conversation_id == history.conversation_id

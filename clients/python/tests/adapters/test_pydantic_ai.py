@@ -263,7 +263,9 @@ def test_what_other_programs_have_stored_is_read(client: Client, conversation: C
     call = {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
     client.add_message(conversation.id, "assistant", None, tool_calls=[call])
     client.add_message(conversation.id, "tool", "rain", tool_call_id="call_1", name="weather")
-    client.add_message(conversation.id, "assistant", "Yes.")
+    client.add_message(conversation.id, "assistant", "Hm", status="in_progress")
+    stopped = client.add_message(conversation.id, "assistant", "Yes, it", status="in_progress")
+    client.cancel_reply(conversation.id, stopped.id)
     kinds = [part.part_kind for message in load_messages(client, conversation.id) for part in message.parts]
     assert kinds == ["system-prompt", "user-prompt", "tool-call", "tool-return", "text"]
 

@@ -186,6 +186,8 @@ export function storeStream(
         }),
       );
     const result = await store(reply).catch((error: unknown) => {
+      // It was stopped after it was read. A writer that stops it, too, reads it again.
+      if (isProblem(error, "cancelled")) return status === "cancelled" ? store(reply) : { row, isStopped: true };
       if (!isProblem(error) || (error.status !== 400 && error.status !== 413)) throw error;
       // The API has a limit that is not known here. The text is stored in any case.
       return store(textOnly(reply));

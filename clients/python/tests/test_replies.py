@@ -361,6 +361,9 @@ def test_nothing_that_was_shown_is_lost_or_stored_twice(
 ) -> None:
     """Random replies to one conversation at the same time, over a bad network: what each one has shown is what is stored."""
     monkeypatch.setattr("scrollback._reply._BEAT", 0.05)
+    # The rest of a reply after an exception has a few seconds and attempts. Here only the order of events decides, and not luck.
+    monkeypatch.setattr("scrollback._reply._PATIENCE", 60.0)
+    monkeypatch.setattr("scrollback._reply._LAST_ATTEMPTS", 30)
     seed = random.randrange(1 << 32)  # noqa: S311
     chance = random.Random(seed)  # noqa: S311
 
@@ -439,10 +442,12 @@ def test_nothing_that_was_shown_is_lost_or_stored_twice(
             # A write that was cancelled may have been taken.
             assert str(message.content).startswith(said), seed
             assert len(str(message.content)) - len(said) in (0, *range(4, 9)), seed
-            assert message.status in states or "in_progress" in states, (seed, message.status, states)
+            # A task that was cancelled before its block began may have stored the beginning.
+            expected = states if said else states | {"in_progress"}
+            assert message.status in expected or "in_progress" in states, (seed, message.status, states)
         else:
             # Only an end before the beginning leaves nothing.
-            assert said == "", seed
+            assert said == "", (seed, said, states)
     assert stored == {}, seed
 
 

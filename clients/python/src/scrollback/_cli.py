@@ -339,9 +339,10 @@ def import_user(client: Client, user: str, file: IO[bytes]) -> None:
                 progress.advance(task, len(line))
 
         imported = client.import_user(user, lines())
+    expired = f", {imported.expired} lines had expired" if imported.expired else ""
     click.echo(
         f"{imported.conversations} conversations and {imported.messages} messages imported, "
-        f"{imported.skipped} lines were stored already, {imported.expired} lines have expired",
+        f"{imported.skipped} lines were stored already{expired}",
         err=True,
     )
 

@@ -1,5 +1,6 @@
 """What Schemathesis (.ci/fuzz-http) can't read in openapi.yaml, because OpenAPI has no words for it: rules between fields, above all."""
 
+import base64
 import copy
 import re
 
@@ -9,15 +10,23 @@ from schemathesis.openapi.checks import RejectedPositiveData, UnsupportedMethodR
 
 NOT_FOUND = '{"message":"Not Found"}'
 MESSAGE = ("role", "content", "tool_calls", "id", "tool_call_id", "name", "metadata", "token_count", "status")
-# As a response gives them. This one is in the year 2100, so that what comes behind it is everything.
-CURSOR = "AA6TJt0DwAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
-# The same for a list by activity.
-ACTIVITY_CURSOR = "AA6TJt0DwAAAAAAAAAAAAAAAAAAAAAAA__________8"
 
+
+def cursor(of, position):
+    """A cursor as shared/src/models/cursor.rs writes it. It is in the year 2100, so that what comes behind it is everything."""
+    bytes_ = bytes([of]) + (4102444800000000).to_bytes(8, "big") + bytes(16) + position.to_bytes(8, "big", signed=True)
+    return base64.urlsafe_b64encode(bytes_).decode().rstrip("=")
+
+
+# Of each list. A list by activity has its own.
+CURSORS = {"get-user-conversations": cursor(1, 0), "search-messages": cursor(3, 0), "export-user": cursor(4, 0)}
+ACTIVITY_CURSOR = cursor(2, -1)
 
 # Valid values that are refused for what is stored, or for another value. `through`: where a summary can end depends on the conversation.
-# `at`: a fork ends at the newest message at the latest. `from`: only a string has characters to skip. `to`: another user.
-REFUSABLE = {"summarize-conversation": "through", "fork-conversation": "at", "get-message": "from", "transfer-user": "to"}
+# `at`: a fork ends at the newest message at the latest. `from`: only a string has characters to skip, and a replacement begins at the next
+# position at the latest. `to`: another user.
+REFUSABLE = {"summarize-conversation": "through", "fork-conversation": "at", "get-message": "from", "transfer-user": "to",
+             "add-message": "from"}
 
 
 @schemathesis.serializer("application/x-ndjson")
@@ -95,7 +104,7 @@ def before_call(context, case, kwargs):
     if operation == "search-messages" and not searchable(str(query.get("q"))):
         query["q"] = "rain"
     if "cursor" in query:
-        query["cursor"] = ACTIVITY_CURSOR if query.get("order") == "activity" else CURSOR
+        query["cursor"] = ACTIVITY_CURSOR if query.get("order") == "activity" else CURSORS[operation]
     case.query = query
     if isinstance(case.body, dict):
         case.body = body

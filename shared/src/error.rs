@@ -138,6 +138,13 @@ pub enum Fault {
     TooLarge,
 }
 
+/// A value that another crate has refused. The text says what would be right.
+impl From<&'static str> for Invalid {
+    fn from(detail: &'static str) -> Self {
+        Self::new(Fault::Parameter, detail)
+    }
+}
+
 impl Invalid {
     /// A value that is refused, with what would be right.
     pub fn new(fault: Fault, detail: impl Into<String>) -> Self {

@@ -232,6 +232,7 @@ async fn what_is_wrong_or_not_there_or_not_allowed_is_refused() {
         ("tool_results=-1", "tool_results"),
         ("format=xml", "format"),
         ("unanswered=keep", "unanswered"),
+        ("call_ids=drop", "call_ids"),
     ] {
         app.get(&format!("{path}?{query}")).refused(400, "invalid_parameter", param).await;
     }

@@ -24,7 +24,7 @@ fn cases() -> usize {
 }
 
 /// All fields that there are, and one that there is not. A test compares them with openapi.yaml.
-pub const FIELDS: [&str; 46] = [
+pub const FIELDS: [&str; 47] = [
     "id",
     "user_id",
     "new",
@@ -59,6 +59,7 @@ pub const FIELDS: [&str; 46] = [
     "step",
     "tool_results",
     "unanswered",
+    "call_ids",
     "format",
     "through",
     "expires_in",

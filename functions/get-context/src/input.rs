@@ -2,7 +2,7 @@
 
 use shared::Result;
 use shared::http::Request;
-use shared::models::{ContextFormat, ContextLimits, ContextOptions, Unanswered};
+use shared::models::{CallIds, ContextFormat, ContextLimits, ContextOptions, Unanswered};
 
 /// What to send, and the form.
 pub(crate) fn read(request: &Request) -> Result<(ContextOptions, ContextFormat)> {
@@ -13,9 +13,10 @@ pub(crate) fn read(request: &Request) -> Result<(ContextOptions, ContextFormat)>
         tokens: fields.integer("max_tokens", 1..=i64::MAX)?,
     };
     let step = fields.integer("step", 1..=i64::MAX)?;
-    let unanswered = fields.parse("unanswered", |text| Unanswered::parse(&text))?.unwrap_or_default();
+    let unanswered = fields.parse("unanswered", |text| Ok(Unanswered::parse(&text)?))?.unwrap_or_default();
+    let call_ids = fields.parse("call_ids", |text| Ok(CallIds::parse(&text)?))?.unwrap_or_default();
     let tool_results = fields.integer("tool_results", 0..=i64::MAX)?;
-    let format = fields.parse("format", |text| ContextFormat::parse(&text))?;
+    let format = fields.parse("format", |text| Ok(ContextFormat::parse(&text)?))?;
     fields.finish()?;
-    Ok((ContextOptions { limits, step, unanswered, tool_results }, format.unwrap_or(ContextFormat::Messages)))
+    Ok((ContextOptions { limits, step, unanswered, call_ids, tool_results }, format.unwrap_or_default()))
 }

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::quoted;
 use crate::error::{Error, Result};
-use crate::models::{Conditional, Version, json};
+use crate::models::{Conditional, Version};
 
 /// What a body may weigh in the response that Lambda returns. Its limit is 6 MB; the rest is for headers and the envelope.
 const BODY_BUDGET: usize = 5_990_000;
@@ -294,7 +294,7 @@ impl Body {
     /// What stands in a JSON string, without the quote at its end.
     fn text(mut text: String) -> Result<Self> {
         text.push('"');
-        Ok(Self::Text(json::valid(text).map_err(|error| Error::Internal(error.into()))?))
+        Ok(Self::Text(context::valid(text).map_err(|error| Error::Internal(error.into()))?))
     }
 
     fn base64(json: &[u8]) -> Result<Self> {

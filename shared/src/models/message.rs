@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use context::MediaSize;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -184,14 +185,14 @@ impl Content {
         parts.iter().filter_map(kind).any(|kind| results.contains(&&*kind))
     }
 
-    /// Its characters (Unicode scalar values); of parts, those of their JSON text.
-    pub(super) fn characters(&self) -> usize {
-        self.stored_text().chars().count()
-    }
-
     /// Its bytes; of parts, those of their JSON text.
     pub(crate) fn bytes(&self) -> usize {
         self.stored_text().len()
+    }
+
+    /// Its pictures and files.
+    pub(crate) fn media(&self) -> Option<MediaSize> {
+        MediaSize::of(self.as_parts()?)
     }
 
     fn stored_text(&self) -> &str {
@@ -214,7 +215,7 @@ impl Content {
 }
 
 /// The JSON text of an object's member that is a string. If the name is there twice, the last one counts. Nested members are not looked at.
-pub(super) fn string_member<'a>(object: &'a RawValue, name: &str) -> Option<&'a str> {
+fn string_member<'a>(object: &'a RawValue, name: &str) -> Option<&'a str> {
     let members: BTreeMap<String, &RawValue> = serde_json::from_str(object.get()).ok()?;
     members.get(name).map(|value| value.get()).filter(|value| value.starts_with('"'))
 }
@@ -258,17 +259,6 @@ pub struct Message {
 }
 
 impl Message {
-    /// What `max_chars` counts; the column `characters` says the same.
-    pub(super) fn characters(&self) -> i64 {
-        characters(self.content.as_ref(), self.tool_calls.as_ref().map(|calls| calls.get()))
-    }
-
-    /// What `max_tokens` counts; `get_context.sql` says the same.
-    pub(super) fn tokens(&self) -> i64 {
-        let name = self.name.as_ref().map(Text::as_str);
-        tokens(self.token_count, self.content.as_ref(), self.tool_calls.as_ref().map(|calls| calls.get()), name)
-    }
-
     /// Where a list goes on behind it.
     #[must_use]
     pub fn cursor(&self) -> Cursor {
@@ -361,13 +351,19 @@ impl NewMessage {
 
     /// What `max_chars` counts.
     pub(crate) fn characters(&self) -> i64 {
-        characters(self.content.as_ref(), self.tool_calls.as_ref().map(ToolCalls::as_str))
+        context::characters(self.content.as_ref().map(Content::stored_text), self.tool_calls.as_ref().map(ToolCalls::as_str))
     }
 
     /// What `max_tokens` counts.
     pub(crate) fn tokens(&self) -> i64 {
-        let name = self.name.as_ref().map(Text::as_str);
-        tokens(self.token_count, self.content.as_ref(), self.tool_calls.as_ref().map(ToolCalls::as_str), name)
+        let (text, parts) = (self.content.as_ref().and_then(Content::as_text), self.content.as_ref().and_then(Content::as_parts));
+        let (calls, name) = (self.tool_calls.as_ref().map(ToolCalls::as_str), self.name.as_ref().map(Text::as_str));
+        self.token_count.map_or_else(|| context::estimate(text, parts, calls, name), i64::from)
+    }
+
+    /// Its pictures and files.
+    pub(crate) fn media(&self) -> Option<MediaSize> {
+        self.content.as_ref().and_then(Content::media)
     }
 
     /// Its id.
@@ -382,21 +378,6 @@ impl NewMessage {
         self.index = Some(index);
         self
     }
-}
-
-fn characters(content: Option<&Content>, tool_calls: Option<&str>) -> i64 {
-    let tool_calls = tool_calls.map_or(0, |calls| calls.chars().count());
-    i64::try_from(content.map_or(0, Content::characters) + tool_calls).unwrap_or(i64::MAX)
-}
-
-/// What the caller counted, or an estimate that takes no tokenizer: a token for every four bytes of UTF-8, and four for the frame of a
-/// message.
-fn tokens(counted: Option<i32>, content: Option<&Content>, tool_calls: Option<&str>, name: Option<&str>) -> i64 {
-    const BYTES_OF_A_TOKEN: usize = 4;
-    const FRAME: i64 = 4;
-    let bytes = content.map_or(0, Content::bytes) + tool_calls.map_or(0, str::len) + name.map_or(0, str::len);
-    let estimate = || i64::try_from(bytes.div_ceil(BYTES_OF_A_TOKEN)).map_or(i64::MAX, |tokens| tokens + FRAME);
-    counted.map_or_else(estimate, i64::from)
 }
 
 /// A message says something, or calls something.

@@ -17,8 +17,8 @@ mod text;
 mod user_id;
 mod version;
 
+pub use self::context::{Context, ContextSummary};
 pub use change::Change;
-pub use context::{Context, ContextFormat, ContextLimits, ContextOptions, ContextSummary, Unanswered};
 pub use conversation::{
     Conversation, ConversationChange, ForkedFrom, Metadata, NewConversation, NewFork, NewSummary, Summarized, Title,
 };
@@ -38,6 +38,7 @@ pub use text::Text;
 pub use user_id::UserId;
 pub use version::{Conditional, ETags, Version};
 
+pub use ::context::{CallIds, Format as ContextFormat, Limits as ContextLimits, Options as ContextOptions, Unanswered};
 use chrono::{DateTime, Datelike, Timelike, Utc};
 use serde::Serializer;
 

@@ -39,6 +39,15 @@ impl Text {
         Ok(text)
     }
 
+    /// A text that was stored.
+    pub(crate) fn stored(text: String) -> Self {
+        Self(text)
+    }
+
+    pub(crate) fn into_string(self) -> String {
+        self.0
+    }
+
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -73,6 +73,9 @@ pub async fn add_message(
     let unfinished: Vec<Option<bool>> = messages.iter().map(|message| message.status.in_progress()).collect();
     let characters: Vec<i64> = messages.iter().map(NewMessage::characters).collect();
     let tokens: Vec<i64> = messages.iter().map(NewMessage::tokens).collect();
+    let media = || messages.iter().map(NewMessage::media);
+    let media_bytes: Vec<Option<i32>> = media().map(|media| Some(media?.bytes)).collect();
+    let media_tokens: Vec<Option<i32>> = media().map(|media| Some(media?.tokens)).collect();
     let metadata: Vec<&str> = messages.iter().map(|message| message.metadata.as_str()).collect();
     let extras: Vec<Option<&str>> = messages.iter().map(|message| message.extra.as_ref().map(Json::as_str)).collect();
     let rows = call(
@@ -96,6 +99,8 @@ pub async fn add_message(
             (&unfinished, Type::BOOL_ARRAY),
             (&characters, Type::INT8_ARRAY),
             (&tokens, Type::INT8_ARRAY),
+            (&media_bytes, Type::INT4_ARRAY),
+            (&media_tokens, Type::INT4_ARRAY),
             (&from, Type::INT8),
             (&database.retention(), Type::INT4),
         ],

@@ -8,7 +8,8 @@
 create function add_message(
     conversation uuid, owner text, if_match bigint[], ids uuid[], roles text[], contents text[], parts text[], parts_texts text[],
     tool_calls text[], tool_call_ids text[], names text[], metadata text[],
-    extras text[], token_counts integer[], unfinished boolean[], characters bigint[], tokens bigint[], replaced bigint, retention integer
+    extras text[], token_counts integer[], unfinished boolean[], characters bigint[], tokens bigint[],
+    media_bytes integer[], media_tokens integer[], replaced bigint, retention integer
 )
 returns table (
     taken bigint, allowed boolean, replayed boolean, version bigint, "position" bigint, status text, created_at timestamptz,
@@ -101,19 +102,19 @@ begin
         insert into public.messages (
             conversation_id, position, id, role, content, content_parts, parts_text, tool_calls, tool_call_id, name, metadata,
             extra, token_count, in_progress, characters_before, tokens_before, created_at, updated_at, size, characters, owner_key,
-            appended_version
+            appended_version, media_bytes, media_tokens
         )
         select conversation, first - 1 + row_number() over in_order, i.id, i.role, i.content, i.content_parts::json,
             i.parts_text, i.tool_calls::json, i.tool_call_id, i.name, i.metadata::json, i.extra::json, i.token_count, i.unfinished,
             characters_before + sum(i.characters) over in_order - i.characters,
             tokens_before + sum(i.tokens) over in_order - i.tokens, changed_at, changed_at,
             message_size(i.content, i.content_parts, i.tool_calls, i.tool_call_id, i.name, i.metadata, i.extra), i.characters, owner_key,
-            version
+            version, i.media_bytes, i.media_tokens
         from unnest(ids, roles, contents, parts, parts_texts, tool_calls, tool_call_ids, names, metadata, extras, token_counts, unfinished, characters,
-                tokens)
+                tokens, media_bytes, media_tokens)
                 with ordinality as i (
                     id, role, content, content_parts, parts_text, tool_calls, tool_call_id, name, metadata, extra, token_count, unfinished,
-                    characters, tokens, ordinal
+                    characters, tokens, media_bytes, media_tokens, ordinal
                 )
         where i.id <> all (stored)
         window in_order as (order by i.ordinal rows unbounded preceding);

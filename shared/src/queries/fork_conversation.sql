@@ -133,11 +133,12 @@ begin
 
     insert into public.messages (
         conversation_id, position, id, role, content, content_parts, parts_text, tool_calls, tool_call_id, name, metadata, extra, feedback, token_count,
-        in_progress, alive_at, characters_before, tokens_before, created_at, updated_at, size, characters, owner_key, appended_version
+        in_progress, alive_at, characters_before, tokens_before, created_at, updated_at, size, characters, owner_key, appended_version,
+        media_bytes, media_tokens
     )
     select new_id, m.position, copied_message_id(new_id, m.position), m.role, m.content, m.content_parts, m.parts_text, m.tool_calls,
-        m.tool_call_id, m.name, m.metadata, m.extra, m.feedback, m.token_count, m.in_progress, m.alive_at, m.characters_before, m.tokens_before, m.created_at, m.updated_at,
-        m.size, m.characters, m.owner_key, 1
+        m.tool_call_id, m.name, m.metadata, m.extra, m.feedback, m.token_count, m.in_progress, m.alive_at, m.characters_before, m.tokens_before,
+        m.created_at, m.updated_at, m.size, m.characters, m.owner_key, 1, m.media_bytes, m.media_tokens
     from public.messages m
     where m.conversation_id = source and m.position <= forked_position
     -- Cuts nothing: there is a limit so that the planner reads in order.

@@ -25,7 +25,7 @@ use crate::models::{Conditional, Context, ContextOptions, ContextSummary, ETags,
 /// let options = ContextOptions { limits, step: Some(2000), ..ContextOptions::default() };
 /// let read = get_context(database, &Caller::Anyone, conversation_id, options, None).await?;
 /// if let Conditional::Modified(context, _version) = read {
-///     println!("{}", serde_json::to_string(&context.as_json(ContextFormat::OpenAi)).unwrap());
+///     println!("{}", serde_json::to_string(&context.into_json(ContextFormat::OpenAi)).unwrap());
 /// }
 /// # Ok(())
 /// # }

@@ -64,12 +64,15 @@ with conversation as (
     from (
         select position, sum(characters) over newest_first as characters, sum(message_bytes(size, feedback)) over newest_first as size,
             -- An estimate needs the bytes of content, calls and name. They are what `size` counts, less this. The metadata of these rows
-            -- is read below anyway.
+            -- is read below anyway. Pictures and files count by what they are and not by their bytes.
             sum(
                 case when $7 is null then 0
                 else coalesce(
                     token_count,
-                    (size - coalesce(octet_length(tool_call_id), 0) - octet_length(metadata::text) + 3) / 4 + 4
+                    (
+                        size - coalesce(octet_length(tool_call_id), 0) - octet_length(metadata::text)
+                        - coalesce(octet_length(extra::text), 0) - coalesce(media_bytes, 0) + 3
+                    ) / 4 + 4 + coalesce(media_tokens, 0)
                 )
                 end
             ) over newest_first as tokens

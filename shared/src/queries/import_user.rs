@@ -83,6 +83,8 @@ pub async fn import_user(database: &Database, user_id: &UserId, import: &Import)
         (&column!(messages, one => one.updated_at), Type::TIMESTAMPTZ_ARRAY),
         (&column!(messages, one => one.message.characters()), Type::INT8_ARRAY),
         (&column!(messages, one => one.message.tokens()), Type::INT8_ARRAY),
+        (&column!(messages, one => one.message.media().map(|media| media.bytes)), Type::INT4_ARRAY),
+        (&column!(messages, one => one.message.media().map(|media| media.tokens)), Type::INT4_ARRAY),
         (&database.retention(), Type::INT4),
     ];
     let taken = ["conversations_pkey", "erased_conversations_pkey"];

@@ -17,7 +17,8 @@ create function import_user(
     summarized bigint[], summarized_at timestamptz[],
     message_lines bigint[], message_conversations uuid[], positions bigint[], ids uuid[], roles text[], contents text[], parts text[],
     parts_texts text[], tool_calls text[], tool_call_ids text[], names text[], metadata text[], extras text[], feedbacks text[], token_counts integer[],
-    unfinished boolean[], created timestamptz[], updated timestamptz[], characters bigint[], tokens bigint[], retention integer
+    unfinished boolean[], created timestamptz[], updated timestamptz[], characters bigint[], tokens bigint[],
+    media_bytes integer[], media_tokens integer[], retention integer
 )
 returns table (outcome text, line bigint, conversations bigint, messages bigint, skipped bigint, expired bigint)
 language plpgsql security definer set search_path from current set plan_cache_mode = force_generic_plan
@@ -187,7 +188,8 @@ begin
     -- The rulers of a conversation count on from what it has.
     insert into public.messages (
         conversation_id, position, id, role, content, content_parts, parts_text, tool_calls, tool_call_id, name, metadata, extra, feedback, token_count,
-        in_progress, characters_before, tokens_before, created_at, updated_at, size, characters, owner_key, appended_version
+        in_progress, characters_before, tokens_before, created_at, updated_at, size, characters, owner_key, appended_version,
+        media_bytes, media_tokens
     )
     select i.conversation_id, i.position, i.id, i.role, i.content, i.content_parts::json, i.parts_text, i.tool_calls::json, i.tool_call_id,
         i.name, i.metadata::json, i.extra::json, i.feedback::json, i.token_count, i.in_progress,
@@ -196,13 +198,15 @@ begin
         message_size(i.content, i.content_parts, i.tool_calls, i.tool_call_id, i.name, i.metadata, i.extra), i.characters,
         public.owner_key(of_user),
         -- What was there before gets a new version below.
-        case when c.id = any (stored) then c.version + 1 else c.version end
+        case when c.id = any (stored) then c.version + 1 else c.version end,
+        i.media_bytes, i.media_tokens
     from unnest(
             message_lines, message_conversations, positions, ids, roles, contents, parts, parts_texts, tool_calls, tool_call_ids, names,
-            metadata, extras, feedbacks, token_counts, unfinished, created, updated, characters, tokens
+            metadata, extras, feedbacks, token_counts, unfinished, created, updated, characters, tokens,
+            media_bytes, media_tokens
         ) as i (
             line, conversation_id, position, id, role, content, content_parts, parts_text, tool_calls, tool_call_id, name, metadata,
-            extra, feedback, token_count, in_progress, created_at, updated_at, characters, tokens
+            extra, feedback, token_count, in_progress, created_at, updated_at, characters, tokens, media_bytes, media_tokens
         )
         join public.conversations c on c.id = i.conversation_id
     where i.conversation_id <> all (ended)

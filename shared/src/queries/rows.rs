@@ -5,7 +5,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::error::{Error, Invalid, Result};
-use crate::models::{Content, Conversation, ForkedFrom, Message, Role, Status, Summarized, Text, Version, json};
+use crate::models::{Content, Conversation, ForkedFrom, Message, Role, Status, Summarized, Text, Version};
 
 /// A value of a row, by its position.
 pub(super) fn get<'r, T: tokio_postgres::types::FromSql<'r>>(row: &'r Row, index: usize) -> Result<T> {
@@ -95,5 +95,5 @@ fn stored<T>(parsed: Result<T, Invalid>) -> Result<T> {
 }
 
 fn raw(json: String) -> Result<Box<RawValue>> {
-    json::valid(json).map_err(|error| Error::Internal(error.into()))
+    context::valid(json).map_err(|error| Error::Internal(error.into()))
 }

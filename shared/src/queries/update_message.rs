@@ -32,6 +32,7 @@ pub async fn update_message(
 ) -> Result<(Message, Version, bool)> {
     let content = change.content.value();
     caller.may_say(content, || "content".to_owned())?;
+    let media = content.and_then(Content::media);
     let rows = call(
         database,
         "update_message",
@@ -47,6 +48,8 @@ pub async fn update_message(
             (&content.and_then(Content::as_text), Type::TEXT),
             (&content.and_then(Content::as_parts), Type::TEXT),
             (&content.and_then(Content::parts_text), Type::TEXT),
+            (&media.map(|media| media.bytes), Type::INT4),
+            (&media.map(|media| media.tokens), Type::INT4),
             (&change.tool_calls.is_keep(), Type::BOOL),
             (&change.tool_calls.value().map(ToolCalls::as_str), Type::TEXT),
             (&change.metadata.is_keep(), Type::BOOL),

@@ -9,7 +9,7 @@
 -- behind it, or an older one.
 create function update_message(
     conversation uuid, owner text, roles text[], message uuid, operation uuid, request integer, if_match bigint[], keep_content boolean, new_content text,
-    new_parts text, new_parts_text text, keep_tool_calls boolean, new_tool_calls text, keep_metadata boolean, patch text,
+    new_parts text, new_parts_text text, new_media_bytes integer, new_media_tokens integer, keep_tool_calls boolean, new_tool_calls text, keep_metadata boolean, patch text,
     keep_token_count boolean, new_token_count integer, keep_feedback boolean, new_feedback text, piece text, at bigint, max_bytes bigint,
     new_status text, retention integer
 )
@@ -136,6 +136,8 @@ begin
         set content = n.content,
             content_parts = n.content_parts::json,
             parts_text = case when keep_content then m.parts_text else new_parts_text end,
+            media_bytes = case when keep_content then m.media_bytes else new_media_bytes end,
+            media_tokens = case when keep_content then m.media_tokens else new_media_tokens end,
             tool_calls = n.tool_calls::json,
             metadata = n.metadata::json,
             -- A count of the text before would be wrong.

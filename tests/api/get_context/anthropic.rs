@@ -102,7 +102,7 @@ async fn parts_of_other_apis_become_blocks_and_unknown_ones_are_left_out() {
         {"type": "input_text", "text": "1"},
         {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}},
         {"type": "input_image", "image_url": "data:image/png;base64,AAAA"},
-        {"type": "input_audio", "input_audio": {"data": ""}},
+        {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}},
         {"type": "text", "text": " "},
         {"type": "text", "text": "2", "cache_control": {"type": "ephemeral"}},
     ]);
@@ -117,7 +117,7 @@ async fn parts_of_other_apis_become_blocks_and_unknown_ones_are_left_out() {
             {"type": "tool_result", "tool_use_id": "t", "content": "r", "is_error": true},
         ]}),
         json!({"role": "assistant", "content": "3"}),
-        json!({"role": "user", "content": [{"type": "input_audio", "input_audio": {"data": ""}}]}),
+        json!({"role": "user", "content": [{"type": "hologram"}]}),
     ];
     assert_eq!(
         anthropic(&app, &messages).await,
@@ -126,6 +126,7 @@ async fn parts_of_other_apis_become_blocks_and_unknown_ones_are_left_out() {
                 {"type": "text", "text": "1"},
                 {"type": "image", "source": {"type": "url", "url": "https://example.com/a.png"}},
                 {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}},
+                {"type": "text", "text": "[audio/wav, 3 bytes]"},
                 {"type": "text", "text": "2", "cache_control": {"type": "ephemeral"}},
             ]},
             {"role": "assistant", "content": [

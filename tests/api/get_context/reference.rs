@@ -29,6 +29,11 @@ pub struct Limits {
 }
 
 const NO_RESULT: &str = "[no result: interrupted]";
+pub const NO_OUTPUT: &str = "[no output]";
+
+fn is_empty_result(message: &Value) -> bool {
+    message["role"] == "tool" && message["content"] == ""
+}
 
 pub fn context(all: &[Value], drop: bool, limits: Limits) -> Expected {
     let instructions = all.iter().take_while(|message| instructs(message)).count();
@@ -374,9 +379,12 @@ fn sent(group: &[Value], drop: bool) -> Sent {
     let calling: Vec<&Value> = sent.iter().filter(|(rank, _)| *rank == CALLS).map(|(_, message)| message).collect();
     let apart: usize = calling.iter().map(|message| characters(message)).sum();
     let together = if calling.len() > 1 { characters(&joined(&calling)) } else { 0 };
-    let others: usize = sent.iter().filter(|(rank, _)| *rank != CALLS).map(|(_, message)| characters(message)).sum();
-    let messages = sent.into_iter().map(|(_, message)| message).collect();
-    Sent { messages, characters: others + apart.max(together), repaired }
+    // A format writes a text for a result that says nothing.
+    let written = |message: &Value| characters(message) + if is_empty_result(message) { NO_OUTPUT.len() } else { 0 };
+    let others: usize = sent.iter().filter(|(rank, _)| *rank != CALLS).map(|(_, message)| written(message)).sum();
+    let longer: usize = unique_ids(&calling).iter().map(|(old, new)| new.len() - old.len()).sum();
+    let messages = sent.iter().map(|(_, message)| message.clone()).collect();
+    Sent { messages, characters: others + apart.max(together) + longer, repaired }
 }
 
 fn without_calls(mut message: Value, missing: &[(usize, String)]) -> Option<Value> {
@@ -442,15 +450,46 @@ fn joined(messages: &[&Value]) -> Value {
     joined
 }
 
+/// The ids of the calls of messages that are one, as they are and unique.
+fn unique_ids(messages: &[&Value]) -> Vec<(String, String)> {
+    let mut ids: Vec<(String, String)> = Vec::new();
+    for message in messages {
+        for call in message["tool_calls"].as_array().into_iter().flatten() {
+            let old = call["id"].as_str().unwrap_or_default().to_owned();
+            let (mut new, mut number) = (old.clone(), 0);
+            while !old.is_empty() && ids.iter().any(|(_, used)| *used == new) {
+                new = format!("{old}_{}_{number}", message["position"]);
+                number += 1;
+            }
+            ids.push((old, new));
+        }
+    }
+    ids
+}
+
 /// The messages in Chat Completions' form.
 pub fn as_openai(messages: &[Value]) -> Vec<Value> {
-    let mut written: Vec<Value> = Vec::new();
+    let (mut written, mut ids): (Vec<Value>, Vec<(String, String)>) = (Vec::new(), Vec::new());
     let mut rest = messages;
     while let Some(first) = rest.first() {
         let run = rest.iter().take_while(|message| is_assistant(message)).count();
         let together = if run > 1 && !calls(first).is_empty() { run } else { 1 };
-        let message = if together > 1 { joined(&rest[..together].iter().collect::<Vec<_>>()) } else { first.clone() };
+        let mut message = if together > 1 { joined(&rest[..together].iter().collect::<Vec<_>>()) } else { first.clone() };
+        if is_assistant(first) {
+            ids = unique_ids(&rest[..together].iter().collect::<Vec<_>>());
+            let calls = message["tool_calls"].as_array_mut().into_iter().flatten();
+            for (call, (_, new)) in calls.zip(&ids) {
+                call["id"] = json!(new);
+            }
+        } else if message["role"] == "tool"
+            && let Some(at) = ids.iter().position(|(old, _)| message["tool_call_id"] == **old)
+        {
+            message["tool_call_id"] = json!(ids.remove(at).1);
+        }
         let mut new = json!({"role": message["role"], "content": message["content"]});
+        if is_empty_result(&message) {
+            new["content"] = json!(NO_OUTPUT);
+        }
         for member in ["tool_calls", "tool_call_id", "name"] {
             if !message[member].is_null() {
                 new[member] = message[member].clone();

@@ -115,7 +115,7 @@ async fn pictures_become_the_targets_own_and_unknown_parts_are_left_out() {
                 image(data), image(data), image(data),
                 {"type": "input_image", "image_url": data},
             ]},
-            {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "2"}]},
+            {"role": "assistant", "content": "2"},
             {"role": "user", "content": "[nothing that can be shown]"},
         ])
     );

@@ -1,4 +1,24 @@
 //! The rules that APIs publish for the messages they take. They are written from the published descriptions, not from our code.
+//!
+//! | API | rule | source |
+//! |---|---|---|
+//! | Chat Completions | roles, members and types of parts by role | <https://platform.openai.com/docs/api-reference/chat/create>, `messages` |
+//! | | `content` is required unless there are `tool_calls`, a `refusal` or an `audio` | the same, *Assistant message* |
+//! | | a tool message follows the message with its call, and each call has one | the same; error "must be followed by tool messages responding to each `tool_call_id`" |
+//! | | `tool_calls[].id`: 40 characters | error `string_above_max_length`, "maximum length 40" |
+//! | | ids are unique in a message | error "Duplicate value for `tool_call_id`" |
+//! | | names of functions, and `name` of speakers: `^[a-zA-Z0-9_-]+$`, 64 characters | the same reference, *Function*; error "Expected a string that matches the pattern" |
+//! | | a tool message has texts alone, and says something | the same reference, *Tool message* |
+//! | Messages API | roles alternate, and the first is `user` | <https://docs.anthropic.com/en/api/messages>, `messages` |
+//! | | texts are not empty, and the last text of the assistant does not end with white space | errors "text content blocks must be non-empty", "final assistant content cannot end with trailing whitespace" |
+//! | | `tool_use.id` and names: `^[a-zA-Z0-9_-]+$`; ids are unique | errors "String should match pattern", "`tool_use` ids must be unique" |
+//! | | results come first in the turn behind the calls, and all of them | <https://docs.anthropic.com/en/docs/agents-and-tools/tool-use/implement-tool-use> |
+//! | | a thought has its signature, and no turn ends with one | <https://docs.anthropic.com/en/docs/build-with-claude/extended-thinking>; error "The final block in an assistant message cannot be `thinking`" |
+//! | | pictures: PNG, JPEG, GIF, WebP; documents: PDF and text | <https://docs.anthropic.com/en/docs/build-with-claude/vision>, <https://docs.anthropic.com/en/docs/build-with-claude/pdf-support> |
+//! | Responses API | types and members of items | <https://platform.openai.com/docs/api-reference/responses/create>, `input` |
+//! | | each call has one output with its `call_id`, of 64 characters at most | the same; error "No tool output found for function call" |
+//! | | a thought is followed by the item that it led to | error "was provided without its required following item" |
+//! | | an item with its own `id` follows the thought that led to it | error "was provided without its required 'reasoning' item" |
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,12 +30,33 @@ use serde_json::Value;
 #[serde(tag = "role", rename_all = "lowercase", deny_unknown_fields)]
 #[expect(dead_code, reason = "the shape is the test")]
 pub enum ChatCompletionMessage {
-    System { content: Text, name: Option<String> },
-    Developer { content: Text, name: Option<String> },
-    User { content: Text, name: Option<String> },
-    Assistant { content: Option<Text>, tool_calls: Option<Vec<ToolCall>>, name: Option<String> },
+    System {
+        content: Text,
+        name: Option<String>,
+    },
+    Developer {
+        content: Text,
+        name: Option<String>,
+    },
+    User {
+        content: Text,
+        name: Option<String>,
+    },
+    Assistant {
+        content: Option<Text>,
+        tool_calls: Option<Vec<ToolCall>>,
+        name: Option<String>,
+        refusal: Option<String>,
+        audio: Option<Value>,
+        // Of DeepSeek, Kimi and GLM, which speak this API and want it back.
+        reasoning_content: Option<String>,
+    },
     // A tool's `name` is from the API's earlier days; it is accepted, and the transcripts have it.
-    Tool { content: Text, tool_call_id: String, name: Option<String> },
+    Tool {
+        content: Text,
+        tool_call_id: String,
+        name: Option<String>,
+    },
 }
 
 #[derive(Deserialize)]
@@ -49,20 +90,62 @@ pub struct Function {
     arguments: String,
 }
 
+fn is_name(name: &str) -> bool {
+    let known = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    (1..=64).contains(&name.len()) && name.bytes().all(known)
+}
+
+/// Why the Chat Completions API would refuse this content in a message of this role.
+fn content_refused(role: &str, content: &Value) -> Option<String> {
+    let Some(parts) = content.as_array() else {
+        return (role == "tool" && content.as_str() == Some("")).then(|| "a tool message says nothing".to_owned());
+    };
+    let known = |part: &Value| match (part["type"].as_str().unwrap_or_default(), role) {
+        ("text", _) => part["text"].is_string() && part.as_object().unwrap().len() == 2,
+        ("refusal", "assistant") => part["refusal"].is_string(),
+        ("image_url", "user") => part["image_url"]["url"].is_string(),
+        ("input_audio", "user") => ["wav", "mp3"].contains(&part["input_audio"]["format"].as_str().unwrap_or_default()),
+        ("file", "user") => {
+            part["file"]["file_id"].is_string() || part["file"]["file_data"].is_string() && part["file"]["filename"].is_string()
+        }
+        _ => false,
+    };
+    if parts.is_empty() {
+        return Some("an array that is too short".to_owned());
+    }
+    parts.iter().find(|part| !known(part)).map(|part| format!("a part of a message of the {role}: {part}"))
+}
+
 /// Why the Chat Completions API would refuse these messages.
 pub fn chat_completions_refuses(messages: &[Value]) -> Option<String> {
     let mut at = 0;
+    for message in messages {
+        if let Some(why) = content_refused(message["role"].as_str().unwrap_or_default(), &message["content"]) {
+            return Some(why);
+        }
+        if message.get("name").is_some_and(|name| !name.as_str().is_some_and(is_name)) {
+            return Some(format!("the name of a speaker: {message}"));
+        }
+        let mut ids = BTreeSet::new();
+        for call in message["tool_calls"].as_array().into_iter().flatten() {
+            let id = call["id"].as_str().unwrap_or_default();
+            let kind = call["type"].as_str().unwrap_or_default();
+            if !(1..=40).contains(&id.chars().count()) || !ids.insert(id) || !call[kind]["name"].as_str().is_some_and(is_name) {
+                return Some(format!("a call: {call}"));
+            }
+        }
+    }
     while let Some(message) = messages.get(at) {
         match serde_json::from_value(message.clone()) {
             Err(error) => return Some(format!("message {at}: {error}")),
             Ok(ChatCompletionMessage::Tool { .. }) => {
                 return Some(format!("message {at}: a tool message must follow an assistant message with tool_calls"));
             }
-            Ok(ChatCompletionMessage::Assistant { content, tool_calls, .. }) => {
+            Ok(ChatCompletionMessage::Assistant { content, tool_calls, refusal, audio, .. }) => {
                 if tool_calls.as_ref().is_some_and(Vec::is_empty) {
                     return Some(format!("message {at}: tool_calls is too short"));
                 }
-                if content.is_none() && tool_calls.is_none() {
+                if content.is_none() && tool_calls.is_none() && refusal.is_none() && audio.is_none() {
                     return Some(format!("message {at}: content is required unless tool_calls is specified"));
                 }
                 let mut missing = Counts::default();
@@ -141,9 +224,17 @@ pub fn messages_api_refuses(request: &Value) -> Option<String> {
     {
         return Some(format!("system: {system}"));
     }
-    let is_name = |name: &Value| {
-        let in_alphabet = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
-        name.as_str().is_some_and(|text| (1..=64).contains(&text.len()) && in_alphabet(text))
+    let is_name = |name: &Value| name.as_str().is_some_and(is_name);
+    let is_source = |block: &Value| {
+        let (source, is_image) = (&block["source"], block["type"] == "image");
+        let media_type = source["media_type"].as_str().unwrap_or_default();
+        match source["type"].as_str() {
+            Some("url") => source["url"].as_str().is_some_and(|url| url.starts_with("http")),
+            Some("base64") if is_image => ["image/png", "image/jpeg", "image/gif", "image/webp"].contains(&media_type),
+            Some("base64") => media_type == "application/pdf",
+            Some("text") => !is_image && media_type == "text/plain" && source["data"].is_string(),
+            _ => false,
+        }
     };
     let (mut expected, mut called) = ("user", BTreeSet::new());
     let mut missing: BTreeSet<&str> = BTreeSet::new();
@@ -164,8 +255,11 @@ pub fn messages_api_refuses(request: &Value) -> Option<String> {
         for block in blocks {
             match (block["type"].as_str(), expected) {
                 (Some("text"), _) if !is_text(block) => return refuse("text blocks must be non-empty"),
-                (Some("text"), _) => other = true,
-                (Some("image"), "user") if matches!(block["source"]["type"].as_str(), Some("url" | "base64")) => other = true,
+                (Some("thinking"), "assistant") if block["signature"].as_str().is_none_or(str::is_empty) => {
+                    return refuse("a thought without a signature");
+                }
+                (Some("text"), _) | (Some("thinking" | "redacted_thinking"), "assistant") => other = true,
+                (Some("image" | "document"), "user") if is_source(block) => other = true,
                 (Some("tool_use"), "assistant") => {
                     if !is_name(&block["id"]) || !is_name(&block["name"]) || !block["input"].is_object() {
                         return refuse("a tool_use has an id, a name and an input");
@@ -181,7 +275,8 @@ pub fn messages_api_refuses(request: &Value) -> Option<String> {
                 (Some("tool_result"), "user") if other => return refuse("a tool_result must not be behind other content"),
                 (Some("tool_result"), "user") => {
                     let content = &block["content"];
-                    let blocks = content.as_array().is_some_and(|blocks| blocks.iter().all(is_text));
+                    let blocks =
+                        content.as_array().is_some_and(|blocks| blocks.iter().all(|block| is_text(block) || is_source(block)));
                     if !(content.is_null() || content.is_string() || blocks) {
                         return refuse("the content of a tool_result");
                     }
@@ -195,6 +290,9 @@ pub fn messages_api_refuses(request: &Value) -> Option<String> {
             if call {
                 return refuse("tool_use must be the last");
             }
+        }
+        if expected == "assistant" && blocks.last().is_some_and(|block| block["type"].as_str().unwrap().contains("thinking")) {
+            return refuse("the final block cannot be thinking");
         }
         if expected == "user" && !missing.is_empty() || at + 1 == messages.len() && call {
             return refuse("a tool_use without a tool_result in the next message");
@@ -240,12 +338,19 @@ pub fn responses_api_refuses(request: &Value) -> Option<String> {
     };
     let (mut called, mut missing) = (BTreeSet::new(), BTreeSet::new());
     let input = request["input"].as_array()?;
+    let mut thought = false;
     for (at, item) in input.iter().enumerate() {
         let refuse = |why: &str| Some(format!("input[{at}]: {why}: {item}"));
         if !has_status(item) {
             return refuse("status");
         }
-        match item.get("type").map_or("message", |kind| kind.as_str().unwrap_or_default()) {
+        let kind = item.get("type").map_or("message", |kind| kind.as_str().unwrap_or_default());
+        let is_models = kind == "function_call" || kind == "reasoning" || item["role"] == "assistant";
+        thought = is_models && (thought || kind == "reasoning");
+        if is_models && !thought && item.get("id").is_some() {
+            return refuse("an id without the reasoning that led to it");
+        }
+        match kind {
             "message" => {
                 let content = &item["content"];
                 let fits = match item["role"].as_str() {

@@ -20,6 +20,8 @@ pub fn survived(answer: &Value) -> Vec<String> {
     for value in ["instructions", "system", "messages", "input"].iter().filter_map(|name| answer.get(name)) {
         survivors(value, "text", &mut found);
     }
+    // It stands for nothing.
+    found.retain(|found| *found != format!("output {}", reference::NO_OUTPUT));
     found.sort();
     found
 }

@@ -19,7 +19,7 @@ use crate::binary;
 /// An editor writes several files, or one several times: after so long without a change, what is there is built.
 const QUIET: Duration = Duration::from_millis(200);
 /// What the functions are made of.
-const SOURCES: [&str; 3] = ["functions", "shared", "Cargo.toml"];
+const SOURCES: [&str; 4] = ["functions", "context", "shared", "Cargo.toml"];
 
 /// How to reach the local database as the owner of its schema.
 pub(crate) struct Owner {

@@ -415,6 +415,7 @@ class Client:
         step: int | None = ...,
         tool_results: int | None = ...,
         unanswered: Literal["answer", "drop"] | None = ...,
+        call_ids: Literal["fit", "keep"] | None = ...,
         format: Literal["messages"] = ...,
         if_none_match: str | None = ...,
     ) -> Context[Message]: ...
@@ -429,6 +430,7 @@ class Client:
         step: int | None = ...,
         tool_results: int | None = ...,
         unanswered: Literal["answer", "drop"] | None = ...,
+        call_ids: Literal["fit", "keep"] | None = ...,
         format: Literal["openai", "anthropic", "responses"],
         if_none_match: str | None = ...,
     ) -> Context[dict[str, Any]]: ...
@@ -553,6 +555,7 @@ class AsyncClient:
         step: int | None = ...,
         tool_results: int | None = ...,
         unanswered: Literal["answer", "drop"] | None = ...,
+        call_ids: Literal["fit", "keep"] | None = ...,
         format: Literal["messages"] = ...,
         if_none_match: str | None = ...,
     ) -> Context[Message]: ...
@@ -567,6 +570,7 @@ class AsyncClient:
         step: int | None = ...,
         tool_results: int | None = ...,
         unanswered: Literal["answer", "drop"] | None = ...,
+        call_ids: Literal["fit", "keep"] | None = ...,
         format: Literal["openai", "anthropic", "responses"],
         if_none_match: str | None = ...,
     ) -> Context[dict[str, Any]]: ...

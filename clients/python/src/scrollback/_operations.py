@@ -743,6 +743,7 @@ def get_context(
     step: int | None = None,
     tool_results: int | None = None,
     unanswered: Literal["answer", "drop"] | None = None,
+    call_ids: Literal["fit", "keep"] | None = None,
     format: Literal["messages", "openai", "anthropic", "responses"] = "messages",  # noqa: A002
     if_none_match: str | None = None,
 ) -> Operation[Context[Any]]:
@@ -756,6 +757,8 @@ def get_context(
         step: how much is appended, in what the limit counts, before the start of the messages moves. So a prompt cache is hit.
         tool_results: how many tool results, the newest, keep their contents.
         unanswered: what happens to a call that was interrupted. `answer` (the default) adds a result, and `drop` leaves the call out.
+        call_ids: what happens to the ids of calls in other formats than `messages`. `fit` (the default) makes them unique and as the API
+            takes them, and `keep` leaves them alone.
         format: `messages` for `Message` objects, or dictionaries as an API takes them: `openai` (Chat Completions), `anthropic`
             (Messages) or `responses` (OpenAI's Responses).
         if_none_match: raise `NotModified` if the conversation still has this version.
@@ -787,6 +790,7 @@ def get_context(
                 "step": step,
                 "tool_results": tool_results,
                 "unanswered": unanswered,
+                "call_ids": call_ids,
                 "format": None if format == "messages" else format,
             },
         ),

@@ -4,10 +4,11 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::elements;
-use super::spelling::{self, Part};
-use super::start::Step;
-use crate::models::{Content, Message, Role};
+use crate::formats::ai_sdk;
+use crate::json::{elements, raw};
+use crate::message::{Content, Message, Role};
+use crate::part::{self, Kind};
+use crate::start::Marks;
 
 /// Where a result is: the message itself, or one of its content parts.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -20,19 +21,20 @@ enum Place {
 /// newest `keep`. So what is replaced stays the same while a step is appended. Returns how many were replaced.
 ///
 /// No message gets larger. A content that is as short as its replacement stays.
-pub(super) fn elide(messages: &mut [Message], keep: i64, step: Option<&Step>) -> i64 {
+pub(crate) fn elide(messages: &mut [Message], keep: i64, marks: Option<&Marks>) -> i64 {
     let all: Vec<(usize, Place)> =
         messages.iter().enumerate().flat_map(|(at, message)| results(message).into_iter().map(move |place| (at, place))).collect();
     let old = all.len().saturating_sub(usize::try_from(keep).unwrap_or(usize::MAX));
     let first_kept = all.get(old).map(|(at, _)| messages[*at].position);
     let mut elided = 0;
-    for (at, message) in messages.iter_mut().enumerate() {
-        if let (Some(step), Some(first_kept)) = (step, first_kept)
-            && !step.has_mark_between(message.position, first_kept)
+    for of_message in all[..old].chunk_by(|(one, _), (other, _)| one == other) {
+        let message = &mut messages[of_message[0].0];
+        if let (Some(marks), Some(first_kept)) = (marks, first_kept)
+            && !marks.has_mark_between(message.position, first_kept)
         {
             continue;
         }
-        let places: Vec<Place> = all[..old].iter().filter(|(of, _)| *of == at).map(|(_, place)| *place).collect();
+        let places: Vec<Place> = of_message.iter().map(|(_, place)| *place).collect();
         if let Some((shorter, count)) = without_contents(message, &places) {
             *message = shorter;
             elided += count;
@@ -42,9 +44,9 @@ pub(super) fn elide(messages: &mut [Message], keep: i64, step: Option<&Step>) ->
 }
 
 fn results(message: &Message) -> Vec<Place> {
-    let parts = spelling::parts(message).into_iter().enumerate();
-    let is_result = |part: &Part| matches!(part, Part::Answer(_) | Part::Answered(..));
-    let in_parts: Vec<Place> = parts.filter(|(_, (_, part))| is_result(part)).map(|(at, _)| Place::Part(at)).collect();
+    let parts = part::parts(message).into_iter().enumerate();
+    let is_result = |kind: &Kind| matches!(kind, Kind::Answer(_) | Kind::Answered(..));
+    let in_parts: Vec<Place> = parts.filter(|(_, part)| is_result(&part.kind)).map(|(at, _)| Place::Part(at)).collect();
     if message.role == Role::Tool && in_parts.is_empty() { vec![Place::Message] } else { in_parts }
 }
 
@@ -52,7 +54,7 @@ fn results(message: &Message) -> Vec<Place> {
 fn without_contents(message: &Message, places: &[Place]) -> Option<(Message, i64)> {
     let content = message.content.as_ref()?;
     let (content, count) = if places == [Place::Message] {
-        (Content::text(replacement(content.characters())?).ok()?, 1)
+        (Content::Text(replacement(content.characters())?), 1)
     } else {
         let Content::Parts(parts) = content else { return None };
         let (parts, count) = without_parts(parts, message.role, places)?;
@@ -67,11 +69,11 @@ fn without_contents(message: &Message, places: &[Place]) -> Option<(Message, i64
 fn without_parts(parts: &RawValue, role: Role, places: &[Place]) -> Option<(Box<RawValue>, i64)> {
     let text = parts.get();
     let (mut shorter, mut copied, mut count) = (String::new(), 0, 0);
-    for (at, part) in elements(parts).into_iter().enumerate() {
-        if !places.contains(&Place::Part(at)) {
-            continue;
-        }
-        let Some(content) = spelling::content_of_result(part, role) else { continue };
+    let all = elements(parts);
+    for place in places {
+        let Place::Part(at) = place else { continue };
+        let part = all[*at];
+        let Some(content) = part::content_of_result(part, role) else { continue };
         let replaced = content.get();
         let characters =
             serde_json::from_str::<Cow<str>>(replaced).map_or_else(|_| replaced.chars().count(), |text| text.chars().count());
@@ -79,7 +81,7 @@ fn without_parts(parts: &RawValue, role: Role, places: &[Place]) -> Option<(Box<
         // A raw value is a piece of the text that it was read from.
         let start = replaced.as_ptr().addr() - text.as_ptr().addr();
         let (before, after) =
-            if spelling::is_typed_output(part, content) { (r#"{"type":"text","value":""#, "\"}") } else { ("\"", "\"") };
+            if ai_sdk::is_typed_output(part, content) { (r#"{"type":"text","value":""#, "\"}") } else { ("\"", "\"") };
         if before.len() + replacement.len() + after.len() >= replaced.len() {
             continue;
         }
@@ -89,7 +91,7 @@ fn without_parts(parts: &RawValue, role: Role, places: &[Place]) -> Option<(Box<
         count += 1;
     }
     shorter.push_str(text.get(copied..)?);
-    RawValue::from_string(shorter).ok().filter(|_| count > 0).map(|parts| (parts, count))
+    (count > 0).then(|| (raw(shorter), count))
 }
 
 /// What stands for so many characters, if it is shorter, with its quotes.

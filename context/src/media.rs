@@ -1,0 +1,256 @@
+//! Pictures, sounds and other files.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use base64::prelude::{BASE64_STANDARD, Engine};
+
+use crate::json::elements;
+use crate::message::Role;
+use crate::part::{Kind, Part};
+
+/// A picture, a sound, or another file.
+#[derive(Clone)]
+pub(crate) struct Media<'a> {
+    /// Such as `image/png`; `image/*` if it is a picture and nothing else is known.
+    pub(crate) mime_type: Cow<'a, str>,
+    pub(crate) data: Data<'a>,
+    /// The file's name.
+    pub(crate) name: Option<Cow<'a, str>>,
+    /// How closely an API of `OpenAI` looks at a picture.
+    pub(crate) detail: Option<Cow<'a, str>>,
+}
+
+#[derive(Clone)]
+pub(crate) enum Data<'a> {
+    Base64(Cow<'a, str>),
+    Url(Cow<'a, str>),
+    /// The id of a file that an API keeps.
+    Id(Cow<'a, str>),
+    /// A file that is a text.
+    Text(Cow<'a, str>),
+}
+
+impl<'a> Media<'a> {
+    pub(crate) fn new(mime_type: impl Into<Cow<'a, str>>, data: Data<'a>) -> Self {
+        let mut mime_type = mime_type.into();
+        if let (Data::Base64(data), "" | "*/*" | "image/*" | "application/octet-stream") = (&data, &*mime_type) {
+            // What files of these types begin with.
+            let beginnings = [
+                ("iVBORw0KGgo", "image/png"),
+                ("/9j/", "image/jpeg"),
+                ("R0lGOD", "image/gif"),
+                ("UklGR", "image/webp"),
+                ("JVBERi0", "application/pdf"),
+            ];
+            if let Some((_, known)) = beginnings.iter().find(|(beginning, _)| data.starts_with(beginning)) {
+                mime_type = Cow::Borrowed(*known);
+            }
+        }
+        Self { mime_type, data, name: None, detail: None }
+    }
+
+    /// From an address, which may hold the data itself.
+    pub(crate) fn at(address: Cow<'a, str>, mime_type: impl Into<Cow<'a, str>>) -> Self {
+        let Some((own_type, data)) = split_data_url(&address) else { return Self::new(mime_type, Data::Url(address)) };
+        // A data URL knows best what it holds.
+        let own_type = slice(&address, own_type);
+        let mime_type = if own_type.is_empty() { mime_type.into() } else { own_type };
+        Self::new(mime_type, Data::Base64(slice(&address, data)))
+    }
+
+    /// From base64, or from an address in its place.
+    pub(crate) fn of(data: Cow<'a, str>, mime_type: impl Into<Cow<'a, str>>) -> Self {
+        let is_address = ["http:", "https:", "data:", "gs:", "s3:"].iter().any(|scheme| data.starts_with(scheme));
+        if is_address { Self::at(data, mime_type) } else { Self::new(mime_type, Data::Base64(data)) }
+    }
+
+    pub(crate) fn named(self, name: Option<Cow<'a, str>>) -> Self {
+        Self { name, ..self }
+    }
+
+    pub(crate) fn is_image(&self) -> bool {
+        self.mime_type.starts_with("image/")
+    }
+
+    /// Whether it is a picture of a type that all the APIs take.
+    pub(crate) fn is_common_image(&self) -> bool {
+        let known = ["image/png", "image/jpeg", "image/gif", "image/webp"].contains(&&*self.mime_type);
+        // An address need not say which type is behind it.
+        known || matches!(self.data, Data::Url(_)) && self.mime_type == "image/*"
+    }
+
+    pub(crate) fn is_pdf(&self) -> bool {
+        self.mime_type == "application/pdf"
+    }
+
+    /// Its address, which may hold the data. `None`: only the API that keeps it can find it.
+    pub(crate) fn address(&self) -> Option<Cow<'_, str>> {
+        match &self.data {
+            Data::Base64(data) => Some(Cow::Owned(format!("data:{};base64,{data}", self.mime_type))),
+            Data::Url(url) => Some(Cow::Borrowed(url)),
+            Data::Id(_) | Data::Text(_) => None,
+        }
+    }
+
+    /// What it says, if it is a text.
+    pub(crate) fn text(&self) -> Option<Cow<'_, str>> {
+        let is_text = self.mime_type.starts_with("text/") || ["application/json", "application/xml"].contains(&&*self.mime_type);
+        match &self.data {
+            Data::Text(text) => Some(Cow::Borrowed(text)),
+            Data::Base64(data) if is_text => String::from_utf8(decoded(data)?).ok().map(Cow::Owned),
+            _ => None,
+        }
+    }
+
+    /// What stands for it where it can't be sent, such as `[image/png, 150 kB]`.
+    pub(crate) fn described(&self) -> String {
+        let name = self.name.as_ref().map(|name| format!("{name}, ")).unwrap_or_default();
+        let what = match &self.data {
+            Data::Base64(data) => format!(", {}", size(bytes(data))),
+            Data::Url(url) => format!(", {url}"),
+            Data::Id(_) | Data::Text(_) => String::new(),
+        };
+        format!("[{name}{}{what}]", self.mime_type)
+    }
+
+    /// How many bytes of the stored text are no text, and how many tokens these count.
+    fn weight(&self) -> (usize, usize) {
+        const OF_A_PICTURE: usize = 1600;
+        const OF_A_SECOND: usize = 32;
+        const OF_4_KIB: usize = 1000;
+        let base64 = match &self.data {
+            Data::Text(_) => return (0, 0),
+            Data::Base64(data) => data.len(),
+            Data::Url(_) | Data::Id(_) => 0,
+        };
+        let tokens = if self.is_image() {
+            OF_A_PICTURE
+        } else if self.mime_type.starts_with("audio/") {
+            OF_A_SECOND * self.seconds()
+        } else {
+            OF_4_KIB * (base64 / 4 * 3).div_ceil(4096).max(1)
+        };
+        (base64, tokens)
+    }
+
+    /// The started seconds of a sound: exactly for WAV, and for other types at 128 kbit/s.
+    fn seconds(&self) -> usize {
+        let Data::Base64(data) = &self.data else { return 1 };
+        let head = data.get(..44).and_then(decoded);
+        let rate = head.filter(|head| head.starts_with(b"RIFF")).and_then(|head| head.get(28..32)?.try_into().ok());
+        let a_second = rate.map_or(16_000, u32::from_le_bytes).max(1);
+        bytes(data).div_ceil(usize::try_from(a_second).unwrap_or(usize::MAX)).max(1)
+    }
+}
+
+fn decoded(data: &str) -> Option<Vec<u8>> {
+    BASE64_STANDARD.decode(data).ok()
+}
+
+/// How many bytes base64 stands for.
+fn bytes(data: &str) -> usize {
+    data.trim_end_matches('=').len() * 3 / 4
+}
+
+/// Bytes for people to read.
+fn size(bytes: usize) -> String {
+    match bytes {
+        0..1000 => format!("{bytes} bytes"),
+        1000..1_000_000 => format!("{} kB", (bytes + 500) / 1000),
+        _ => format!("{}.{} MB", bytes / 1_000_000, bytes % 1_000_000 / 100_000),
+    }
+}
+
+/// The ranges of the media type and of the data in a `data:` URL of base64.
+fn split_data_url(address: &str) -> Option<(Range<usize>, Range<usize>)> {
+    let (head, data) = address.strip_prefix("data:")?.split_once(',')?;
+    let parameters = head.strip_suffix(";base64")?;
+    let mime_type = parameters.split(';').next().unwrap_or_default();
+    Some((5..5 + mime_type.len(), address.len() - data.len()..address.len()))
+}
+
+fn slice<'a>(text: &Cow<'a, str>, range: Range<usize>) -> Cow<'a, str> {
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text.get(range).unwrap_or_default()),
+        Cow::Owned(text) => Cow::Owned(text.get(range).unwrap_or_default().to_owned()),
+    }
+}
+
+/// How much of content parts is pictures and files.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct MediaSize {
+    /// The bytes of the stored text that are base64, and count nothing.
+    pub bytes: i32,
+    /// What the pictures and files count instead: each picture 1,600, each started second of a sound 32, and each started 4 KiB of another
+    /// file 1,000.
+    pub tokens: i32,
+}
+
+impl MediaSize {
+    /// Of this array of content parts. `None`: it has no pictures and files.
+    #[must_use]
+    pub fn of(parts: &str) -> Option<Self> {
+        // Every spelling of a picture or file has a string or a member that begins so.
+        const WORDS: [&str; 10] =
+            ["image", "file", "media", "input_", "document", "audio", "video", "inline", "resource", "source"];
+        if !parts.split('"').any(|word| WORDS.iter().any(|known| word.starts_with(known))) {
+            return None;
+        }
+        let parts = elements(serde_json::from_str(parts).ok()?);
+        let (bytes, tokens) = parts.into_iter().fold((0, 0), |sum, part| add(sum, &Part::read(part, Role::Assistant)));
+        let count = |number| i32::try_from(number).unwrap_or(i32::MAX);
+        (tokens > 0).then(|| Self { bytes: count(bytes), tokens: count(tokens) })
+    }
+}
+
+fn add(sum: (usize, usize), part: &Part) -> (usize, usize) {
+    match &part.kind {
+        Kind::Media(media) => {
+            let (bytes, tokens) = media.weight();
+            (sum.0 + bytes, sum.1 + tokens)
+        }
+        Kind::Answer(answer) | Kind::Answered(_, answer) => answer.output.parts().iter().fold(sum, add),
+        Kind::Item(parts) => parts.iter().fold(sum, add),
+        _ => sum,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_picture_counts_as_a_picture_and_a_sound_its_seconds() {
+        let data = "A".repeat(200_000);
+        for (part, expected) in [
+            (format!(r#"{{"type":"image_url","image_url":{{"url":"data:image/png;base64,{data}"}}}}"#), (200_000, 1600)),
+            (r#"{"type":"image_url","image_url":{"url":"https://example.com/a.png"}}"#.to_owned(), (0, 1600)),
+            (
+                format!(r#"{{"type":"image","source":{{"type":"base64","mime_type":"image/png","data":"{data}"}}}}"#),
+                (200_000, 1600),
+            ),
+            (
+                format!(r#"{{"type":"tool_result","content":[{{"type":"image","data":"{data}","mimeType":"image/png"}}]}}"#),
+                (200_000, 1600),
+            ),
+            (format!(r#"{{"type":"input_audio","input_audio":{{"format":"mp3","data":"{data}"}}}}"#), (200_000, 32 * 10)),
+            (
+                format!(r#"{{"type":"file","mediaType":"application/pdf","url":"data:application/pdf;base64,{data}"}}"#),
+                (200_000, 37_000),
+            ),
+            (r#"{"type":"text","text":"file"}"#.to_owned(), (0, 0)),
+        ] {
+            let size = MediaSize::of(&format!("[{part}]")).unwrap_or_default();
+            assert_eq!((size.bytes, size.tokens), expected, "{}", &part[..part.len().min(40)]);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_sent_is_described() {
+        let png = |bytes: usize| Media::new("image/png", Data::Base64("A".repeat(bytes / 3 * 4).into()));
+        assert_eq!(png(9).described(), "[image/png, 9 bytes]");
+        assert_eq!(png(150_000).described(), "[image/png, 150 kB]");
+        assert_eq!(png(1_500_000).named(Some("a.png".into())).described(), "[a.png, image/png, 1.5 MB]");
+    }
+}

@@ -1,0 +1,294 @@
+//! The chosen messages as turns, whatever API's way their calls are stored in: what each format writes.
+//!
+//! A step is what the assistant says and calls, and then all results. The calls of adjacent messages that are answered together are one
+//! step. A message that holds calls with their results, as the AI SDK stores them, is several steps if the assistant speaks between them.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use crate::formats::openai;
+use crate::message::{Content, Message, Role};
+use crate::part::{Answer, Call, Kind, Part, Read, in_alphabet, within};
+use crate::units::Tools;
+
+/// What the user has said, if the API knows none of it: a turn must not be empty.
+pub(crate) const NOTHING: &str = "[nothing that can be shown]";
+
+pub(crate) enum Turn<'a> {
+    Instructions(&'a Message, Vec<Part<'a>>),
+    /// What the user says, without the results in that message.
+    User(&'a Message, Vec<Part<'a>>),
+    Step(Step<'a>),
+}
+
+#[derive(Default)]
+pub(crate) struct Step<'a> {
+    /// The first of the assistant's messages.
+    pub(crate) message: Option<&'a Message>,
+    /// In the order in which they are stored.
+    pub(crate) elements: Vec<Element<'a>>,
+    /// In the order in which they are stored, each with the number of its call.
+    pub(crate) results: Vec<(usize, Answer<'a>, &'a Message)>,
+    calls: Calls<'a>,
+}
+
+pub(crate) enum Element<'a> {
+    Said(Part<'a>),
+    Call {
+        call: Call<'a>,
+        /// The id to send. No other call of the step has the same, unless ids are kept.
+        id: String,
+        number: usize,
+    },
+}
+
+/// The calls of a step, by their numbers.
+#[derive(Default)]
+struct Calls<'a> {
+    /// Where each is among the elements, and whether it has a result.
+    all: Vec<(usize, bool)>,
+    /// Those with the same id that may have no result yet, in order. An empty text stands for no id.
+    waiting: HashMap<Cow<'a, str>, VecDeque<usize>>,
+    answered: usize,
+    /// All before this number have results.
+    first_waiting: usize,
+}
+
+impl<'a> Calls<'a> {
+    fn answer(&mut self, number: usize) {
+        self.answered += 1;
+        self.all[number].1 = true;
+    }
+
+    /// The call that a result with this id belongs to: one with the same id first. Then a result without an id belongs to any call, and a
+    /// call without an id takes any result.
+    fn take(&mut self, id: Option<&Cow<'a, str>>) -> Option<usize> {
+        let same = self.next(id.map_or("", |id| id));
+        let number = same.or_else(|| if id.is_some() { self.next("") } else { self.any() })?;
+        self.answer(number);
+        Some(number)
+    }
+
+    fn next(&mut self, id: &str) -> Option<usize> {
+        let waiting = self.waiting.get_mut(id)?;
+        while let Some(number) = waiting.pop_front() {
+            if !self.all[number].1 {
+                return Some(number);
+            }
+        }
+        None
+    }
+
+    fn any(&mut self) -> Option<usize> {
+        while self.all.get(self.first_waiting)?.1 {
+            self.first_waiting += 1;
+        }
+        Some(self.first_waiting)
+    }
+}
+
+impl<'a> Step<'a> {
+    pub(crate) fn said(&self) -> impl Iterator<Item = &Part<'a>> {
+        self.elements.iter().filter_map(|element| if let Element::Said(said) = element { Some(said) } else { None })
+    }
+
+    /// The calls that have results, with their ids.
+    pub(crate) fn calls(&self) -> impl Iterator<Item = (&Call<'a>, &str)> {
+        self.elements.iter().filter_map(|element| match element {
+            Element::Call { call, id, number } if self.is_answered(*number) => Some((call, id.as_str())),
+            _ => None,
+        })
+    }
+
+    /// The call with this number, with its id.
+    pub(crate) fn call(&self, number: usize) -> (&Call<'a>, &str) {
+        match &self.elements[self.calls.all[number].0] {
+            Element::Call { call, id, .. } => (call, id),
+            Element::Said(_) => unreachable!("a call's number leads to a call"),
+        }
+    }
+
+    pub(crate) fn is_answered(&self, number: usize) -> bool {
+        self.calls.all[number].1
+    }
+
+    fn has_open_calls(&self) -> bool {
+        self.calls.answered < self.calls.all.len()
+    }
+
+    /// Returns the call's number.
+    fn take_call(&mut self, call: Call<'a>, position: i64, ids: &mut Ids) -> usize {
+        let number = self.calls.all.len();
+        self.calls.all.push((self.elements.len(), false));
+        self.calls.waiting.entry(call.id.clone().unwrap_or_default()).or_default().push_back(number);
+        let id = ids.free(call.id.as_deref().unwrap_or_default(), position);
+        self.elements.push(Element::Call { call, id, number });
+        number
+    }
+
+    /// Finds the call that is answered. Without one, the result is left out.
+    fn take_answer(&mut self, answer: Answer<'a>, message: &'a Message) {
+        if let Some(number) = self.calls.take(answer.id.as_ref()) {
+            self.results.push((number, answer, message));
+        }
+    }
+}
+
+/// Which ids of calls an API takes.
+#[derive(Clone, Copy)]
+pub(crate) enum IdRule {
+    /// As they are stored.
+    Keep,
+    /// So many bytes at most. An id may come again in a later step.
+    Length(usize),
+    /// Letters, digits, `_` and `-`, 64 of them at most.
+    Alphabet,
+}
+
+/// The turns of these messages.
+pub(crate) fn of(messages: &[Message], ids: IdRule) -> Vec<Turn<'_>> {
+    let ids = Ids { rule: ids, used: HashSet::new(), next: HashMap::new() };
+    let mut turns = Turns { taken: Vec::new(), step: Step::default(), ids };
+    let mut read = messages.iter().map(|message| (Tools::of(message), message)).peekable();
+    while let Some((tools, message)) = read.next() {
+        if message.role.instructs() {
+            turns.end_step();
+            turns.taken.push(Turn::Instructions(message, said(Read::of(message))));
+        } else if tools.are_the_assistants(message.role) {
+            turns.end_step();
+            turns.take_assistant(Read::of(message));
+            // Adjacent messages are answered together.
+            while !tools.calls.is_empty()
+                && let Some((_, next)) = read.next_if(|(tools, message)| tools.are_the_assistants(message.role))
+            {
+                turns.take_assistant(Read::of(next));
+            }
+        } else {
+            turns.take_answers(Read::of(message));
+        }
+    }
+    turns.end_step();
+    turns.taken
+}
+
+/// The content, as parts.
+fn said(read: Read<'_>) -> Vec<Part<'_>> {
+    match &read.message.content {
+        Some(Content::Text(text)) => vec![Part::text(text)],
+        Some(Content::Parts(_)) => read.parts,
+        None => Vec::new(),
+    }
+}
+
+struct Turns<'a> {
+    taken: Vec<Turn<'a>>,
+    step: Step<'a>,
+    ids: Ids,
+}
+
+impl<'a> Turns<'a> {
+    fn end_step(&mut self) {
+        let step = std::mem::take(&mut self.step);
+        self.ids.end_step();
+        if step.message.is_some() {
+            self.taken.push(Turn::Step(step));
+        }
+    }
+
+    fn take_assistant(&mut self, mut read: Read<'a>) {
+        let message = read.message;
+        self.step.message.get_or_insert(message);
+        for part in openai::extra(message) {
+            self.say(part, message);
+        }
+        let tool_calls = std::mem::take(&mut read.tool_calls);
+        for part in said(read) {
+            match part.kind {
+                Kind::Call(call) => _ = self.step.take_call(call, message.position, &mut self.ids),
+                Kind::Answer(answer) => self.step.take_answer(answer, message),
+                Kind::Answered(call, answer) => {
+                    let number = self.step.take_call(call, message.position, &mut self.ids);
+                    // Its own call, whatever the ids are.
+                    self.step.calls.answer(number);
+                    self.step.results.push((number, answer, message));
+                }
+                _ => self.say(part, message),
+            }
+        }
+        for (_, call) in tool_calls {
+            self.step.take_call(call, message.position, &mut self.ids);
+        }
+    }
+
+    /// When all calls are answered, the assistant speaks anew.
+    fn say(&mut self, said: Part<'a>, message: &'a Message) {
+        let says_nothing = said.stored.is_none() && said.words() == Some("");
+        if !says_nothing && !self.step.results.is_empty() && !self.step.has_open_calls() {
+            self.end_step();
+            self.step.message = Some(message);
+        }
+        self.step.elements.push(Element::Said(said));
+    }
+
+    /// A message of the user, or results.
+    fn take_answers(&mut self, read: Read<'a>) {
+        let message = read.message;
+        let has_answers = read.parts.iter().any(|part| matches!(part.kind, Kind::Answer(_)));
+        if message.role == Role::Tool && !has_answers {
+            return self.step.take_answer(read.whole_answer(), message);
+        }
+        let mut others = Vec::new();
+        for part in said(read) {
+            match part.kind {
+                Kind::Answer(answer) => self.step.take_answer(answer, message),
+                _ => others.push(part),
+            }
+        }
+        if message.role == Role::User && (!others.is_empty() || !has_answers) {
+            self.end_step();
+            self.taken.push(Turn::User(message, others));
+        }
+    }
+}
+
+/// The ids of calls.
+struct Ids {
+    rule: IdRule,
+    used: HashSet<String>,
+    /// The next number of an id that came again at a position.
+    next: HashMap<(String, i64), usize>,
+}
+
+impl Ids {
+    fn end_step(&mut self) {
+        if matches!(self.rule, IdRule::Length(_)) {
+            self.used.clear();
+            self.next.clear();
+        }
+    }
+
+    /// An id that the API takes and that no earlier call has: the stored one, if it is such an id.
+    fn free(&mut self, stored: &str, position: i64) -> String {
+        let named = || if stored.is_empty() { "call".to_owned() } else { stored.to_owned() };
+        let (id, longest) = match self.rule {
+            IdRule::Keep if stored.is_empty() => (named(), usize::MAX),
+            IdRule::Keep => return stored.to_owned(),
+            IdRule::Length(bytes) => (within(named(), stored, bytes), bytes),
+            IdRule::Alphabet => (in_alphabet(stored, "call"), 64),
+        };
+        if self.used.insert(id.clone()) {
+            return id;
+        }
+        let next = self.next.entry((id.clone(), position)).or_default();
+        loop {
+            // Shorter by as much as the number needs.
+            let suffix = format!("_{position}_{next}");
+            *next += 1;
+            let length = id.floor_char_boundary(longest.saturating_sub(suffix.len()));
+            let numbered = format!("{}{suffix}", &id[..length]);
+            if self.used.insert(numbered.clone()) {
+                return numbered;
+            }
+        }
+    }
+}

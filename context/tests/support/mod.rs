@@ -1,0 +1,83 @@
+//! Conversations as JSON, and what is answered.
+
+#[path = "../../../tests/api/get_context/rules.rs"]
+pub mod rules;
+
+use context::{CallIds, Content, Context, Format, Limits, Message, Options, Role, Source};
+use serde_json::value::to_raw_value;
+use serde_json::{Value, json};
+
+/// A message of a conversation, as a request has it.
+pub fn message(position: usize, message: &Value) -> Message {
+    let raw = |name: &str| message.get(name).filter(|value| !value.is_null()).map(|value| to_raw_value(value).unwrap());
+    let text = |name: &str| message[name].as_str().map(str::to_owned);
+    let extra: serde_json::Map<String, Value> = ["reasoning_content", "refusal", "audio"]
+        .iter()
+        .filter_map(|name| Some(((*name).to_owned(), message.get(*name)?.clone())))
+        .collect();
+    Message {
+        source: Source::Stored(position),
+        position: i64::try_from(position).unwrap() + 1,
+        role: match message["role"].as_str().unwrap() {
+            "user" => Role::User,
+            "assistant" => Role::Assistant,
+            "tool" => Role::Tool,
+            "system" => Role::System,
+            _ => Role::Developer,
+        },
+        content: match &message["content"] {
+            Value::String(text) => Some(Content::Text(text.clone())),
+            Value::Null => None,
+            parts => Some(Content::Parts(to_raw_value(parts).unwrap())),
+        },
+        tool_calls: raw("tool_calls"),
+        tool_call_id: text("tool_call_id"),
+        name: text("name"),
+        token_count: None,
+        extra: (!extra.is_empty()).then(|| to_raw_value(&extra).unwrap()),
+        other_bytes: 2,
+    }
+}
+
+/// The answer in this format, with the parameters `max_tokens` and `call_ids`.
+pub fn answer(messages: &[Value], format: &str, query: &str) -> Value {
+    let mut options = Options::default();
+    for (name, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
+        match name {
+            "max_tokens" => options.limits = Limits { tokens: Some(value.parse().unwrap()), ..options.limits },
+            "call_ids" => options.call_ids = CallIds::parse(value).unwrap(),
+            _ => panic!("{name}?"),
+        }
+    }
+    let stored = messages.iter().enumerate().map(|(at, value)| (message(at, value), [None, None]));
+    let (pinned, newest): (Vec<_>, Vec<_>) = {
+        let leading = messages.iter().take_while(|message| ["system", "developer"].contains(&message["role"].as_str().unwrap()));
+        let leading = leading.count();
+        let mut all: Vec<_> = stored.collect();
+        let rest = all.split_off(leading);
+        (all.into_iter().map(|(message, _)| message).collect(), rest)
+    };
+    let count = i64::try_from(messages.len()).unwrap();
+    let chosen = Context::choose(pinned, None, newest, None, count, options);
+    let mut answer = json!({"omitted": chosen.omitted, "tokens": chosen.tokens});
+    let written = serde_json::to_value(chosen.written(Format::parse(format).unwrap())).unwrap();
+    answer.as_object_mut().unwrap().extend(written.as_object().unwrap().clone());
+    answer
+}
+
+/// Why the API of the format would refuse the answer.
+pub fn refused(format: &str, answer: &Value) -> Option<String> {
+    match format {
+        "openai" => rules::chat_completions_refuses(answer["messages"].as_array().unwrap()),
+        "anthropic" => rules::messages_api_refuses(answer),
+        "responses" => rules::responses_api_refuses(answer),
+        format => panic!("{format}?"),
+    }
+}
+
+/// The answer in this format, which its API accepts.
+pub fn accepted(messages: &[Value], format: &str) -> Value {
+    let answer = answer(messages, format, "");
+    assert_eq!(refused(format, &answer), None, "{answer:#}");
+    answer
+}

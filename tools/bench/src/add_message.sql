@@ -3,17 +3,18 @@
 with input as (
     select *
     from unnest($4::uuid[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[],
-            $13::integer[], $14::boolean[], $15::bigint[], $16::bigint[])
-        with ordinality as input (id, role, content, content_parts, parts_text, tool_calls, tool_call_id, name, metadata, token_count,
+            $13::text[], $14::integer[], $15::boolean[], $16::bigint[], $17::bigint[])
+        with ordinality as input (id, role, content, content_parts, parts_text, tool_calls, tool_call_id, name, metadata, extra, token_count,
             in_progress, characters, tokens, ordinal)
 ), conversation as (
     select id, version, public.owner_key(user_id) as owner_key
     from public.conversations where id = $1 and ($2::text is null or user_id = $2)
 ), stored as (
     select m.id, m.position, m.created_at, m.updated_at,
-        (m.role, m.content, m.content_parts::text, m.tool_calls::text, m.tool_call_id, m.name, m.metadata::text, m.token_count)
+        (m.role, m.content, m.content_parts::text, m.tool_calls::text, m.tool_call_id, m.name, m.metadata::text, m.extra::text,
+            m.token_count)
             is not distinct from
-            (i.role, i.content, i.content_parts, i.tool_calls, i.tool_call_id, i.name, i.metadata, i.token_count) as same
+            (i.role, i.content, i.content_parts, i.tool_calls, i.tool_call_id, i.name, i.metadata, i.extra, i.token_count) as same
     from input i join public.messages m on m.id = i.id and m.conversation_id = $1
 ), fresh as (
     select *, row_number() over in_order as nth, sum(characters) over in_order - characters as characters_before,
@@ -39,12 +40,14 @@ with input as (
         c.tokens_appended - n.tokens as tokens_base, c.updated_at as now, c.version
 ), added as (
     insert into public.messages
-        (conversation_id, position, id, role, content, content_parts, parts_text, tool_calls, tool_call_id, name, metadata, token_count,
-            in_progress, characters_before, tokens_before, created_at, updated_at, size, characters, owner_key)
+        (conversation_id, position, id, role, content, content_parts, parts_text, tool_calls, tool_call_id, name, metadata, extra,
+            token_count, in_progress, characters_before, tokens_before, created_at, updated_at, size, characters, owner_key)
     select $1, t.base + f.nth, f.id, f.role, f.content, f.content_parts::json, f.parts_text, f.tool_calls::json, f.tool_call_id,
-        f.name, f.metadata::json, f.token_count, f.in_progress, t.characters_base + f.characters_before, t.tokens_base + f.tokens_before, t.now, t.now,
+        f.name, f.metadata::json, f.extra::json, f.token_count, f.in_progress, t.characters_base + f.characters_before,
+        t.tokens_base + f.tokens_before, t.now, t.now,
         coalesce(octet_length(f.content), 0) + coalesce(octet_length(f.content_parts), 0) + coalesce(octet_length(f.tool_calls), 0)
-            + coalesce(octet_length(f.tool_call_id), 0) + coalesce(octet_length(f.name), 0) + octet_length(f.metadata),
+            + coalesce(octet_length(f.tool_call_id), 0) + coalesce(octet_length(f.name), 0) + octet_length(f.metadata)
+            + coalesce(octet_length(f.extra), 0),
         f.characters, (select owner_key from conversation)
     from target t, fresh f
     returning id, position, created_at, updated_at

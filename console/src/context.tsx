@@ -31,6 +31,8 @@ const FORMATS = [
   ["openai", "OpenAI Chat"],
   ["anthropic", "Anthropic"],
   ["responses", "OpenAI Responses"],
+  ["gemini", "Google Gemini"],
+  ["converse", "Amazon Bedrock Converse"],
 ] as const;
 
 /** What the URL asks for. What it does not say in the API's words is left out. */
@@ -76,13 +78,15 @@ export function useFates(
 
 export function ContextPanel({ conversation, asked }: { conversation: Versioned<Conversation>; asked: Asked }) {
   const { data, error, isPlaceholderData } = useContextOf(conversation.id, asked);
-  const { messages, input, system, instructions } = (data ?? {}) as {
+  const { messages, input, contents, system, instructions, systemInstruction } = (data ?? {}) as {
     messages?: unknown[];
     input?: unknown[];
+    contents?: unknown[];
     system?: unknown;
     instructions?: unknown;
+    systemInstruction?: unknown;
   };
-  const sent = JSON.stringify({ system, instructions, messages, input }, null, 2);
+  const sent = JSON.stringify({ system, instructions, systemInstruction, messages, input, contents }, null, 2);
   const command = curl(`/conversations/${conversation.id}/context`, asked, token() !== undefined);
   return (
     <aside className="panel" aria-label="What the model sees">
@@ -129,7 +133,7 @@ export function ContextPanel({ conversation, asked }: { conversation: Versioned<
             <dl className="numbers" aria-live="polite">
               <div>
                 <dt>sent</dt>
-                <dd>{count((messages ?? input ?? []).length)}</dd>
+                <dd>{count((messages ?? input ?? contents ?? []).length)}</dd>
               </div>
               <div>
                 <dt>omitted</dt>

@@ -21,6 +21,7 @@ use serde::Serialize;
 pub use crate::json::valid;
 pub use crate::media::MediaSize;
 pub use crate::message::{Content, Message, Role, Source, characters, estimate};
+pub use crate::part::is_untyped_part;
 use crate::start::{Marks, Rulers};
 use crate::turns::IdRule;
 use crate::units::Unit;
@@ -63,6 +64,10 @@ pub enum Format {
     Anthropic,
     /// As items of the Responses API.
     Responses,
+    /// As Google's Gemini API takes them.
+    Gemini,
+    /// As the Converse API of Amazon Bedrock takes them.
+    Converse,
 }
 
 impl Format {
@@ -74,7 +79,9 @@ impl Format {
             "openai" => Ok(Self::OpenAi),
             "anthropic" => Ok(Self::Anthropic),
             "responses" => Ok(Self::Responses),
-            _ => Err("a format is messages (the default), openai, anthropic or responses"),
+            "gemini" => Ok(Self::Gemini),
+            "converse" => Ok(Self::Converse),
+            _ => Err("a format is messages (the default), openai, anthropic, responses, gemini or converse"),
         }
     }
 }
@@ -290,6 +297,8 @@ impl Context {
             OpenAi(formats::openai::Request<'a>),
             Anthropic(formats::anthropic::Request<'a>),
             Responses(formats::responses::Request<'a>),
+            Gemini(formats::gemini::Request<'a>),
+            Converse(formats::converse::Request<'a>),
         }
         let turns = |ids: IdRule| turns::of(&self.messages, if self.call_ids == CallIds::Keep { IdRule::Keep } else { ids });
         match format {
@@ -297,6 +306,8 @@ impl Context {
             Format::OpenAi => Some(Request::OpenAi(formats::openai::Request::of(turns(formats::openai::IDS)))),
             Format::Anthropic => Some(Request::Anthropic(formats::anthropic::Request::of(turns(formats::anthropic::IDS)))),
             Format::Responses => Some(Request::Responses(formats::responses::Request::of(turns(formats::responses::IDS)))),
+            Format::Gemini => Some(Request::Gemini(formats::gemini::Request::of(turns(formats::gemini::IDS)))),
+            Format::Converse => Some(Request::Converse(formats::converse::Request::of(turns(formats::converse::IDS)))),
         }
     }
 }

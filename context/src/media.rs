@@ -47,6 +47,20 @@ impl<'a> Media<'a> {
                 mime_type = Cow::Borrowed(*known);
             }
         }
+        if let (Data::Url(url), "" | "*/*" | "image/*" | "application/octet-stream") = (&data, &*mime_type) {
+            let path = url.split(['?', '#']).next().unwrap_or_default().to_ascii_lowercase();
+            let endings = [
+                (".png", "image/png"),
+                (".jpg", "image/jpeg"),
+                (".jpeg", "image/jpeg"),
+                (".gif", "image/gif"),
+                (".webp", "image/webp"),
+                (".pdf", "application/pdf"),
+            ];
+            if let Some((_, known)) = endings.iter().find(|(ending, _)| path.ends_with(ending)) {
+                mime_type = Cow::Borrowed(*known);
+            }
+        }
         Self { mime_type, data, name: None, detail: None }
     }
 

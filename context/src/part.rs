@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use crate::formats::{ai_sdk, anthropic, mcp, openai, responses};
+use crate::formats::{ai_sdk, anthropic, converse, gemini, mcp, openai, responses};
 use crate::json::{Json, Object, elements, is_filled_object, quoted, string};
 use crate::media::Media;
 use crate::message::{Content, Message, Role};
@@ -27,6 +27,10 @@ pub(crate) enum Spelling {
     AiSdkUi,
     /// The Model Context Protocol, in results of tools.
     Mcp,
+    /// Google's: parts without a type, such as `functionCall` and `functionResponse`.
+    Gemini,
+    /// Amazon Bedrock's Converse: parts without a type, such as `toolUse` and `toolResult`.
+    Converse,
 }
 
 /// A part of what a message says.
@@ -71,6 +75,8 @@ pub(crate) struct Call<'a> {
     pub(crate) id: Option<Cow<'a, str>>,
     pub(crate) name: Cow<'a, str>,
     pub(crate) arguments: Option<&'a RawValue>,
+    /// Google's proof of what the model thought before it called.
+    pub(crate) signature: Option<Cow<'a, str>>,
     pub(crate) stored: &'a RawValue,
     pub(crate) spelling: Spelling,
 }
@@ -105,7 +111,7 @@ impl<'a> Part<'a> {
     pub(crate) fn read(stored: &'a RawValue, role: Role) -> Self {
         let object = Object::of(stored);
         let kind = object.text("type").unwrap_or_default();
-        let readers = [openai::read, anthropic::read, responses::read, ai_sdk::read, mcp::read];
+        let readers = [openai::read, anthropic::read, responses::read, ai_sdk::read, mcp::read, gemini::read, converse::read];
         let read = readers.iter().find_map(|read| read(&kind, stored, &object));
         let (spelling, kind) = read.unwrap_or((Spelling::Plain, Kind::Other));
         let (may_call, may_answer) = (role == Role::Assistant, !role.instructs());
@@ -147,6 +153,14 @@ impl<'a> Part<'a> {
     pub(crate) fn stored_as(&self, spelling: Spelling) -> Option<&'a RawValue> {
         self.stored.filter(|_| self.spelling == spelling)
     }
+}
+
+/// Whether this is a part as the APIs have parts that have no `type`, Gemini and Converse: such a part has a member that says what it is.
+#[must_use]
+pub fn is_untyped_part(stored: &RawValue) -> bool {
+    let object = Object::of(stored);
+    let has = |name: &&str| object.get(name).is_some_and(|value| value.get().starts_with('{'));
+    object.text("text").is_some() || gemini::MEMBERS.iter().chain(&converse::MEMBERS).any(has)
 }
 
 /// What a tool has said: a text, parts, or any other JSON.
@@ -228,17 +242,36 @@ pub(crate) fn tool_call_id(message: &Message) -> Option<&str> {
     message.tool_call_id.as_deref().filter(|id| !id.is_empty())
 }
 
-/// What the tool has said, as it stands in a result's part.
-pub(crate) fn content_of_result(stored: &RawValue, role: Role) -> Option<&RawValue> {
+/// Where a result's part says what the tool has said, and what has to be around a text in its place.
+pub(crate) struct OutputPlace<'a> {
+    pub(crate) value: &'a RawValue,
+    pub(crate) before: Cow<'static, str>,
+    pub(crate) after: &'static str,
+}
+
+impl<'a> OutputPlace<'a> {
+    /// A text may take the value's place.
+    pub(crate) fn of(value: &'a RawValue) -> Self {
+        Self::in_json(value, "\"", "\"")
+    }
+
+    pub(crate) fn in_json(value: &'a RawValue, before: impl Into<Cow<'static, str>>, after: &'static str) -> Self {
+        Self { value, before: before.into(), after }
+    }
+}
+
+/// Where a part says what a tool has said. `None`: it is no result, or has nothing to say.
+pub(crate) fn place_of_output(stored: &RawValue, role: Role) -> Option<OutputPlace<'_>> {
     let part = Part::read(stored, role);
     let (Kind::Answer(answer) | Kind::Answered(_, answer)) = part.kind else { return None };
-    let names: &[&str] = match answer.spelling {
-        Spelling::Plain | Spelling::OpenAi | Spelling::Mcp | Spelling::Anthropic => &["content"],
-        Spelling::Responses => &["output"],
-        Spelling::AiSdk => &["output", "result"],
-        Spelling::AiSdkUi => &["output", "errorText"],
-    };
-    Object::of(stored).any(names)
+    let object = Object::of(stored);
+    match answer.spelling {
+        Spelling::Plain | Spelling::OpenAi | Spelling::Mcp | Spelling::Anthropic => object.get("content").map(OutputPlace::of),
+        Spelling::Responses => object.get("output").map(OutputPlace::of),
+        Spelling::AiSdk | Spelling::AiSdkUi => ai_sdk::place_of_output(&object, answer.spelling),
+        Spelling::Gemini => gemini::place_of_output(&object),
+        Spelling::Converse => converse::place_of_output(&object),
+    }
 }
 
 /// A result that says `text`, as a part in the spelling of this call. `None`: results are no parts there.
@@ -251,14 +284,29 @@ pub(crate) fn result_part(id: &str, name: &str, spelling: Spelling, text: &str) 
             let (name, output) = (quoted(name), format!(r#"{{"type":"error-text","value":{text}}}"#));
             Some(format!(r#"{{"type":"tool-result","toolCallId":{id},"toolName":{name},"output":{output}}}"#))
         }
+        Spelling::Gemini => Some(gemini::result(&id, &quoted(name), &text)),
+        Spelling::Converse => {
+            Some(format!(r#"{{"toolResult":{{"toolUseId":{id},"content":[{{"text":{text}}}],"status":"error"}}}}"#))
+        }
         Spelling::Plain | Spelling::OpenAi | Spelling::AiSdkUi | Spelling::Mcp => None,
     }
 }
 
 /// Whether the parts may have calls or results, whose JSON another API takes as text.
 pub(crate) fn may_have_calls(parts: &str) -> bool {
-    let names = ["tool_use", "tool_result", "function_call", "function_call_output", "toolCallId"];
-    parts.split('"').any(|word| names.contains(&word))
+    const NAMES: [&str; 10] = [
+        "tool_use",
+        "tool_result",
+        "function_call",
+        "function_call_output",
+        "toolCallId",
+        "functionCall",
+        "functionResponse",
+        "function_response",
+        "toolUse",
+        "toolResult",
+    ];
+    parts.split('"').any(|word| NAMES.contains(&word))
 }
 
 /// What a call is given, as text: most often a JSON object.

@@ -4,7 +4,6 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use crate::formats::ai_sdk;
 use crate::json::{elements, raw};
 use crate::message::{Content, Message, Role};
 use crate::part::{self, Kind};
@@ -73,20 +72,18 @@ fn without_parts(parts: &RawValue, role: Role, places: &[Place]) -> Option<(Box<
     for place in places {
         let Place::Part(at) = place else { continue };
         let part = all[*at];
-        let Some(content) = part::content_of_result(part, role) else { continue };
-        let replaced = content.get();
+        let Some(output) = part::place_of_output(part, role) else { continue };
+        let replaced = output.value.get();
         let characters =
             serde_json::from_str::<Cow<str>>(replaced).map_or_else(|_| replaced.chars().count(), |text| text.chars().count());
         let Some(replacement) = replacement(characters) else { continue };
         // A raw value is a piece of the text that it was read from.
         let start = replaced.as_ptr().addr() - text.as_ptr().addr();
-        let (before, after) =
-            if ai_sdk::is_typed_output(part, content) { (r#"{"type":"text","value":""#, "\"}") } else { ("\"", "\"") };
-        if before.len() + replacement.len() + after.len() >= replaced.len() {
+        if output.before.len() + replacement.len() + output.after.len() >= replaced.len() {
             continue;
         }
         shorter.push_str(text.get(copied..start)?);
-        shorter.extend([before, &replacement, after]);
+        shorter.extend([&*output.before, &replacement, output.after]);
         copied = start + replaced.len();
         count += 1;
     }

@@ -294,9 +294,10 @@ fn without(mut message: Message, places: &HashSet<Place>) -> Option<Message> {
         elements(&kept).into_iter().any(is_filled_object).then_some(kept)
     });
     if let Some(Content::Parts(parts)) = &message.content {
+        let role = message.role;
         let thinks = |part: &RawValue| {
-            let kind = Object::of(part).text("type");
-            kind.is_some_and(|kind| ["thinking", "redacted_thinking", "reasoning", "step-start"].contains(&&*kind))
+            let is_beginning = Object::of(part).text("type").is_some_and(|kind| kind == "step-start");
+            is_beginning || matches!(part::Part::read(part, role).kind, Kind::Reasoning(_))
         };
         // The Responses API refuses reasoning without the item that it led to.
         let (all, mut led_to) = (elements(parts), HashSet::new());
@@ -554,8 +555,8 @@ fn match_results(step: &mut [Entry], run: usize) {
     }
 }
 
-/// The results that the message's calls lack, spelled as the calls are: a tool message for each call, or one user's message for all of
-/// Anthropic's content parts. Those of the AI SDK's UI messages are in the message itself.
+/// The results that the message's calls lack, spelled as the calls are: a tool message for each call, or one user's message for all where
+/// the API has results there. Those of the AI SDK's UI messages are in the message itself.
 fn missing_results(entry: &Entry) -> Vec<Message> {
     let message = |call: &Call, role, content| {
         let place = match call.place {
@@ -579,14 +580,15 @@ fn missing_results(entry: &Entry) -> Vec<Message> {
     };
     let part = |call: &Call| part::result_part(call.id.as_deref().unwrap_or_default(), &call.name, call.spelling, NO_RESULT);
     let missing = || entry.tools.calls.iter().filter(|call| !call.answered);
-    let alone = missing().filter(|call| call.spelling != Spelling::Anthropic).filter_map(|call| match call.spelling {
+    let together = [Spelling::Anthropic, Spelling::Gemini, Spelling::Converse];
+    let alone = missing().filter(|call| !together.contains(&call.spelling)).filter_map(|call| match call.spelling {
         Spelling::OpenAi => Some(message(call, Role::Tool, Content::Text(NO_RESULT.to_owned()))),
         _ => Some(message(call, Role::Tool, Content::Parts(raw(array(&[part(call)?]))))),
     });
-    let of_anthropic: Vec<&Call> = missing().filter(|call| call.spelling == Spelling::Anthropic).collect();
-    let together = of_anthropic.first().map(|first| {
-        let parts: Vec<String> = of_anthropic.iter().filter_map(|call| part(call)).collect();
-        message(first, Role::User, Content::Parts(raw(array(&parts))))
-    });
-    alone.chain(together).collect()
+    let of_one = |spelling: Spelling| {
+        let calls: Vec<&Call> = missing().filter(|call| call.spelling == spelling).collect();
+        let parts: Vec<String> = calls.iter().filter_map(|call| part(call)).collect();
+        calls.first().map(|first| message(first, Role::User, Content::Parts(raw(array(&parts)))))
+    };
+    alone.chain(together.into_iter().filter_map(of_one)).collect()
 }

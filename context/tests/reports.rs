@@ -5,6 +5,7 @@
 mod support;
 
 use serde_json::{Value, json};
+use support::rules::FORMATS;
 use support::{accepted, answer};
 
 /// The messages of the request that stored them.
@@ -48,14 +49,14 @@ fn a_long_id_becomes_a_shorter_one_unless_it_is_kept() {
     let call = |id: String| json!({"id": id, "type": "function", "function": {"name": "f", "arguments": "{}"}});
     let calls = json!({"role": "assistant", "content": null, "tool_calls": [call(long('b')), call(long('c'))]});
     let result = |id: String| json!({"role": "tool", "tool_call_id": id, "content": "r"});
-    for format in ["openai", "anthropic", "responses"] {
+    for format in FORMATS {
         accepted(&[messages[0].clone(), calls.clone(), result(long('c')), result(long('b'))], format);
     }
 }
 
 #[test]
 fn names_are_in_the_alphabet() {
-    for format in ["openai", "anthropic", "responses"] {
+    for format in FORMATS {
         accepted(&report("06b-tool-name-with-a-dot"), format);
     }
     let written = accepted(&report("07-names-with-spaces"), "openai")["messages"].clone();
@@ -89,7 +90,7 @@ fn what_a_model_has_thought_before_its_calls_goes_back() {
     assert_eq!(written[1]["reasoning_content"], message["reasoning_content"]);
     assert_eq!(written[3]["reasoning_content"], "hm", "the turn has calls");
     assert_eq!(written[5].get("reasoning_content"), None, "the turn has none");
-    for format in ["anthropic", "responses"] {
+    for format in FORMATS.into_iter().filter(|format| *format != "openai") {
         assert!(!accepted(&messages, format).to_string().contains("I should call"), "{format}");
     }
 }
@@ -114,6 +115,12 @@ fn a_picture_in_a_result_stays_or_leaves_a_text() {
         let written = accepted(&report(name), "responses")["input"].clone();
         let image = json!({"type": "input_image", "image_url": "data:image/png;base64,iVBORw0KGgo=", "detail": "auto"});
         assert_eq!(written[2]["output"], json!([image]), "{name}");
+        let written = accepted(&report(name), "gemini")["contents"].clone();
+        let image = json!({"inlineData": {"mimeType": "image/png", "data": "iVBORw0KGgo="}});
+        assert_eq!(written[2]["parts"][0]["functionResponse"]["parts"], json!([image]), "{name}");
+        let written = accepted(&report(name), "converse")["messages"].clone();
+        let image = json!({"image": {"format": "png", "source": {"bytes": "iVBORw0KGgo="}}});
+        assert_eq!(written[2]["content"][0]["toolResult"]["content"], json!([image]), "{name}");
     }
 }
 
@@ -128,21 +135,27 @@ fn a_pdf_reaches_every_api() {
             json!({"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "JVBERi0="}}),
         ),
         ("responses", json!({"type": "input_file", "filename": "document.pdf", "file_data": data})),
+        ("gemini", json!({"inlineData": {"mimeType": "application/pdf", "data": "JVBERi0="}})),
+        ("converse", json!({"document": {"format": "pdf", "name": "document", "source": {"bytes": "JVBERi0="}}})),
     ] {
         let written = accepted(&messages, format);
-        let messages = if format == "responses" { &written["input"] } else { &written["messages"] };
-        assert_eq!(messages[0]["content"][1], part, "{format}");
+        let content = ["messages", "input", "contents"].into_iter().find_map(|name| written.get(name)).unwrap()[0].clone();
+        let parts = content.get("content").or(content.get("parts")).unwrap();
+        assert_eq!(parts[1], part, "{format}");
     }
 }
 
 #[test]
 fn what_an_api_does_not_take_leaves_a_text_in_its_place() {
-    let video = json!({"type": "file", "mediaType": "video/mp4", "filename": "a.mp4", "url": format!("data:video/mp4;base64,{}", "A".repeat(200_000))});
+    let archive = format!("data:application/zip;base64,{}", "A".repeat(200_000));
+    let archive = json!({"type": "file", "mediaType": "application/zip", "filename": "a.zip", "url": archive});
     let text = json!({"type": "file", "mediaType": "text/plain", "url": "data:text/plain;base64,aGVsbG8="});
-    let messages = [json!({"role": "user", "content": [video, text]})];
-    for format in ["openai", "anthropic", "responses"] {
+    let messages = [json!({"role": "user", "content": [archive, text]})];
+    for format in FORMATS {
         let written = accepted(&messages, format).to_string();
-        assert!(written.contains("[a.mp4, video/mp4, 150 kB]") && written.contains("hello"), "{format}: {written}");
+        assert!(written.contains("[a.zip, application/zip, 150 kB]"), "{format}: {written}");
+        // Converse takes a text file as a document.
+        assert!(written.contains(if format == "converse" { "aGVsbG8=" } else { "hello" }), "{format}: {written}");
     }
 }
 
@@ -155,7 +168,7 @@ fn an_empty_result_says_so_where_it_must_say_something() {
             json!({"role": "assistant", "content": null, "tool_calls": [call]}),
             json!({"role": "tool", "tool_call_id": "a", "content": content}),
         ];
-        for format in ["openai", "anthropic", "responses"] {
+        for format in FORMATS {
             accepted(&messages, format);
         }
     }

@@ -256,7 +256,7 @@ async fn bad_input_is_refused_by_name() {
         (json!({"role": "user", "content": 7}), 400, "invalid_parameter", "content"),
         (json!({"role": "user", "content": {"type": "text"}}), 400, "invalid_parameter", "content"),
         (json!({"role": "user", "content": ["text"]}), 400, "invalid_parameter", "content"),
-        (json!({"role": "user", "content": [{"text": "x"}]}), 400, "invalid_parameter", "content"),
+        (json!({"role": "user", "content": [{"words": "x"}]}), 400, "invalid_parameter", "content"),
         (json!({"role": "user", "content": [{"type": 7}]}), 400, "invalid_parameter", "content"),
         (json!({"role": "user", "content": [["text", "x"]]}), 400, "invalid_parameter", "content"),
         (json!({"role": "user", "content": "a\u{0}b"}), 400, "invalid_character", "content"),

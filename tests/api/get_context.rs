@@ -332,12 +332,10 @@ async fn on_every_real_transcript_every_window_is_the_longest_that_a_model_accep
             windows += 1;
         }
         for query in ["", "&max_messages=10", "&max_messages=3&max_chars=10000"] {
-            let openai = app.get(&format!("{path}?format=openai{query}")).expect(200).await.json();
-            assert_eq!(rules::chat_completions_refuses(openai["messages"].as_array().unwrap()), None);
-            let anthropic = app.get(&format!("{path}?format=anthropic{query}")).expect(200).await.json();
-            assert_eq!(rules::messages_api_refuses(&anthropic), None);
-            let responses = app.get(&format!("{path}?format=responses{query}")).expect(200).await.json();
-            assert_eq!(rules::responses_api_refuses(&responses), None);
+            for format in rules::FORMATS {
+                let answer = app.get(&format!("{path}?format={format}{query}")).expect(200).await.json();
+                assert_eq!(rules::refused(format, &answer), None);
+            }
         }
     }
     println!("{windows} windows proved, {shortened} of them shortened turns");

@@ -210,9 +210,12 @@ async fn a_result_of_a_tool_counts_as_the_role_tool_in_every_message() {
     let (app, conversation, stored) = stack("user,assistant").await;
     let path = format!("{conversation}/messages");
     let before = app.everything().await;
-    for kind in [r#""tool_result""#, r#""function_call_output""#, r#""tool-result""#, r#""tool\u005fresult""#] {
-        let content =
-            format!(r#"[{{"type": "text", "text": "hello"}}, {{"type": {kind}, "tool_use_id": "a", "content": "it rains"}}]"#);
+    let typed = [r#""tool_result""#, r#""function_call_output""#, r#""tool-result""#, r#""tool\u005fresult""#];
+    let typed = typed.map(|kind| format!(r#"{{"type": {kind}, "tool_use_id": "a", "content": "it rains"}}"#));
+    let untyped = ["functionResponse", "function_response", "toolResult", r"function\u0052esponse"];
+    let untyped = untyped.map(|member| format!(r#"{{"{member}": {{"name": "f", "response": {{}}, "content": []}}}}"#));
+    for part in typed.into_iter().chain(untyped) {
+        let content = format!(r#"[{{"type": "text", "text": "hello"}}, {part}]"#);
         for role in ["user", "assistant"] {
             let body = format!(r#"{{"role": "{role}", "content": {content}}}"#);
             app.post(&path).body(body.clone()).refused(403, "forbidden", "content").await;

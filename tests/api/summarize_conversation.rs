@@ -248,6 +248,14 @@ async fn a_call_and_its_results_are_not_divided_however_they_are_spelled() {
             json!({"role": "assistant", "content": part("function_call")}),
             json!({"role": "user", "content": part("function_call_output")}),
         ),
+        (
+            json!({"role": "assistant", "content": [{"functionCall": {"name": "f", "args": {}}}]}),
+            json!({"role": "user", "content": [{"functionResponse": {"name": "f", "response": {}}}]}),
+        ),
+        (
+            json!({"role": "assistant", "content": [{"toolUse": {"toolUseId": "a", "name": "f", "input": {}}}]}),
+            json!({"role": "user", "content": [{"toolResult": {"toolUseId": "a", "content": []}}]}),
+        ),
         (json!({"role": "assistant", "content": part("tool-call")}), json!({"role": "tool", "content": part("tool-result")})),
     ];
     for (call, result) in exchanges {

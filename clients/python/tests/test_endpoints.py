@@ -149,6 +149,9 @@ def test_a_context_is_counted_summarized_and_written_for_each_api(either: Any, c
     anthropic = either.get_context(conversation.id, max_tokens=8, format="anthropic")
     assert "rain" in str(anthropic.instructions)
     assert [message["role"] for message in anthropic.messages] == ["user"]
+    gemini = either.get_context(conversation.id, max_tokens=8, format="gemini")
+    assert gemini.messages[-1]["role"] in ("user", "model")
+    assert either.get_context(conversation.id, max_tokens=8, format="converse").messages[-1]["content"][0]["text"]
     responses = either.get_context(conversation.id, max_tokens=8, format="responses")
     assert "Sure?" in str(responses.messages[-1])
 

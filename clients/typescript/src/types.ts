@@ -17,7 +17,7 @@ export type Message = Schemas["Message"];
 export type Role = Schemas["Role"];
 /** Text, or content parts. */
 export type Content = Schemas["Content"];
-/** An object with a `type`. */
+/** An object with a `type`, or a part of Gemini or Converse, which has none. */
 export type ContentPart = Schemas["ContentPart"];
 /** A model's calls to tools: JSON that comes back as it went in. */
 export type ToolCalls = Schemas["ToolCalls"];
@@ -37,6 +37,10 @@ export type ChatCompletionsMessage = Schemas["ChatCompletionsMessage"];
 export type AnthropicMessage = Schemas["AnthropicMessage"];
 /** An item of OpenAI's Responses API. */
 export type ResponsesItem = Schemas["ResponsesItem"];
+/** A content of Google's Gemini API. */
+export type GeminiContent = Schemas["GeminiContent"];
+/** A message as the Converse API of Amazon Bedrock takes it. Bytes are base64. */
+export type ConverseMessage = Schemas["ConverseMessage"];
 
 /** A message to store. Without an `id`, the client makes one. */
 export type NewMessage = { role: Role } & Optional<Omit<Schemas["MessageFields"], "role" | "from" | "messages">>;
@@ -70,18 +74,20 @@ export type ListFields = Optional<
 export type SearchFields = { q: string } & Optional<Pick<Query<"search-messages">, "limit">>;
 
 /** For which API `getContext` spells the messages. */
-export type ContextFormat = "messages" | "openai" | "anthropic" | "responses";
+export type ContextFormat = "messages" | "openai" | "anthropic" | "responses" | "gemini" | "converse";
 
 interface ContextMessages {
   messages: { messages: Message[] };
   openai: { messages: ChatCompletionsMessage[] };
   anthropic: { messages: AnthropicMessage[]; system?: ContentPart[] };
   responses: { input: ResponsesItem[]; instructions?: string };
+  gemini: { contents: GeminiContent[]; systemInstruction?: { parts: ContentPart[] } };
+  converse: { messages: ConverseMessage[]; system?: ContentPart[] };
 }
 
 /** What to send to a model. */
 export type Context<Format extends ContextFormat = "messages"> = ContextMessages[Format] &
-  Omit<Schemas["Context"], "messages" | "system" | "input" | "instructions">;
+  Omit<Schemas["Context"], "messages" | "system" | "input" | "instructions" | "contents" | "systemInstruction">;
 
 /** A result with the version (the ETag) of its conversation, for `ifMatch` and `ifNoneMatch`. */
 export type Versioned<T> = T & { version: string };

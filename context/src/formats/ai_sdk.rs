@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use crate::json::{Object, elements, quoted, with_member};
 use crate::media::Media;
-use crate::part::{Answer, Call, Kind, Output, Reasoning, Spelling, id, output_parts, text_or_json};
+use crate::part::{Answer, Call, Kind, Output, OutputPlace, Reasoning, Spelling, id, output_parts, text_or_json};
 
 pub(crate) fn read<'a>(kind: &str, stored: &'a RawValue, object: &Object<'a>) -> Option<(Spelling, Kind<'a>)> {
     let media_type = || object.any_text(&["mediaType", "mimeType"]);
@@ -22,7 +22,7 @@ pub(crate) fn read<'a>(kind: &str, stored: &'a RawValue, object: &Object<'a>) ->
         "tool-call" if !object.has("state") => {
             let (id, name) = (id(object, "toolCallId"), object.text("toolName").unwrap_or_default());
             let arguments = object.any(&["input", "args"]);
-            Kind::Call(Call { id, name, arguments, stored, spelling: Spelling::AiSdk })
+            Kind::Call(Call { id, name, arguments, signature: googles(object), stored, spelling: Spelling::AiSdk })
         }
         "tool-result" if !object.has("state") => Kind::Answer(result(stored, object)),
         _ if kind == "dynamic-tool" || kind.starts_with("tool-") => return ui_part(kind, stored, object),
@@ -39,6 +39,12 @@ fn reasoning<'a>(object: &Object<'a>) -> Option<Reasoning<'a>> {
     Some(Reasoning { text, signature: anthropic.text("signature"), redacted: anthropic.text("redactedData") })
 }
 
+/// The signature that Google's API has given the part.
+fn googles<'a>(object: &Object<'a>) -> Option<Cow<'a, str>> {
+    const MEMBERS: [&str; 3] = ["providerOptions", "providerMetadata", "callProviderMetadata"];
+    object.any(&MEMBERS).map(Object::of).unwrap_or_default().object("google").text("thoughtSignature")
+}
+
 /// A tool part of UI messages.
 fn ui_part<'a>(kind: &str, stored: &'a RawValue, object: &Object<'a>) -> Option<(Spelling, Kind<'a>)> {
     const SPELLING: Spelling = Spelling::AiSdkUi;
@@ -46,7 +52,7 @@ fn ui_part<'a>(kind: &str, stored: &'a RawValue, object: &Object<'a>) -> Option<
     let own_name = || object.text("toolName").unwrap_or_default();
     let name = kind.strip_prefix("tool-").map_or_else(own_name, |name| Cow::Owned(name.to_owned()));
     let arguments = object.any(&["input", "rawInput"]);
-    let call = Call { id: Some(id.clone()), name, arguments, stored, spelling: SPELLING };
+    let call = Call { id: Some(id.clone()), name, arguments, signature: googles(object), stored, spelling: SPELLING };
     let answer = |output, is_error| Answer { id: Some(id), output, is_error, stored: Some(stored), spelling: SPELLING };
     let kind = match &*state {
         "output-available" => {
@@ -81,10 +87,12 @@ fn result<'a>(stored: &'a RawValue, object: &Object<'a>) -> Answer<'a> {
     Answer { id: id(object, "toolCallId"), output, is_error, stored: Some(stored), spelling: Spelling::AiSdk }
 }
 
-/// Whether this member of the part is an `output` of model messages, which has a type and a value.
-pub(crate) fn is_typed_output(stored: &RawValue, member: &RawValue) -> bool {
-    let object = Object::of(stored);
-    object.text("type").is_some_and(|kind| kind == "tool-result") && !object.has("state") && Object::of(member).has("type")
+/// What a tool has said, in a result's part, and what is around a text in its place: `output` of model messages has a type and a value.
+pub(crate) fn place_of_output<'a>(object: &Object<'a>, spelling: Spelling) -> Option<OutputPlace<'a>> {
+    let names: &[&str] = if spelling == Spelling::AiSdk { &["output", "result"] } else { &["output", "errorText"] };
+    let value = object.any(names)?;
+    let is_typed = spelling == Spelling::AiSdk && Object::of(value).has("type");
+    Some(if is_typed { OutputPlace::in_json(value, r#"{"type":"text","value":""#, "\"}") } else { OutputPlace::of(value) })
 }
 
 /// The part of a UI message with a result for its call.

@@ -5,10 +5,11 @@
 
 use std::borrow::Cow;
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
+use super::alternating::{Alternating, Block};
 use crate::json::{Json, Object, array, quoted, raw, with_member};
 use crate::media::{Data, Media};
 use crate::message::Role;
@@ -20,7 +21,7 @@ pub(crate) fn read<'a>(kind: &str, stored: &'a RawValue, object: &Object<'a>) ->
     let kind = match kind {
         "tool_use" => {
             let (id, name) = (id(object, "id"), object.text("name").unwrap_or_default());
-            Kind::Call(Call { id, name, arguments: object.get("input"), stored, spelling: SPELLING })
+            Kind::Call(Call { id, name, arguments: object.get("input"), signature: None, stored, spelling: SPELLING })
         }
         "tool_result" => {
             let (id, output) = (id(object, "tool_use_id"), output(object.get("content")));
@@ -66,24 +67,7 @@ pub(crate) const IDS: IdRule = IdRule::Alphabet;
 pub(crate) struct Request<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     system: Vec<Json<'a>>,
-    messages: Vec<Spoken<'a>>,
-}
-
-#[derive(Serialize)]
-struct Spoken<'a> {
-    role: Role,
-    #[serde(serialize_with = "blocks")]
-    content: Vec<Block<'a>>,
-}
-
-/// A block, and whether it is a thought.
-struct Block<'a> {
-    json: Json<'a>,
-    thinks: bool,
-}
-
-fn blocks<S: Serializer>(blocks: &[Block], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(blocks.iter().map(|block| &block.json))
+    messages: Alternating<'a>,
 }
 
 impl<'a> Request<'a> {
@@ -101,64 +85,25 @@ impl<'a> Request<'a> {
                     if blocks.is_empty() {
                         blocks.push(text_block(NOTHING));
                     }
-                    request.add(Role::User, blocks);
+                    request.messages.add(Role::User, blocks);
                 }
                 Turn::Step(step) => request.take(&step),
             }
         }
-        request.end();
+        request.messages.end();
         request
     }
 
     /// Takes the assistant's turn, and the results as the beginning of the user's.
     fn take(&mut self, step: &Step<'a>) {
         let said = step.said().flat_map(Part::leaves).filter_map(|part| block(part, Role::Assistant));
-        let calls = step.calls().map(|(call, id)| Block { json: tool_use(call, id), thinks: false });
-        self.add(Role::Assistant, said.chain(calls).collect());
+        let calls = step.calls().map(|(call, id)| tool_use(call, id).into());
+        self.messages.add(Role::Assistant, said.chain(calls).collect());
         // Results of calls with the same id keep their order, and the order does not matter to the API otherwise.
         let mut results: Vec<_> = step.results.iter().collect();
         results.sort_by_key(|(number, ..)| *number);
         let result = |(number, answer, _): &(usize, Answer<'a>, _)| tool_result(answer, step.call(*number).1);
-        self.add(Role::User, results.into_iter().map(|of| Block { json: result(of), thinks: false }).collect());
-    }
-
-    fn add(&mut self, role: Role, blocks: Vec<Block<'a>>) {
-        if blocks.is_empty() {
-            return;
-        }
-        if role == Role::User {
-            self.drop_last_thoughts();
-        }
-        match self.messages.last_mut() {
-            Some(turn) if turn.role == role => turn.content.extend(blocks),
-            _ => self.messages.push(Spoken { role, content: blocks }),
-        }
-    }
-
-    /// The API refuses a turn of the assistant that ends with a thought.
-    fn drop_last_thoughts(&mut self) {
-        let Some(turn) = self.messages.last_mut().filter(|turn| turn.role == Role::Assistant) else { return };
-        while turn.content.pop_if(|block| block.thinks).is_some() {}
-        if turn.content.is_empty() {
-            self.messages.pop();
-        }
-    }
-
-    /// The API refuses white space at the end of a reply that it is asked to continue.
-    fn end(&mut self) {
-        self.drop_last_thoughts();
-        let Some(block) =
-            self.messages.last_mut().filter(|turn| turn.role == Role::Assistant).and_then(|turn| turn.content.last_mut())
-        else {
-            return;
-        };
-        let stored = raw(block.json.to_text().into_owned());
-        let object = Object::of(&stored);
-        if let (Some("text"), Some(text)) = (object.text("type").as_deref(), object.text("text"))
-            && text.ends_with(char::is_whitespace)
-        {
-            block.json = with_member(&stored, "text", &quoted(text.trim_end())).into();
-        }
+        self.messages.add(Role::User, results.into_iter().map(|of| result(of).into()).collect());
     }
 }
 
@@ -169,7 +114,7 @@ fn block<'a>(part: &Part<'a>, role: Role) -> Option<Block<'a>> {
         Kind::Text(text) | Kind::Refusal(text) if text.trim().is_empty() => return None,
         Kind::Text(text) | Kind::Refusal(text) => {
             let own = part.own(Spelling::Plain, &["type", "text", "cache_control", "citations"]);
-            return Some(own.map_or_else(|| text_block(text), |json| Block { json, thinks: false }));
+            return Some(own.map_or_else(|| text_block(text), Block::from));
         }
         Kind::Reasoning(_) if role != Role::Assistant => return None,
         Kind::Reasoning(Reasoning { redacted: Some(data), .. }) => {
@@ -192,7 +137,7 @@ fn block<'a>(part: &Part<'a>, role: Role) -> Option<Block<'a>> {
 }
 
 fn text_block<'a>(text: &str) -> Block<'a> {
-    Block { json: json!({"type": "text", "text": text}).into(), thinks: false }
+    Block::from(Json::from(json!({"type": "text", "text": text})))
 }
 
 /// A text in the place of what the API does not take.

@@ -52,7 +52,9 @@ pub(crate) fn tool_call(stored: &RawValue) -> Call<'_> {
     let inner = |name: &str| function.get(name).or_else(|| outer.get(name));
     let name = inner("name").and_then(crate::json::string).unwrap_or_default();
     let arguments = inner("arguments").or_else(|| inner("input"));
-    Call { id: part::id(&outer, "id"), name, arguments, stored, spelling: Spelling::OpenAi }
+    // As Google's endpoint for this API has it.
+    let signature = outer.object("extra_content").object("google").text("thought_signature");
+    Call { id: part::id(&outer, "id"), name, arguments, signature, stored, spelling: Spelling::OpenAi }
 }
 
 /// What the API has answered beside the content and the calls.

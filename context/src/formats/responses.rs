@@ -37,7 +37,7 @@ pub(crate) fn read<'a>(kind: &str, stored: &'a RawValue, object: &Object<'a>) ->
         }
         "function_call" => {
             let (id, name) = (id(object, "call_id"), object.text("name").unwrap_or_default());
-            Kind::Call(Call { id, name, arguments: object.get("arguments"), stored, spelling: SPELLING })
+            Kind::Call(Call { id, name, arguments: object.get("arguments"), signature: None, stored, spelling: SPELLING })
         }
         "function_call_output" => {
             let (id, output) = (id(object, "call_id"), output(object.get("output")));

@@ -39,13 +39,34 @@ pub fn message(position: usize, message: &Value) -> Message {
     }
 }
 
-/// The answer in this format, with the parameters `max_tokens` and `call_ids`.
+/// The answer in this format, with the parameters `max_tokens`, `call_ids` and `tool_results`.
 pub fn answer(messages: &[Value], format: &str, query: &str) -> Value {
+    let chosen = chosen(messages, query);
+    let mut answer = json!({"omitted": chosen.omitted, "tokens": chosen.tokens});
+    let written = serde_json::to_value(chosen.written(Format::parse(format).unwrap())).unwrap();
+    answer.as_object_mut().unwrap().extend(written.as_object().unwrap().clone());
+    answer
+}
+
+/// The messages as they are stored, with what was repaired.
+pub fn messages(messages: &[Value], query: &str) -> Vec<Value> {
+    let role = |role: Role| serde_json::to_value(role).unwrap();
+    let content = |content: &Option<Content>| match content {
+        Some(Content::Text(text)) => json!(text),
+        Some(Content::Parts(parts)) => serde_json::from_str(parts.get()).unwrap(),
+        None => Value::Null,
+    };
+    let chosen = chosen(messages, query).messages.into_iter();
+    chosen.map(|message| json!({"role": role(message.role), "content": content(&message.content)})).collect()
+}
+
+fn chosen(messages: &[Value], query: &str) -> Context {
     let mut options = Options::default();
     for (name, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
         match name {
             "max_tokens" => options.limits = Limits { tokens: Some(value.parse().unwrap()), ..options.limits },
             "call_ids" => options.call_ids = CallIds::parse(value).unwrap(),
+            "tool_results" => options.tool_results = Some(value.parse().unwrap()),
             _ => panic!("{name}?"),
         }
     }
@@ -58,26 +79,12 @@ pub fn answer(messages: &[Value], format: &str, query: &str) -> Value {
         (all.into_iter().map(|(message, _)| message).collect(), rest)
     };
     let count = i64::try_from(messages.len()).unwrap();
-    let chosen = Context::choose(pinned, None, newest, None, count, options);
-    let mut answer = json!({"omitted": chosen.omitted, "tokens": chosen.tokens});
-    let written = serde_json::to_value(chosen.written(Format::parse(format).unwrap())).unwrap();
-    answer.as_object_mut().unwrap().extend(written.as_object().unwrap().clone());
-    answer
-}
-
-/// Why the API of the format would refuse the answer.
-pub fn refused(format: &str, answer: &Value) -> Option<String> {
-    match format {
-        "openai" => rules::chat_completions_refuses(answer["messages"].as_array().unwrap()),
-        "anthropic" => rules::messages_api_refuses(answer),
-        "responses" => rules::responses_api_refuses(answer),
-        format => panic!("{format}?"),
-    }
+    Context::choose(pinned, None, newest, None, count, options)
 }
 
 /// The answer in this format, which its API accepts.
 pub fn accepted(messages: &[Value], format: &str) -> Value {
     let answer = answer(messages, format, "");
-    assert_eq!(refused(format, &answer), None, "{answer:#}");
+    assert_eq!(rules::refused(format, &answer), None, "{answer:#}");
     answer
 }

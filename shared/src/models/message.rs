@@ -123,7 +123,7 @@ impl Status {
 pub enum Content {
     /// A string.
     Text(Text),
-    /// An array of objects that each have a `type`, kept as it came.
+    /// An array of objects that each have a `type`, or are parts of an API whose parts have none. Kept as it came.
     Parts(Box<RawValue>),
 }
 
@@ -140,17 +140,17 @@ impl Content {
     }
 
     /// # Errors
-    /// The JSON is no array of objects with a `type`, or is too large.
+    /// The JSON is no array of such objects, or is too large.
     pub fn parts(json: Json) -> Result<Self, Invalid> {
         Self::check_size(json.as_str())?;
         let elements: Option<Vec<&RawValue>> = serde_json::from_str(json.as_str()).ok();
-        let has_type = |part: &&RawValue| string_member(part, "type").is_some();
-        if elements.is_some_and(|elements| elements.iter().all(has_type)) {
+        let is_part = |part: &&RawValue| string_member(part, "type").is_some() || context::is_untyped_part(part);
+        if elements.is_some_and(|elements| elements.iter().all(is_part)) {
             return Ok(Self::Parts(json.into_raw()));
         }
         Err(Invalid::new(
             Fault::Parameter,
-            "content is a string, an array of objects that each have a type, or null beside tool_calls",
+            "content is a string, an array of objects that each have a type or are parts of Gemini or Converse, or null beside tool_calls",
         ))
     }
 
@@ -179,10 +179,17 @@ impl Content {
 
     /// Whether a part is the result of a tool's call, in any way of storing it that contexts read.
     pub(crate) fn has_results(&self) -> bool {
+        const KINDS: [&str; 3] = ["tool_result", "function_call_output", "tool-result"];
+        // Of APIs whose parts have no `type`.
+        const MEMBERS: [&str; 3] = ["functionResponse", "function_response", "toolResult"];
         let parts: Vec<&RawValue> = self.as_parts().and_then(|parts| serde_json::from_str(parts).ok()).unwrap_or_default();
-        let kind = |part: &&RawValue| serde_json::from_str::<String>(string_member(part, "type")?).ok();
-        let results = ["tool_result", "function_call_output", "tool-result"];
-        parts.iter().filter_map(kind).any(|kind| results.contains(&&*kind))
+        let is_result = |part: &RawValue| {
+            let members: BTreeMap<String, &RawValue> = serde_json::from_str(part.get()).unwrap_or_default();
+            let kind = members.get("type").and_then(|kind| serde_json::from_str::<String>(kind.get()).ok());
+            let has = |name: &&str| members.get(*name).is_some_and(|value| value.get() != "null");
+            kind.is_some_and(|kind| KINDS.contains(&&*kind)) || MEMBERS.iter().any(has)
+        };
+        parts.into_iter().any(is_result)
     }
 
     /// Its bytes; of parts, those of their JSON text.

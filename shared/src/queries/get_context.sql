@@ -35,14 +35,14 @@ with conversation as (
 ), spoken as (
     -- The newest message that is neither a result nor an instruction. Results are tool messages, or parts of any API. A message of the
     -- assistant that has calls beside results is no result.
-    select position, role = 'assistant' and (tool_calls is not null or content_parts::text ~ '"(tool_use|function_call|toolCallId)"') as may_call
+    select position, role = 'assistant' and (tool_calls is not null or content_parts::text ~ '"(tool_use|function_call|toolCallId|functionCall|toolUse)"') as may_call
     from public.messages
     where conversation_id = (select conversation from conversation where wanted)
         and role in ('assistant', 'user') and in_progress is not true
         and (
             content_parts is null
-            or content_parts::text !~ '"(tool_result|function_call_output|tool-result)"'
-            or role = 'assistant' and content_parts::text ~ '"(tool_use|function_call|toolCallId)"'
+            or content_parts::text !~ '"(tool_result|function_call_output|tool-result|functionResponse|function_response|toolResult)"'
+            or role = 'assistant' and content_parts::text ~ '"(tool_use|function_call|toolCallId|functionCall|toolUse)"'
         )
     order by position desc limit 1
 ), last_step as (
@@ -108,7 +108,7 @@ from conversation c
             from public.messages
             -- A user's message whose parts are results is no question.
             where c.wanted and conversation_id = c.conversation and role = 'user' and in_progress is not true
-                and (content is not null or content_parts::text !~ '"(tool_result|function_call_output|tool-result)"')
+                and (content is not null or content_parts::text !~ '"(tool_result|function_call_output|tool-result|functionResponse|function_response|toolResult)"')
             order by position desc limit 1
         )
         union all

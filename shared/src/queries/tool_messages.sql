@@ -4,13 +4,15 @@ language sql immutable parallel safe as $$
     select coalesce((char_length($1) - char_length(replace($1, $2, ''))) / char_length($2), 0)
 $$;
 
--- How many results of tools a message has: it is one, or has parts as the APIs of Anthropic, OpenAI (Responses) and the AI SDK spell them.
+-- How many results of tools a message has: it is one, or has parts as the APIs of Anthropic, OpenAI (Responses), the AI SDK, Gemini and Converse
+-- spell them.
 create function results_in(role text, content_parts json) returns integer
 language sql immutable parallel safe as $$
     select case
         when $1 in ('system', 'developer') then 0
         else greatest(
-            times_in($2::text, '"tool_result"') + times_in($2::text, '"function_call_output"') + times_in($2::text, '"tool-result"'),
+            times_in($2::text, '"tool_result"') + times_in($2::text, '"function_call_output"') + times_in($2::text, '"tool-result"')
+            + times_in($2::text, '"functionResponse"') + times_in($2::text, '"function_response"') + times_in($2::text, '"toolResult"'),
             case when $1 = 'tool' then 1 else 0 end
         )
     end
@@ -30,6 +32,7 @@ language sql immutable parallel safe as $$
                 else 1
             end
             + times_in($3::text, '"tool_use"') + times_in($3::text, '"function_call"') + times_in($3::text, '"tool-call"')
+            + times_in($3::text, '"functionCall"') + times_in($3::text, '"toolUse"')
             - results_in($1, $3),
             0
         )

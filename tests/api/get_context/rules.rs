@@ -19,6 +19,21 @@
 //! | | each call has one output with its `call_id`, of 64 characters at most | the same; error "No tool output found for function call" |
 //! | | a thought is followed by the item that it led to | error "was provided without its required following item" |
 //! | | an item with its own `id` follows the thought that led to it | error "was provided without its required 'reasoning' item" |
+//! | Gemini API | roles `user` and `model`, types and members of parts, no empty content | <https://ai.google.dev/api/caching#Content>; error "contents.parts must not be empty" |
+//! | | a content with calls is behind a user's content, and as many results follow it at once | errors "function call turn comes immediately after a user turn", "the number of function response parts is equal to the number of function call parts" |
+//! | | nothing is beside results | error "Requests ending with a model turn are not supported", which Vertex says to such contents |
+//! | | a result has the `name` of its call, and its `id` if the call has one | <https://ai.google.dev/gemini-api/docs/function-calling>, `FunctionResponse` |
+//! | | names: a letter or `_`, then letters, digits, `_`, `.`, `:` and `-`; 128 characters | `FunctionDeclaration.name` in Google's SDKs |
+//! | | the first call of each step has a signature in base64, or the documented words in its place | <https://ai.google.dev/gemini-api/docs/thought-signatures>, *FAQs* |
+//! | | pictures: PNG, JPEG, WebP, HEIC, HEIF; in results PNG, JPEG, WebP and PDF | <https://ai.google.dev/gemini-api/docs/image-understanding>, <https://ai.google.dev/gemini-api/docs/function-calling#multimodal> |
+//! | Converse | roles alternate, and the first is `user`; a block has one member | <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html>, `messages` |
+//! | | no text is blank, and no content is empty | errors "The text field in the ContentBlock object … is blank", "The content field in the Message object … is empty" |
+//! | | `toolUseId` and `name`: `[a-zA-Z0-9_-]+`, 64 characters; `input` is an object | <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ToolUseBlock.html> |
+//! | | all results are in the user's message behind the calls, before everything else | error "Expected toolResult blocks at messages.…" |
+//! | | an error says something, and `json` is an object | errors "cannot be empty when status value is error", "Provide a json object for the field" |
+//! | | pictures and documents are the user's, and a document has a text beside it | <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Message.html>; error "A text block must be included when using documents" |
+//! | | a document's name: letters, digits, single white space, hyphens, brackets; 200 characters; unique | <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_DocumentBlock.html>; error "duplicate document names" |
+//! | | a thought has its signature, and no message ends with one | as in the Messages API, whose models these are |
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -407,6 +422,249 @@ pub fn responses_api_refuses(request: &Value) -> Option<String> {
     }
     missing.first().map(|id| format!("no tool output found for function call {id}"))
 }
+
+/// The only one of an object's members that says what it is, and whether there are others than those that may be beside it.
+fn only_member<'a>(part: &'a Value, kinds: &[&'a str], beside: &[&str]) -> Option<&'a str> {
+    let members: Vec<&str> = part.as_object()?.keys().map(String::as_str).filter(|name| !beside.contains(name)).collect();
+    kinds.iter().copied().find(|kind| members == [*kind])
+}
+
+fn is_base64(text: &Value) -> bool {
+    let known = |byte: u8| byte.is_ascii_alphanumeric() || b"+/-_=".contains(&byte);
+    text.as_str().is_some_and(|text| !text.is_empty() && text.len() % 4 == 0 && text.bytes().all(known))
+}
+
+/// Why Google's Gemini API would refuse a request with these `systemInstruction` and `contents`.
+pub fn gemini_api_refuses(request: &Value) -> Option<String> {
+    const KINDS: [&str; 7] =
+        ["text", "inlineData", "fileData", "functionCall", "functionResponse", "executableCode", "codeExecutionResult"];
+    const IN_RESULTS: [&str; 4] = ["image/png", "image/jpeg", "image/webp", "application/pdf"];
+    let says = |part: &Value| part["text"].as_str().is_some_and(|text| !text.is_empty());
+    if let Some(instruction) = request.get("systemInstruction")
+        && !instruction["parts"].as_array().is_some_and(|parts| !parts.is_empty() && parts.iter().all(says))
+    {
+        return Some(format!("systemInstruction: {instruction}"));
+    }
+    let is_name = |name: &Value| {
+        let name = name.as_str().unwrap_or_default();
+        let known = |byte: u8| byte.is_ascii_alphanumeric() || b"_.:-".contains(&byte);
+        name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_') && name.len() <= 128 && name.bytes().all(known)
+    };
+    let is_inline = |part: &Value, known: &[&str]| {
+        let (mime_type, data) = (part["inlineData"]["mimeType"].as_str().unwrap_or_default(), &part["inlineData"]["data"]);
+        let is_known = known.contains(&mime_type) || known.len() > IN_RESULTS.len() && mime_type.starts_with(['a', 'v']);
+        is_known && is_base64(data)
+    };
+    let all_images = [&IN_RESULTS[..], &["image/heic", "image/heif"]].concat();
+    let contents = request["contents"].as_array()?;
+    let (mut last, mut calls): (&str, Vec<(&Value, &Value)>) = ("", Vec::new());
+    for (at, content) in contents.iter().enumerate() {
+        let refuse = |why: &str| Some(format!("contents[{at}]: {why}: {content}"));
+        let members: Vec<&String> = content.as_object().unwrap().keys().collect();
+        let Some(parts) = content["parts"].as_array().filter(|parts| !parts.is_empty() && members == ["parts", "role"]) else {
+            return refuse("a content has a role and parts");
+        };
+        let is_model = match content["role"].as_str() {
+            Some("user") => false,
+            Some("model") => true,
+            _ => return refuse("the role"),
+        };
+        let mut kinds = BTreeSet::new();
+        let mut next: Vec<(&Value, &Value)> = Vec::new();
+        for part in parts {
+            let Some(kind) = only_member(part, &KINDS, &["thought", "thoughtSignature"]) else { return refuse("a part") };
+            kinds.insert(kind);
+            if part.get("thoughtSignature").is_some_and(|signature| !is_base64(signature)) || part["thought"] == true && !is_model {
+                return refuse("a signature or a thought");
+            }
+            let fits = match kind {
+                "text" => says(part) || part.get("thoughtSignature").is_some(),
+                "inlineData" => is_inline(part, &all_images),
+                "fileData" => part["fileData"]["fileUri"].is_string() && part["fileData"]["mimeType"].is_string(),
+                "functionCall" => {
+                    let call = &part["functionCall"];
+                    if next.is_empty() && part.get("thoughtSignature").is_none() {
+                        return refuse("function call is missing a thought_signature");
+                    }
+                    next.push((&call["name"], &call["id"]));
+                    is_model && is_name(&call["name"]) && (call["args"].is_object() || call.get("args").is_none())
+                }
+                "functionResponse" => {
+                    let result = &part["functionResponse"];
+                    let media = result.get("parts").is_none_or(|parts| {
+                        parts.as_array().is_some_and(|parts| parts.iter().all(|part| is_inline(part, &IN_RESULTS)))
+                    });
+                    let known = ["id", "name", "parts", "response"];
+                    let found = calls.iter().position(|(name, id)| **name == result["name"] && **id == result["id"]);
+                    let Some(found) = found else { return refuse("a function response without its call") };
+                    calls.remove(found);
+                    let members = result.as_object().unwrap().keys().all(|name| known.contains(&name.as_str()));
+                    !is_model && media && members && result["response"].is_object()
+                }
+                _ => is_model,
+            };
+            if !fits {
+                return refuse("a part of this kind");
+            }
+        }
+        let answers = kinds.contains("functionResponse");
+        if answers && kinds.len() > 1 {
+            return refuse("a function response must not be mixed with other parts");
+        }
+        if !calls.is_empty() {
+            return refuse("the number of function response parts is equal to the number of function call parts");
+        }
+        let role = if is_model {
+            "model"
+        } else if answers {
+            "results"
+        } else {
+            "user"
+        };
+        if role == last || last.is_empty() && role != "user" {
+            return refuse("the first content is the user's, and roles alternate");
+        }
+        (last, calls) = (role, next);
+    }
+    (!calls.is_empty()).then(|| "function calls without their responses".to_owned())
+}
+
+/// Why the Converse API of Amazon Bedrock would refuse a request with these `system` and `messages`.
+#[expect(clippy::too_many_lines, reason = "a rule behind the other")]
+pub fn converse_api_refuses(request: &Value) -> Option<String> {
+    const KINDS: [&str; 11] = [
+        "text",
+        "image",
+        "document",
+        "video",
+        "audio",
+        "toolUse",
+        "toolResult",
+        "reasoningContent",
+        "cachePoint",
+        "citationsContent",
+        "guardContent",
+    ];
+    let is_text = |block: &Value| block["text"].as_str().is_some_and(|text| !text.trim().is_empty());
+    if let Some(system) = request.get("system")
+        && !system.as_array().is_some_and(|blocks| !blocks.is_empty() && blocks.iter().all(is_text))
+    {
+        return Some(format!("system: {system}"));
+    }
+    let is_name = |name: &Value| name.as_str().is_some_and(is_name);
+    let is_source = |media: &Value| {
+        is_base64(&media["source"]["bytes"])
+            || media["source"]["s3Location"]["uri"].as_str().is_some_and(|uri| uri.starts_with("s3://"))
+    };
+    let mut names = BTreeSet::new();
+    let mut is_media = |block: &Value| {
+        let format = |media: &Value, known: &[&str]| known.contains(&media["format"].as_str().unwrap_or_default());
+        if let Some(image) = block.get("image") {
+            return format(image, &["png", "jpeg", "gif", "webp"]) && is_source(image);
+        }
+        let Some(document) = block.get("document") else { return block.get("video").or(block.get("audio")).is_some_and(is_source) };
+        let name = document["name"].as_str().unwrap_or_default();
+        let known = |character: char| character.is_ascii_alphanumeric() || " -()[]".contains(character);
+        format(document, &["pdf", "csv", "doc", "docx", "xls", "xlsx", "html", "txt", "md"])
+            && (1..=200).contains(&name.len())
+            && name.chars().all(known)
+            && !name.contains("  ")
+            && names.insert(name.to_owned())
+            && is_source(document)
+    };
+    let (mut expected, mut called) = ("user", BTreeSet::new());
+    let mut missing: BTreeSet<&str> = BTreeSet::new();
+    let messages = request["messages"].as_array()?;
+    for (at, message) in messages.iter().enumerate() {
+        let refuse = |why: &str| Some(format!("messages.{at}: {why}: {message}"));
+        if message["role"] != expected {
+            return refuse("roles must alternate, and the first is user");
+        }
+        let members: Vec<&String> = message.as_object().unwrap().keys().collect();
+        let Some(blocks) = message["content"].as_array().filter(|blocks| !blocks.is_empty() && members == ["content", "role"])
+        else {
+            return refuse("a message has a role and a content");
+        };
+        let (mut other, mut call, mut kinds) = (false, false, BTreeSet::new());
+        for block in blocks {
+            let Some(kind) = only_member(block, &KINDS, &[]) else { return refuse("a block has one member") };
+            kinds.insert(kind);
+            match (kind, expected) {
+                ("text", _) if !is_text(block) => return refuse("the text field is blank"),
+                ("reasoningContent", "assistant") => {
+                    let thought = &block["reasoningContent"];
+                    let is_signed = thought["reasoningText"]["signature"].as_str().is_some_and(|text| !text.is_empty());
+                    if !is_signed && !thought["redactedContent"].is_string() {
+                        return refuse("a thought without a signature");
+                    }
+                }
+                ("image" | "document" | "video" | "audio", "user") if is_media(block) => {}
+                ("text" | "cachePoint" | "guardContent", _) | ("citationsContent", "assistant") => {}
+                ("toolUse", "assistant") => {
+                    let own = &block["toolUse"];
+                    if !is_name(&own["toolUseId"]) || !is_name(&own["name"]) || !own["input"].is_object() {
+                        return refuse("a toolUse has an id, a name and an input");
+                    }
+                    let id = own["toolUseId"].as_str().unwrap();
+                    if !called.insert(id) {
+                        return refuse("toolUseIds must be unique");
+                    }
+                    missing.insert(id);
+                    call = true;
+                    continue;
+                }
+                ("toolResult", "user") => {
+                    let own = &block["toolResult"];
+                    let Some(content) = own["content"].as_array() else { return refuse("the content of a toolResult") };
+                    let known = |block: &Value| is_text(block) || block["json"].is_object();
+                    if !content.iter().all(|block| known(block) || is_media(block)) {
+                        return refuse("the content of a toolResult");
+                    }
+                    if own["status"] == "error" && content.is_empty() {
+                        return refuse("content cannot be empty when status value is error");
+                    }
+                    if other || !missing.remove(own["toolUseId"].as_str().unwrap_or_default()) {
+                        return refuse("a toolResult must come first and have a toolUse in the message before");
+                    }
+                    continue;
+                }
+                _ => return refuse("unexpected block"),
+            }
+            if call {
+                return refuse("toolUse must be the last");
+            }
+            other = true;
+        }
+        if kinds.contains("document") && !kinds.contains("text") {
+            return refuse("a text block must be included when using documents");
+        }
+        if expected == "assistant" && blocks.last().is_some_and(|block| block.get("reasoningContent").is_some()) {
+            return refuse("the final block cannot be a thought");
+        }
+        if expected == "user" && !missing.is_empty() || at + 1 == messages.len() && call {
+            return refuse("expected toolResult blocks for all toolUse blocks");
+        }
+        expected = if expected == "user" { "assistant" } else { "user" };
+    }
+    let last = messages.last().filter(|message| message["role"] == "assistant")?["content"].as_array()?.last()?;
+    let trailing = last["text"].as_str().is_some_and(|text| text.ends_with(char::is_whitespace));
+    trailing.then(|| "final assistant content cannot end with trailing whitespace".to_owned())
+}
+
+/// Why the API of this format would refuse the answer.
+pub fn refused(format: &str, answer: &Value) -> Option<String> {
+    match format {
+        "openai" => chat_completions_refuses(answer["messages"].as_array().unwrap()),
+        "anthropic" => messages_api_refuses(answer),
+        "responses" => responses_api_refuses(answer),
+        "gemini" => gemini_api_refuses(answer),
+        "converse" => converse_api_refuses(answer),
+        format => panic!("no API has the format {format}"),
+    }
+}
+
+/// The formats that an API takes.
+pub const FORMATS: [&str; 5] = ["openai", "anthropic", "responses", "gemini", "converse"];
 
 /// How often each id is still expected.
 #[derive(Debug, Default)]

@@ -8,7 +8,7 @@ use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 
 use super::reference::{self, Limits};
-use super::rules::{chat_completions_refuses, messages_api_refuses, responses_api_refuses};
+use super::rules::{FORMATS, refused};
 use super::unanswered::{NO_LIMITS, context, conversation, events};
 use super::{call, conversation_of, positions, result, say};
 use crate::support::App;
@@ -17,7 +17,9 @@ use crate::transcripts::transcripts;
 /// What no format may lose: the texts, the names and arguments of calls, and the outputs, in alphabetical order.
 pub fn survived(answer: &Value) -> Vec<String> {
     let mut found = Vec::new();
-    for value in ["instructions", "system", "messages", "input"].iter().filter_map(|name| answer.get(name)) {
+    for value in
+        ["instructions", "system", "systemInstruction", "messages", "input", "contents"].iter().filter_map(|name| answer.get(name))
+    {
         survivors(value, "text", &mut found);
     }
     // It stands for nothing.
@@ -47,6 +49,18 @@ fn survivors(value: &Value, kind: &str, found: &mut Vec<String>) {
             Some("tool_result") => survivors(&value["content"], "output", found),
             Some("function_call_output") => survivors(&value["output"], "output", found),
             Some("text" | "input_text" | "output_text") => survivors(&value["text"], kind, found),
+            None if object.contains_key("functionCall") => {
+                found.push(call(&value["functionCall"]["name"], &value["functionCall"]["args"]));
+            }
+            None if object.contains_key("toolUse") => found.push(call(&value["toolUse"]["name"], &value["toolUse"]["input"])),
+            None if object.contains_key("functionResponse") => {
+                let response = &value["functionResponse"]["response"];
+                let said = response.get("output").or(response.get("error"));
+                survivors(said.unwrap_or(response), "output", found);
+            }
+            None if object.contains_key("toolResult") => survivors(&value["toolResult"]["content"], "output", found),
+            None if object.contains_key("text") => survivors(&value["text"], kind, found),
+            None if object.contains_key("parts") => survivors(&value["parts"], kind, found),
             None | Some("message") => {
                 survivors(&value["content"], if value["role"] == "tool" { "output" } else { kind }, found);
                 survivors(&value["tool_calls"], kind, found);
@@ -66,21 +80,33 @@ enum Spelling {
     ResponsesInAssistant,
     ResponsesInUser,
     AiSdk,
+    Gemini,
+    Converse,
 }
 
-const SPELLINGS: [Spelling; 6] = [
+const SPELLINGS: [Spelling; 8] = [
     Spelling::ChatCompletions,
     Spelling::Anthropic,
     Spelling::Responses,
     Spelling::ResponsesInAssistant,
     Spelling::ResponsesInUser,
     Spelling::AiSdk,
+    Spelling::Gemini,
+    Spelling::Converse,
 ];
+
+impl Spelling {
+    /// Whether the results of one message are in one message, which is the user's.
+    fn answers_together(self) -> bool {
+        matches!(self, Self::Anthropic | Self::Gemini | Self::Converse)
+    }
+}
 
 /// A conversation in the spelling of Chat Completions in another one: as many messages, and each says the same.
 fn spelled(messages: &[Value], spelling: Spelling) -> Vec<Value> {
     let text = |text: &Value| match spelling {
         Spelling::Anthropic | Spelling::AiSdk => json!({"type": "text", "text": text}),
+        Spelling::Gemini | Spelling::Converse => json!({"text": text}),
         _ => json!({"type": "output_text", "text": text}),
     };
     let spell = |message: &Value| {
@@ -98,6 +124,18 @@ fn spelled(messages: &[Value], spelling: Spelling) -> Vec<Value> {
                 Spelling::Anthropic => {
                     json!({"role": "user", "content": [{"type": "tool_result", "tool_use_id": id, "content": content}]})
                 }
+                Spelling::Gemini => {
+                    let texts = parts.iter().filter_map(|part| part["text"].as_str()).collect::<Vec<_>>().join("\n\n");
+                    let output = if content.is_array() { json!(texts) } else { content.clone() };
+                    let response = json!({"id": id, "name": "f", "response": {"output": output}});
+                    json!({"role": "user", "content": [{"functionResponse": response}]})
+                }
+                Spelling::Converse => {
+                    let one = || json!([{"text": content}]);
+                    let many = || parts.iter().map(|part| json!({"text": part["text"]})).collect();
+                    let content = if content.is_array() { many() } else { one() };
+                    json!({"role": "user", "content": [{"toolResult": {"toolUseId": id, "content": content}}]})
+                }
                 Spelling::ResponsesInAssistant => json!({"role": "assistant", "content": item}),
                 Spelling::ResponsesInUser => json!({"role": "user", "content": item}),
                 Spelling::AiSdk => {
@@ -112,7 +150,7 @@ fn spelled(messages: &[Value], spelling: Spelling) -> Vec<Value> {
             Value::Array(parts) => parts.iter().map(|part| text(&part["text"])).collect(),
             _ => Vec::new(),
         };
-        if !matches!(spelling, Spelling::Anthropic | Spelling::AiSdk) {
+        if matches!(spelling, Spelling::Responses | Spelling::ResponsesInAssistant | Spelling::ResponsesInUser) {
             parts.push(json!({"type": "reasoning", "id": "rs_1", "summary": []}));
         }
         for call in message["tool_calls"].as_array().unwrap() {
@@ -121,6 +159,8 @@ fn spelled(messages: &[Value], spelling: Spelling) -> Vec<Value> {
             parts.push(match spelling {
                 Spelling::Anthropic => json!({"type": "tool_use", "id": id, "name": name, "input": input}),
                 Spelling::AiSdk => json!({"type": "tool-call", "toolCallId": id, "toolName": name, "input": input}),
+                Spelling::Gemini => json!({"functionCall": {"id": id, "name": name, "args": input}}),
+                Spelling::Converse => json!({"toolUse": {"toolUseId": id, "name": name, "input": input}}),
                 _ => json!({"type": "function_call", "id": "fc_1", "call_id": id, "name": name, "arguments": arguments, "status": "completed"}),
             });
         }
@@ -143,12 +183,13 @@ fn told_apart(mut messages: Vec<Value>) -> Vec<Value> {
     messages
 }
 
-async fn accepted(app: &App, path: &str, query: &str) -> [Value; 3] {
-    let [openai, anthropic, responses] = ["openai", "anthropic", "responses"].map(|format| format!("{query}&format={format}"));
-    let answers = [context(app, path, &openai).await, context(app, path, &anthropic).await, context(app, path, &responses).await];
-    assert_eq!(chat_completions_refuses(answers[0]["messages"].as_array().unwrap()), None, "{query}: {:#}", answers[0]);
-    assert_eq!(messages_api_refuses(&answers[1]), None, "{query}: {:#}", answers[1]);
-    assert_eq!(responses_api_refuses(&answers[2]), None, "{query}: {:#}", answers[2]);
+async fn accepted(app: &App, path: &str, query: &str) -> Vec<Value> {
+    let mut answers = Vec::new();
+    for format in FORMATS {
+        let answer = context(app, path, &format!("{query}&format={format}")).await;
+        assert_eq!(refused(format, &answer), None, "{query}: {answer:#}");
+        answers.push(answer);
+    }
     answers
 }
 
@@ -177,7 +218,7 @@ async fn prove(app: &App, messages: &[Value], spelling: Spelling, drop: bool, li
             .iter()
             .map(|message| (message["position"].as_u64().unwrap(), message["metadata"]["synthetic"] == true))
             .collect();
-        // Anthropic's results are parts of one message.
+        // Results that are parts are in one message.
         sent.dedup();
         sent
     };
@@ -198,8 +239,8 @@ async fn every_spelling_gives_the_same_context_in_every_format() {
         let messages = told_apart(conversation(&events().new_tree(&mut runner).unwrap().current(), false));
         for spelling in SPELLINGS {
             for drop in [false, true] {
-                // Results that are added are one message in Anthropic's spelling.
-                let limited = (spelling != Spelling::Anthropic).then_some(Limits { messages: 5, ..NO_LIMITS });
+                // Results that are added are one message there.
+                let limited = (!spelling.answers_together()).then_some(Limits { messages: 5, ..NO_LIMITS });
                 for limits in [NO_LIMITS].into_iter().chain(limited) {
                     repaired += prove(&app, &messages, spelling, drop, limits).await;
                 }
@@ -364,8 +405,13 @@ async fn results_lose_their_contents_in_every_spelling() {
         for answer in accepted(&app, &path, "tool_results=0").await {
             assert_eq!(answer["elided"], 1, "{spelling:?}");
             let outputs: Vec<String> = survived(&answer).into_iter().filter(|text| text.starts_with("output")).collect();
-            let count =
-                if spelling == Spelling::AiSdk { json!({"type": "text", "value": "x".repeat(200)}).to_string().len() } else { 200 };
+            let x = "x".repeat(200);
+            let count = match spelling {
+                Spelling::AiSdk => json!({"type": "text", "value": x}).to_string().len(),
+                Spelling::Gemini => json!({"output": x}).to_string().len(),
+                Spelling::Converse => json!([{"text": x}]).to_string().len(),
+                _ => 200,
+            };
             assert_eq!(outputs, [format!("output [omitted: {count} characters]")], "{spelling:?}");
         }
     }

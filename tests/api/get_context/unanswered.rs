@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::anthropic::said;
 use super::reference::{self, Expected, Limits};
-use super::rules::{anthropic_refuses, chat_completions_refuses, messages_api_refuses, responses_api_refuses};
+use super::rules::{anthropic_refuses, chat_completions_refuses, messages_api_refuses, refused};
 use super::{call, conversation_of, positions, result, say, spelling};
 use crate::support::App;
 use crate::transcripts::transcripts;
@@ -307,9 +307,13 @@ async fn prove(app: &App, path: &str, all: &[Value], drop: bool, limits: Limits,
     let anthropic = context(app, path, &format!("{query}&format=anthropic")).await;
     assert_eq!(messages_api_refuses(&anthropic), None, "{}", told());
     assert_eq!(said(&anthropic), reference::said(&expected.messages), "{}", told());
-    let responses = context(app, path, &format!("{query}&format=responses")).await;
-    assert_eq!(responses_api_refuses(&responses), None, "{}", told());
-    for answer in [&openai, &anthropic, &responses] {
+    let mut answers = vec![openai, anthropic];
+    for format in ["responses", "gemini", "converse"] {
+        let answer = context(app, path, &format!("{query}&format={format}")).await;
+        assert_eq!(refused(format, &answer), None, "{}", told());
+        answers.push(answer);
+    }
+    for answer in &answers {
         assert_eq!(spelling::survived(answer), spelling::survived(&json!({"messages": expected.messages})), "{}", told());
     }
     if in_parts {

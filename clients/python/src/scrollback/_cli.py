@@ -203,7 +203,7 @@ def search(client: Client, user: str, query: str, limit: int | None, as_json: bo
 @click.option("--tool-results", type=int, metavar="N", help="The newest N tool results keep their contents.")
 @click.option("--unanswered", type=click.Choice(["answer", "drop"]), help="What happens to a call without a result.")
 @click.option(
-    "--format", type=click.Choice(["openai", "anthropic", "responses"]), help="Print JSON in the form of this API."
+    "--format", type=click.Choice(["openai", "anthropic", "responses", "gemini", "converse"]), help="Print JSON in the form of this API."
 )
 @_unfold
 @_json
@@ -212,7 +212,7 @@ def context(
     client: Client,
     /,
     conversation: str,
-    format: Literal["openai", "anthropic", "responses"] | None,  # noqa: A002
+    format: Literal["openai", "anthropic", "responses", "gemini", "converse"] | None,  # noqa: A002
     unfold: bool,
     as_json: bool,
     **limits: Any,

@@ -431,7 +431,7 @@ class Client:
         tool_results: int | None = ...,
         unanswered: Literal["answer", "drop"] | None = ...,
         call_ids: Literal["fit", "keep"] | None = ...,
-        format: Literal["openai", "anthropic", "responses"],
+        format: Literal["openai", "anthropic", "responses", "gemini", "converse"],
         if_none_match: str | None = ...,
     ) -> Context[dict[str, Any]]: ...
     def get_context(self, *args: Any, **kwargs: Any) -> Any:
@@ -571,7 +571,7 @@ class AsyncClient:
         tool_results: int | None = ...,
         unanswered: Literal["answer", "drop"] | None = ...,
         call_ids: Literal["fit", "keep"] | None = ...,
-        format: Literal["openai", "anthropic", "responses"],
+        format: Literal["openai", "anthropic", "responses", "gemini", "converse"],
         if_none_match: str | None = ...,
     ) -> Context[dict[str, Any]]: ...
     async def get_context(self, *args: Any, **kwargs: Any) -> Any:

@@ -744,7 +744,7 @@ def get_context(
     tool_results: int | None = None,
     unanswered: Literal["answer", "drop"] | None = None,
     call_ids: Literal["fit", "keep"] | None = None,
-    format: Literal["messages", "openai", "anthropic", "responses"] = "messages",  # noqa: A002
+    format: Literal["messages", "openai", "anthropic", "responses", "gemini", "converse"] = "messages",  # noqa: A002
     if_none_match: str | None = None,
 ) -> Operation[Context[Any]]:
     """What to send to a model: the leading instructions and the newest messages that fit. Every tool call has its results.
@@ -760,7 +760,8 @@ def get_context(
         call_ids: what happens to the ids of calls in other formats than `messages`. `fit` (the default) makes them unique and as the API
             takes them, and `keep` leaves them alone.
         format: `messages` for `Message` objects, or dictionaries as an API takes them: `openai` (Chat Completions), `anthropic`
-            (Messages) or `responses` (OpenAI's Responses).
+            (Messages), `responses` (OpenAI's Responses), `gemini` (Google's `contents`) or `converse` (Amazon Bedrock's Converse, whose
+            bytes are base64 here and `bytes` in boto3).
         if_none_match: raise `NotModified` if the conversation still has this version.
 
     >>> message = client.add_message(conversation.id, "user", "Is it raining in Oslo?")
@@ -770,8 +771,9 @@ def get_context(
 
     def read(answer: Answer) -> Context[Any]:
         document = answer.json()
-        items = document.pop("input" if format == "responses" else "messages")
-        instructions = document.pop("system", None) or document.pop("instructions", None)
+        items = document.pop({"responses": "input", "gemini": "contents"}.get(format, "messages"))
+        names = ("system", "instructions", "systemInstruction")
+        instructions = next(filter(None, [document.pop(name, None) for name in names]), None)
         messages = tuple(decode(Message, item) for item in items) if format == "messages" else tuple(items)
         context: Context[Any] = decode(
             Context, document, messages=messages, instructions=instructions, version=answer.version

@@ -44,7 +44,7 @@ Status: TypeAlias = Literal["complete", "in_progress", "cancelled"]
 """Whether a message is whole, or the beginning of a reply that is still being written."""
 
 Content: TypeAlias = str | Sequence[Mapping[str, Any]]
-"""Text, or content parts: objects with a `type`."""
+"""Text, or content parts: objects with a `type`, or parts of Gemini or Converse, which have none."""
 
 ToolCalls: TypeAlias = Mapping[str, Any] | Sequence[Any]
 """A model's calls to tools: any JSON object or array."""
@@ -188,7 +188,8 @@ class Context(Generic[T_co]):
         first_position: the position of the first message behind the leading instructions.
         repaired: the positions of the messages that were repaired, because their tool calls had no results.
         open_calls: the ids of the calls that still wait for their results.
-        instructions: `system` of the format `anthropic`, `instructions` of the format `responses`. Otherwise None.
+        instructions: `system` of the formats `anthropic` and `converse`, `instructions` of `responses`, `systemInstruction` of `gemini`.
+            Otherwise None.
         tokens: how many tokens `messages` have, as they were counted or estimated.
         estimated: whether the tokens of a message were estimated.
         elided: how many tool results have lost their contents.

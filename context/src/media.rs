@@ -123,7 +123,8 @@ impl<'a> Media<'a> {
         let what = match &self.data {
             Data::Base64(data) => format!(", {}", size(bytes(data))),
             Data::Url(url) => format!(", {url}"),
-            Data::Id(_) | Data::Text(_) => String::new(),
+            Data::Text(text) => format!(", {}", size(text.len())),
+            Data::Id(_) => String::new(),
         };
         format!("[{name}{}{what}]", self.mime_type)
     }

@@ -377,7 +377,11 @@ fn function_response<'a>(answer: &Answer<'a>, call: &Call<'a>, id: &str) -> Json
                     _ => {}
                 }
             }
-            if texts.is_empty() { "{}".to_owned() } else { format!("{{{}:{}}}", quoted(member), quoted(&texts.join("\n\n"))) }
+            if texts.is_empty() && !answer.is_error {
+                "{}".to_owned()
+            } else {
+                format!("{{{}:{}}}", quoted(member), quoted(&texts.join("\n\n")))
+            }
         }
     };
     let id = id.map(|id| format!(r#""id":{id},"#)).unwrap_or_default();

@@ -160,7 +160,8 @@ impl<'a> Part<'a> {
 pub fn is_untyped_part(stored: &RawValue) -> bool {
     let object = Object::of(stored);
     let has = |name: &&str| object.get(name).is_some_and(|value| value.get().starts_with('{'));
-    object.text("text").is_some() || gemini::MEMBERS.iter().chain(&converse::MEMBERS).any(has)
+    let is_known = object.text("text").is_some() || gemini::MEMBERS.iter().chain(&converse::MEMBERS).any(has);
+    is_known && object.names().all(|name| name != "type")
 }
 
 /// What a tool has said: a text, parts, or any other JSON.

@@ -549,8 +549,9 @@ export interface components {
         ToolCalls: unknown[] | {
             [key: string]: unknown;
         };
+        /** @description An object with a `type`. A part of Gemini or of Converse has no `type`. One of its members says what it is: one of these. */
         ContentPart: {
-            type: string;
+            type?: string;
         } & {
             [key: string]: unknown;
         };
@@ -818,17 +819,23 @@ export interface components {
         };
         Context: {
             /**
-             * @description In chronological order, all of the kind that `format` says. `format=responses` has `input` instead. With `format=messages` a result that was added is a Message, too.
+             * @description In chronological order, all of the kind that `format` says. `format=responses` has `input` instead, and `format=gemini` has `contents`. With `format=messages` a result that was added is a Message, too.
              *     It has the position and the times of the message with the call, and the metadata `{"synthetic": true}`. Its id is made from
              *     the message's id and the call (a UUID v5), so that it is the same every time.
              */
-            messages?: (components["schemas"]["Message"] | components["schemas"]["ChatCompletionsMessage"] | components["schemas"]["AnthropicMessage"])[];
-            /** @description With `format=anthropic`, the instructions as text blocks, if there are any. */
+            messages?: (components["schemas"]["Message"] | components["schemas"]["ChatCompletionsMessage"] | components["schemas"]["AnthropicMessage"] | components["schemas"]["ConverseMessage"])[];
+            /** @description With `format=anthropic` and `format=converse`, the instructions as text blocks, if there are any. */
             system?: components["schemas"]["ContentPart"][];
             /** @description With `format=responses`, the texts of the leading instructions, if there are any. */
             instructions?: string;
             /** @description With `format=responses`, the items in chronological order. */
             input?: components["schemas"]["ResponsesItem"][];
+            /** @description With `format=gemini`, the instructions as text parts, if there are any. */
+            systemInstruction?: {
+                parts: components["schemas"]["ContentPart"][];
+            };
+            /** @description With `format=gemini`, the contents in chronological order. */
+            contents?: components["schemas"]["GeminiContent"][];
             /** @description How many messages of the conversation are not represented in the answer, neither by themselves nor by the summary. */
             omitted: components["schemas"]["Count"];
             /**
@@ -850,7 +857,7 @@ export interface components {
             /** @description How many tool results in the answer have lost their contents to `tool_results`. */
             elided: components["schemas"]["Count"];
             /**
-             * @description That a summary is in the answer: as a `system` message behind the leading instructions, or in `system` with `format=anthropic`.
+             * @description That a summary is in the answer: as a `system` message behind the leading instructions, or where the format has its instructions.
              *     With `format=messages` it has the position `through` and the metadata `{"synthetic": true}`, and its id is the same every time.
              *     null if the conversation has no summary, or is within the limits as a whole.
              */
@@ -858,18 +865,34 @@ export interface components {
                 /** @description The position of the last message that the summary stands for. */
                 through: components["schemas"]["Position"];
             } | null;
-        } & (unknown | unknown);
+        } & (unknown | unknown | unknown);
         ChatCompletionsMessage: {
             role: components["schemas"]["Role"];
             content: components["schemas"]["Content"] | null;
+            /** @description What the model has thought, in a turn with calls. Some models want it back. */
+            reasoning_content?: string;
+            refusal?: string;
+            audio?: {
+                id: string;
+            };
             tool_calls?: components["schemas"]["ToolCalls"];
             tool_call_id?: components["schemas"]["ShortText"];
-            name?: components["schemas"]["ShortText"];
+            name?: string;
         };
         AnthropicMessage: {
             /** @enum {string} */
             role: "user" | "assistant";
             content: components["schemas"]["ContentPart"][];
+        };
+        ConverseMessage: {
+            /** @enum {string} */
+            role: "user" | "assistant";
+            content: components["schemas"]["ContentPart"][];
+        };
+        GeminiContent: {
+            /** @enum {string} */
+            role: "user" | "model";
+            parts: components["schemas"]["ContentPart"][];
         };
         /** @description A message, a `function_call`, a `function_call_output` or a `reasoning` of the Responses API. A message may have no `type`. */
         ResponsesItem: {
@@ -1863,7 +1886,9 @@ export interface operations {
                 max_chars?: components["schemas"]["Position"];
                 /**
                  * @description How many tokens at most, the leading messages included. A message counts its `token_count`. Without one it counts a quarter of
-                 *     the UTF-8 bytes of `content`, `tool_calls` and `name`, rounded up, plus 4. Of what is JSON, its text is counted.
+                 *     the UTF-8 bytes of `content`, `tool_calls` and `name`, rounded up, plus 4. Of what is JSON, its text is counted. The base64 of a
+                 *     picture or file is not counted. A picture counts 1,600 instead, each started second of a sound 32, and each started 4 KiB of
+                 *     another file 1,000.
                  * @example 8000
                  */
                 max_tokens?: components["schemas"]["Position"];
@@ -1885,6 +1910,13 @@ export interface operations {
                  */
                 unanswered?: "answer" | "drop";
                 /**
+                 * @description What happens to the ids of calls in a `format` other than `messages`. `fit`: they have the API's length and alphabet: 40
+                 *     characters for `openai`, where they are unique in a message, and 64 letters, digits, `_` and `-` for the others, where they are
+                 *     unique in the answer. The same conversation gets the same
+                 *     ids every time. `keep`: they stay as they are stored, for providers that hide a signature in them.
+                 */
+                call_ids?: "fit" | "keep";
+                /**
                  * @description How many of the newest tool results keep their contents. The content of an older one is replaced by `[omitted: n characters]`, if
                  *     it is longer. With `step`, the contents before a multiple of `step` are replaced together, so some more may keep theirs. The
                  *     limits hold for the whole contents, so that the start is the same without this.
@@ -1892,18 +1924,19 @@ export interface operations {
                  */
                 tool_results?: number;
                 /**
-                 * @description `messages`: as everywhere else. `openai`: as the Chat Completions API takes them, just `role`, `content`, `tool_calls`,
-                 *     `tool_call_id` and `name`, without nulls other than a null `content`. Adjacent assistant messages whose calls are answered
+                 * @description `messages`: as everywhere else. `openai`: as the Chat Completions API takes them, just the members that it takes, without nulls
+                 *     other than a null `content`. Adjacent assistant messages whose calls are answered
                  *     together are one. `anthropic`: `system` and `messages` as the Messages API
-                 *     takes them. Roles alternate, results come first, and calls come last. Ids and names of calls are written in the API's alphabet,
-                 *     and a repeated id becomes a unique one. All instructions are in `system`. `responses`: `instructions` and `input`, the items of
-                 *     the Responses API. The leading instructions are `instructions`. Calls and outputs are paired by `call_id`, with the same ids as
-                 *     in `anthropic`.
+                 *     takes them. Roles alternate, results come first, and calls come last. All instructions are in `system`. `responses`: `instructions` and `input`, the items of
+                 *     the Responses API. The leading instructions are `instructions`. Calls and outputs are paired by `call_id`. `gemini`:
+                 *     `systemInstruction` and `contents` as Google's Gemini API takes them. Results are contents of their own. `converse`: `system` and
+                 *     `messages` as the Converse API of Amazon Bedrock takes them, by the rules of `anthropic`. Bytes are base64.
                  *
-                 *     The last three read calls that are stored as `tool_calls`, as Anthropic's parts, as items of the Responses API or as parts of
-                 *     the AI SDK. Parts that the API does not know are left out.
+                 *     All but `messages` read calls that are stored as `tool_calls`, as Anthropic's parts, as items of the Responses API, as parts of
+                 *     the AI SDK, of Gemini or of Converse. Names are written in the API's alphabet. Pictures and files are written as the API takes them. One that it does not
+                 *     take leaves a text in its place, such as `[image/png, 150 kB]`. Other parts that the API does not know are left out.
                  */
-                format?: "messages" | "openai" | "anthropic" | "responses";
+                format?: "messages" | "openai" | "anthropic" | "responses" | "gemini" | "converse";
             };
             header?: {
                 /** @description The versions of the conversation that the caller has, as `ETag` gave them, or `*` for any. */

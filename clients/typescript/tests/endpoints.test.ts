@@ -7,6 +7,8 @@ import {
   newId,
   ScrollbackClient,
   type AnthropicMessage,
+  type ConverseMessage,
+  type GeminiContent,
   type Message,
   type NewMessage,
 } from "../src/index.js";
@@ -284,6 +286,13 @@ describe("context", () => {
     const responses = await client.getContext(id, { format: "responses", max_chars: 1000, step: 100 });
     expect(responses.instructions).toBe("Be brief.");
     expect(responses.input).toHaveLength(3);
+    const gemini = await client.getContext(id, { format: "gemini" });
+    expectTypeOf(gemini.contents).toEqualTypeOf<GeminiContent[]>();
+    expect(gemini.systemInstruction).toEqual({ parts: [{ text: "Be brief." }] });
+    expect(gemini.contents.map(({ role }) => role)).toEqual(["user", "model", "user"]);
+    const converse = await client.getContext(id, { format: "converse" });
+    expectTypeOf(converse.messages).toEqualTypeOf<ConverseMessage[]>();
+    expect(converse.system).toEqual([{ text: "Be brief." }]);
     const same = client.getContext(id, {}, { ifNoneMatch: plain.version });
     expect((await failure(same)).code).toBe("not_modified");
   });

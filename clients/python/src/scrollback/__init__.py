@@ -31,6 +31,7 @@ from .models import (
     Role,
     SearchHit,
     Summary,
+    SummaryText,
     ToolCalls,
     Transferred,
 )
@@ -62,6 +63,7 @@ __all__ = [
     "SearchHit",
     "Session",
     "Summary",
+    "SummaryText",
     "ToolCalls",
     "Transferred",
     "add_message",

@@ -181,7 +181,7 @@ fn words() -> impl Strategy<Value = String> {
 }
 
 fn said(in_result: bool) -> impl Strategy<Value = Said> {
-    let file = if in_result { 0 } else { 1 };
+    let file = u32::from(!in_result);
     prop_oneof![
         4 => words().prop_map(Said::Text),
         2 => Just(Said::Picture),

@@ -160,7 +160,7 @@ impl<'a> Attempt<'a> {
             Operation::Grow => app.patch(&last).json(&json!({"append": "yz", "at": 1})),
             Operation::Finish => app.patch(&last).json(&json!({"status": "complete"})),
             Operation::Summarize => app.put(&format!("{path}/summary")).json(&json!({"through": 2, "content": "short"})),
-            Operation::Fork => app.post(&format!("{path}/fork")).json(&json!({"id": copy, "at": 2})),
+            Operation::Fork => app.post(&format!("{path}/fork")).json(&json!({"id": copy, "through": 2})),
             Operation::DeleteMessage => app.delete(&last),
             Operation::Rewind => app.delete(&format!("{messages}?from=2")),
             Operation::Delete => app.delete(&path),
@@ -173,7 +173,7 @@ impl<'a> Attempt<'a> {
             }
             Operation::Erase => app.delete(&of_user),
             Operation::Conversation => app.get(&path),
-            Operation::Message => app.get(&format!("{last}?from=1")),
+            Operation::Message => app.get(&format!("{last}?skip=1")),
             Operation::History => app.get(&messages),
             Operation::Context => app.get(&format!("{path}/context")),
             Operation::List => app.get(&format!("{of_user}/conversations")),

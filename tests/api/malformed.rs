@@ -53,6 +53,7 @@ pub const FIELDS: [&str; 47] = [
     "cursor",
     "q",
     "from",
+    "skip",
     "max_messages",
     "max_chars",
     "max_tokens",

@@ -228,7 +228,7 @@ fn request<'a>(app: &'a App, names: &Names, state: &State, step: &Step) -> Optio
             app.put(&format!("{}/summary", names.conversation(*conversation))).json(&body)
         }
         Operation::Fork { conversation, copy, at, title } => {
-            let body = json!({"id": names.conversations[*copy], "at": at, "title": title});
+            let body = json!({"id": names.conversations[*copy], "through": at, "title": title});
             app.post(&format!("{}/fork", names.conversation(*conversation))).json(&body)
         }
         Operation::Transfer => {

@@ -266,7 +266,7 @@ def tail(client: Client, conversation: str, message: str | None, follow: bool, i
     while follow and found.status == "in_progress":
         time.sleep(interval)
         try:
-            found = client.get_message(conversation, message, from_=length, wait=20, if_none_match=found.version)
+            found = client.get_message(conversation, message, skip=length, wait=20, if_none_match=found.version)
         except NotModified:
             continue
         if length is not None and isinstance(found.content, str):

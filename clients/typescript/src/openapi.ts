@@ -111,7 +111,7 @@ export interface paths {
         };
         /**
          * Read a message
-         * @description A reader of a reply that is being written asks again and again, with `If-None-Match` and with `from`: how many characters of the
+         * @description A reader of a reply that is being written asks again and again, with `If-None-Match` and with `skip`: how many characters of the
          *     content it has. The answer then has only what comes behind them. With `wait`, too, the answer comes as soon as something has changed.
          *
          *     The `ETag` is that of the conversation. Only for an `incomplete` message it is another one, because the message became so without a
@@ -242,8 +242,8 @@ export interface paths {
         put?: never;
         /**
          * Copy a conversation up to a message
-         * @description The copy belongs to the same user. It has the messages up to `at`, byte for byte, with their positions, times and token counts, and
-         *     the summaries that end there or before. Its next message gets the position behind `at`. `forked_from` names the source. The source
+         * @description The copy belongs to the same user. It has the messages up to `through`, byte for byte, with their positions, times and token counts, and
+         *     the summaries that end there or before. Its next message gets the position behind `through`. `forked_from` names the source. The source
          *     is not changed, and may be deleted.
          *
          *     `title` and `metadata` are the source's unless they are given. The copy expires when the source does. It is neither archived nor
@@ -599,7 +599,7 @@ export interface components {
             /** @description The id of the copy. */
             id?: components["schemas"]["Id"] | null;
             /** @description The position of the last message to copy. If it is left out, all messages are copied. */
-            at?: components["schemas"]["Position"] | null;
+            through?: components["schemas"]["Position"] | null;
             title?: components["schemas"]["Title"] | null;
             metadata?: components["schemas"]["Metadata"] | null;
         };
@@ -843,9 +843,15 @@ export interface components {
         ChatCompletionsMessage: {
             role: components["schemas"]["Role"];
             content: components["schemas"]["Content"] | null;
+            /** @description What the model has thought, in a turn with calls. Some models want it back. */
+            reasoning_content?: string;
+            refusal?: string;
+            audio?: {
+                id: string;
+            };
             tool_calls?: components["schemas"]["ToolCalls"];
             tool_call_id?: components["schemas"]["ShortText"];
-            name?: components["schemas"]["ShortText"];
+            name?: string;
         };
         AnthropicMessage: {
             /** @enum {string} */
@@ -1667,7 +1673,7 @@ export interface operations {
                  * @description How many characters (Unicode code points) of a `content` that is a string are left out. With content parts it is a 400.
                  * @example 13
                  */
-                from?: number;
+                skip?: number;
                 /**
                  * @description For so many seconds at most, the answer waits until the conversation has changed since the version in `If-None-Match`, or the message
                  *     is not `in_progress`. Then it is a 200 or 304 as without `wait`. When the time is over, it is a 304.
@@ -1844,7 +1850,9 @@ export interface operations {
                 max_chars?: components["schemas"]["Position"];
                 /**
                  * @description How many tokens at most, the leading messages included. A message counts its `token_count`. Without one it counts a quarter of
-                 *     the UTF-8 bytes of `content`, `tool_calls` and `name`, rounded up, plus 4. Of what is JSON, its text is counted.
+                 *     the UTF-8 bytes of `content`, `tool_calls` and `name`, rounded up, plus 4. Of what is JSON, its text is counted. The base64 of a
+                 *     picture or file is not counted. A picture counts 1,600 instead, each started second of a sound 32, and each started 4 KiB of
+                 *     another file 1,000.
                  * @example 8000
                  */
                 max_tokens?: components["schemas"]["Position"];
@@ -1866,6 +1874,13 @@ export interface operations {
                  */
                 unanswered?: "answer" | "drop";
                 /**
+                 * @description What happens to the ids of calls in a `format` other than `messages`. `fit`: they have the API's length and alphabet: 40
+                 *     characters for `openai`, where they are unique in a message, and 64 letters, digits, `_` and `-` for the others, where they are
+                 *     unique in the answer. The same conversation gets the same
+                 *     ids every time. `keep`: they stay as they are stored, for providers that hide a signature in them.
+                 */
+                call_ids?: "fit" | "keep";
+                /**
                  * @description How many of the newest tool results keep their contents. The content of an older one is replaced by `[omitted: n characters]`, if
                  *     it is longer. With `step`, the contents before a multiple of `step` are replaced together, so some more may keep theirs. The
                  *     limits hold for the whole contents, so that the start is the same without this.
@@ -1873,16 +1888,15 @@ export interface operations {
                  */
                 tool_results?: number;
                 /**
-                 * @description `messages`: as everywhere else. `openai`: as the Chat Completions API takes them, just `role`, `content`, `tool_calls`,
-                 *     `tool_call_id` and `name`, without nulls other than a null `content`. Adjacent assistant messages whose calls are answered
+                 * @description `messages`: as everywhere else. `openai`: as the Chat Completions API takes them, just the members that it takes, without nulls
+                 *     other than a null `content`. Adjacent assistant messages whose calls are answered
                  *     together are one. `anthropic`: `system` and `messages` as the Messages API
-                 *     takes them. Roles alternate, results come first, and calls come last. Ids and names of calls are written in the API's alphabet,
-                 *     and a repeated id becomes a unique one. All instructions are in `system`. `responses`: `instructions` and `input`, the items of
-                 *     the Responses API. The leading instructions are `instructions`. Calls and outputs are paired by `call_id`, with the same ids as
-                 *     in `anthropic`.
+                 *     takes them. Roles alternate, results come first, and calls come last. All instructions are in `system`. `responses`: `instructions` and `input`, the items of
+                 *     the Responses API. The leading instructions are `instructions`. Calls and outputs are paired by `call_id`.
                  *
                  *     The last three read calls that are stored as `tool_calls`, as Anthropic's parts, as items of the Responses API or as parts of
-                 *     the AI SDK. Parts that the API does not know are left out.
+                 *     the AI SDK. Names are written in the API's alphabet. Pictures and files are written as the API takes them. One that it does not
+                 *     take leaves a text in its place, such as `[image/png, 150 kB]`. Other parts that the API does not know are left out.
                  */
                 format?: "messages" | "openai" | "anthropic" | "responses";
             };

@@ -119,7 +119,9 @@ async fn the_same_id_again_is_the_same_fork_whatever_became_of_its_source() {
 
     // Another fork, or none.
     let other = chat(&app, 4).await;
-    for (path, body) in [(&path, json!({"id": id, "through": 1})), (&other, json!({"id": id, "through": 2})), (&other, json!({"id": id}))] {
+    for (path, body) in
+        [(&path, json!({"id": id, "through": 1})), (&other, json!({"id": id, "through": 2})), (&other, json!({"id": id}))]
+    {
         fork(&app, path, &body).refused(409, "conflict", "id").await;
     }
     for taken in [&other, &path] {

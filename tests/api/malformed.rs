@@ -24,7 +24,7 @@ fn cases() -> usize {
 }
 
 /// All fields that there are, and one that there is not. A test compares them with openapi.yaml.
-pub const FIELDS: [&str; 47] = [
+pub const FIELDS: [&str; 48] = [
     "id",
     "user_id",
     "new",

@@ -146,7 +146,10 @@ async fn cases(app: &App) -> Vec<Case<'_>> {
         Case { holds: PAGE + 1, ..case("the hits behind", app.get(hits.next().unwrap()), SEARCHED + 4 * PAGE) },
         case("a fork", fork.clone(), 2 * ORDINARY + 10),
         case("the same fork again", fork, 3),
-        Case { holds: 5000, ..case("a fork of a long conversation", app.post(&format!("{path}/fork?through=5000")), 2 * 5000 + 10) },
+        Case {
+            holds: 5000,
+            ..case("a fork of a long conversation", app.post(&format!("{path}/fork?through=5000")), 2 * 5000 + 10)
+        },
         case("another title and metadata", app.patch(&other).json(&json!({"title": "Oslo", "metadata": {"x": 1}})), 3),
         case("another content", app.patch(&format!("{messages}/{}", id(LONG, LONGEST))).json(&json!({"content": "Bergen?"})), 6),
         case("a message of the middle", app.get(&format!("{messages}/{}", id(10_000, LONGEST))), 2),

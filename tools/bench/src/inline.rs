@@ -22,8 +22,10 @@ fn statements() -> Result<[(Endpoint, String); 2]> {
     // The function is one query, in which the parameters are written by their numbers. So its text can be sent as it is.
     let body = GET_CONTEXT.split_once("return query\n").and_then(|(_, rest)| rest.split_once(";\nend\n")).map(|(body, _)| body);
     let body = body.context("get_context.sql is one query")?;
-    // Outside of its schema, the query finds its helper only by the whole name.
-    let body = body.replace("is_kept(", &format!("{}.is_kept(", shared::queries::release::SCHEMA));
+    // Outside of its schema, the query finds its helpers only by the whole name.
+    let body = ["is_kept(", "message_bytes("]
+        .into_iter()
+        .fold(body.to_owned(), |body, helper| body.replace(helper, &format!("{}.{helper}", shared::queries::release::SCHEMA)));
     Ok([(Endpoint::Append, ADD_MESSAGE.to_owned()), (Endpoint::Context, body)])
 }
 

@@ -52,7 +52,7 @@ pub async fn fork_conversation(
             (&conversation_id, Type::UUID),
             (&caller.owner(), Type::TEXT),
             (&id, Type::UUID),
-            (&fork.at, Type::INT8),
+            (&fork.through, Type::INT8),
             (&fork.title.as_ref().map(Title::as_str), Type::TEXT),
             (&fork.metadata.as_ref().map(Metadata::as_str), Type::TEXT),
             (&MOST_MESSAGES, Type::INT8),

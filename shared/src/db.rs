@@ -179,7 +179,7 @@ impl Database {
 
     /// When a request that waits for so long has to look for the last time.
     pub(crate) fn last_look(&self, wait: Duration) -> Instant {
-        no_later(Instant::now() + wait, self.end.map(|end| end - LAST_LOOK))
+        no_later(Instant::now() + wait, self.end.map(|end| end.checked_sub(LAST_LOOK).unwrap_or(end)))
     }
 
     /// The same database for a job, with a usage of its own. Each statement has a request's time.
@@ -422,4 +422,29 @@ fn notice_a_dead_network(config: &mut tokio_postgres::Config) {
 /// By the wall clock; one that was set back says nothing, so that counts as over.
 fn is_over(since: SystemTime, limit: Duration) -> bool {
     since.elapsed().map_or(true, |elapsed| elapsed > limit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The first moment that the clock of this system can express.
+    fn first_moment() -> Instant {
+        let (mut instant, mut step) = (Instant::now(), Duration::from_secs(1 << 62));
+        while !step.is_zero() {
+            match instant.checked_sub(step) {
+                Some(earlier) => instant = earlier,
+                None => step /= 2,
+            }
+        }
+        instant
+    }
+
+    #[tokio::test]
+    async fn a_function_that_has_to_answer_right_after_the_clocks_beginning_looks_once() {
+        let database = Database::new(tokio_postgres::Config::new());
+        for end in [first_moment(), first_moment() + LAST_LOOK / 2, Instant::now()] {
+            assert!(database.until(Some(end)).last_look(REQUEST_BUDGET) <= Instant::now());
+        }
+    }
 }

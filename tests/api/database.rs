@@ -29,6 +29,8 @@ pub async fn one_of_each(app: &App) -> Vec<Call<'_>> {
         app.get(&format!("/conversations/{conversation}/context?max_messages=50")),
         app.post(&format!("/conversations/{conversation}/fork")).json(&json!({"through": 1})),
         app.put(&format!("/conversations/{conversation}/summary")).json(&json!({"through": 1, "content": "hello"})),
+        app.get(&format!("/conversations/{conversation}/summary")),
+        app.delete(&format!("/conversations/{other}/summary")),
         app.get("/users/ada/search?q=hello"),
         app.delete(&format!("/conversations/{conversation}/messages?from=1000")),
         app.get(&format!("/conversations/{conversation}/messages/{message}")),
@@ -171,6 +173,7 @@ async fn a_write_whose_answer_is_lost_is_done_once() {
     app.put(&summary).json(&json!({"through": 99, "content": "x"})).expect(400).await;
     app.post(&format!("{path}/fork")).json(&json!({"through": 99})).expect(400).await;
     app.delete(&format!("{messages}?from=99")).expect(200).await;
+    app.delete(&summary).expect(404).await;
     app.delete(&format!("/conversations/{}", uuid::Uuid::now_v7())).expect(404).await;
 
     let cut = async |call: Call<'_>| {
@@ -199,14 +202,19 @@ async fn a_write_whose_answer_is_lost_is_done_once() {
     assert_eq!((edited.status, edited.headers["etag"].as_str(), edited.json()["content"].as_str()), (200, "\"6\"", Some("edited")));
     let summarized = cut(app.put(&summary).json(&json!({"through": 1, "content": "1"})).header("if-match", "\"6\"")).await;
     assert_eq!((summarized.status, summarized.headers["etag"].as_str()), (200, "\"7\""));
+    // The second attempt does not delete the summary before it.
+    app.put(&summary).json(&json!({"through": 2, "content": "2"})).expect(200).await;
+    let deleted = cut(app.delete(&summary).header("if-match", "\"8\"")).await;
+    assert_eq!((deleted.status, deleted.headers["etag"].as_str()), (204, "\"9\""));
+    assert_eq!(app.get(&summary).expect(200).await.json()["through"], 1);
     let forks = format!("{path}/fork");
     for (body, status) in [(json!({"through": 2}), 201), (json!({"through": 2, "id": uuid::Uuid::now_v7()}), 200)] {
         let forked = cut(app.post(&forks).json(&body)).await;
         assert_eq!((forked.status, forked.json()["message_count"].as_u64()), (status, Some(2)), "{}", forked.body);
     }
     assert_eq!(app.get("/users/ada/conversations").expect(200).await.array().len(), 4);
-    let rewound = cut(app.delete(&format!("{messages}?from=3")).header("if-match", "\"7\"")).await;
-    assert_eq!((rewound.status, rewound.json(), rewound.headers["etag"].as_str()), (200, json!({"deleted": 3}), "\"8\""));
+    let rewound = cut(app.delete(&format!("{messages}?from=3")).header("if-match", "\"9\"")).await;
+    assert_eq!((rewound.status, rewound.json(), rewound.headers["etag"].as_str()), (200, json!({"deleted": 3}), "\"10\""));
     let read = app.get(&path).expect(200).await;
     assert_eq!((read.json()["message_count"].as_u64(), read.json()["title"].as_str()), (Some(2), Some("new")));
     assert_eq!(app.get(&messages).expect(200).await.array().len(), 2);

@@ -24,6 +24,8 @@ fn requests(app: &App) -> Vec<Call<'_>> {
         app.patch(&format!("{path}/messages/{MESSAGE}")).json(&json!({"content": "Is it raining in Bergen?"})),
         app.get(&format!("{path}/messages/{MESSAGE}?skip=3")),
         app.put(&format!("{path}/summary")).json(&json!({"through": 1, "content": "Ada asked about the weather."})),
+        app.get(&format!("{path}/summary")),
+        app.delete(&format!("{path}/summary")),
         app.post(&format!("{path}/fork")).json(&json!({"id": FORK, "through": 1})),
         app.delete(&format!("{path}/messages/{MESSAGE}")),
         app.delete(&format!("{path}/messages?from=1")),

@@ -55,6 +55,7 @@ enum Operation {
     Grow,
     Finish,
     Summarize,
+    Forget,
     Fork,
     DeleteMessage,
     Rewind,
@@ -63,6 +64,7 @@ enum Operation {
     Import,
     Erase,
     Conversation,
+    Summary,
     Message,
     History,
     Context,
@@ -73,7 +75,7 @@ enum Operation {
 
 impl Operation {
     /// Each endpoint is among them, which `sweep` asserts.
-    const ALL: [Self; 23] = [
+    const ALL: [Self; 25] = [
         Self::First,
         Self::Create,
         Self::Append,
@@ -83,6 +85,7 @@ impl Operation {
         Self::Grow,
         Self::Finish,
         Self::Summarize,
+        Self::Forget,
         Self::Fork,
         Self::DeleteMessage,
         Self::Rewind,
@@ -91,6 +94,7 @@ impl Operation {
         Self::Import,
         Self::Erase,
         Self::Conversation,
+        Self::Summary,
         Self::Message,
         Self::History,
         Self::Context,
@@ -100,7 +104,13 @@ impl Operation {
     ];
 
     fn reads(self) -> bool {
-        [Self::Conversation, Self::Message, Self::History, Self::Context, Self::List, Self::Search, Self::Export].contains(&self)
+        [Self::Conversation, Self::Summary, Self::Message, Self::History, Self::Context, Self::List, Self::Search, Self::Export]
+            .contains(&self)
+    }
+
+    /// Whether it finds two summaries.
+    fn finds_summaries(self) -> bool {
+        [Self::Forget, Self::Summary].contains(&self)
     }
 
     /// Whether it finds three messages.
@@ -148,6 +158,14 @@ impl<'a> Attempt<'a> {
             );
             superuser.batch_execute(&fill).await.unwrap();
         }
+        if operation.finds_summaries() {
+            let fill = format!(
+                "insert into summaries (conversation_id, through, content, messages, created_at)
+                select '{conversation}', n, 'up to ' || n, n, now() from generate_series(1, 2) n;
+                update conversations set summary_through = 2, summary_created_at = now() where id = '{conversation}'"
+            );
+            superuser.batch_execute(&fill).await.unwrap();
+        }
         let message = |n| json!({"id": Uuid::now_v7(), "role": "user", "content": format!("message {n}")});
         let of_user = format!("/users/{user}");
         let call = match operation {
@@ -160,6 +178,8 @@ impl<'a> Attempt<'a> {
             Operation::Grow => app.patch(&last).json(&json!({"append": "yz", "at": 1})),
             Operation::Finish => app.patch(&last).json(&json!({"status": "complete"})),
             Operation::Summarize => app.put(&format!("{path}/summary")).json(&json!({"through": 2, "content": "short"})),
+            // With a key: a second request of its own would delete the other summary.
+            Operation::Forget => app.delete(&format!("{path}/summary")).header("idempotency-key", copy.to_string()),
             Operation::Fork => app.post(&format!("{path}/fork")).json(&json!({"id": copy, "through": 2})),
             Operation::DeleteMessage => app.delete(&last),
             Operation::Rewind => app.delete(&format!("{messages}?from=2")),
@@ -173,6 +193,7 @@ impl<'a> Attempt<'a> {
             }
             Operation::Erase => app.delete(&of_user),
             Operation::Conversation => app.get(&path),
+            Operation::Summary => app.get(&format!("{path}/summary")),
             Operation::Message => app.get(&format!("{last}?skip=1")),
             Operation::History => app.get(&messages),
             Operation::Context => app.get(&format!("{path}/context")),
@@ -217,10 +238,11 @@ impl<'a> Attempt<'a> {
             Operation::Summarize => answer.status == 200 && json()["summary"]["through"] == 2,
             Operation::Fork => [200, 201].contains(&answer.status) && json()["message_count"] == 2,
             Operation::Rewind => answer.status == 200 && json() == json!({"deleted": 2}),
-            Operation::DeleteMessage | Operation::Delete => answer.status == 204,
+            Operation::DeleteMessage | Operation::Forget | Operation::Delete => answer.status == 204,
             // What they have counted may be missing the part whose answer was lost.
             Operation::Transfer | Operation::Import | Operation::Erase => answer.status == 200,
             Operation::Conversation => answer.status == 200 && json()["message_count"] == 3,
+            Operation::Summary => answer.status == 200 && json()["content"] == "up to 2",
             Operation::Message => answer.status == 200 && json()["content"] == "",
             Operation::History | Operation::Search => answer.status == 200 && answer.array().len() == 3,
             Operation::Context => answer.status == 200 && json()["messages"].as_array().map(Vec::len) == Some(2),

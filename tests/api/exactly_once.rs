@@ -5,7 +5,7 @@
 //! the same ids until they have an answer. Then everything is read, by SQL and through the API. A seed fixes what is sent, and which
 //! fault meets which connection at which byte. It cannot fix when the processes are scheduled.
 //!
-//! Between its appends, each client also leads conversations of a guest through every endpoint. It replaces, streams, summarizes, forks and
+//! Between its appends, each client also leads conversations of a guest through every endpoint. It replaces, streams, stops, summarizes, forks and
 //! edits them. It deletes, transfers, exports, erases and imports them. It reads after each step. At last it erases them, so that the final
 //! comparison finds whatever a lost request left behind.
 //!
@@ -220,7 +220,7 @@ impl Run {
         let (app, seed) = (&self.app, self.seed);
         let (guest, account) = (format!("guest-{name}"), format!("account-{name}"));
         let mut id = || uuid::Builder::from_random_bytes(rng.u128(..).to_be_bytes()).into_uuid();
-        let (source, copy, ids) = (id(), id(), [id(), id(), id(), id(), id()]);
+        let (source, copy, ids) = (id(), id(), [id(), id(), id(), id(), id(), id()]);
         let [path, copied] = [source, copy].map(|id| format!("/conversations/{id}"));
         let message = |n: usize, role: &str| json!({"id": ids[n], "role": role, "content": format!("raining {n}")});
         let [messages, first, second, reply] = ["", &format!("/{}", ids[0]), &format!("/{}", ids[1]), &format!("/{}", ids[4])]
@@ -236,14 +236,31 @@ impl Run {
         assert_eq!(replaced.array()[0]["position"], 4, "SEED={seed}: {replaced:?}");
         let begin = json!({"id": ids[4], "role": "assistant", "content": "", "status": "in_progress"});
         self.by(&guest, app.post(&messages).json(&begin), made, rng).await;
-        for (piece, at, status) in [("It é", 0, "in_progress"), ("It é", 4, "in_progress"), (" rains", 8, "complete")] {
-            let more = json!({"append": piece, "at": at, "status": status});
-            self.by(&guest, app.patch(&reply).json(&more), done, rng).await;
+        // The empty piece is a sign of life.
+        for (piece, at) in [("It é", 0), ("", 4), ("It é", 4)] {
+            self.by(&guest, app.patch(&reply).json(&json!({"append": piece, "at": at})), done, rng).await;
         }
+        let last = json!({"append": " rains", "at": 8, "status": "complete"});
+        self.by(&guest, app.patch(&reply).json(&last), done, rng).await;
         let rest = self.by(&guest, app.get(&format!("{reply}?skip=4")), done, rng).await.json();
         assert_eq!((&rest["content"], &rest["status"]), (&json!("It é rains"), &json!("complete")), "SEED={seed}");
-        self.by(&guest, app.put(&format!("{path}/summary")).json(&json!({"through": 2, "content": "rain"})), done, rng).await;
-        let context = self.by(&guest, app.get(&format!("{path}/context?max_messages=3")), done, rng).await.json();
+        // A reply that its reader stops. What its writer sends from then on is refused.
+        let begin = json!({"id": ids[5], "role": "assistant", "content": "So", "status": "in_progress"});
+        self.by(&guest, app.post(&messages).json(&begin), made, rng).await;
+        let stopped = format!("{messages}/{}", ids[5]);
+        let cancelled = self.by(&guest, app.patch(&stopped).json(&json!({"status": "cancelled"})), done, rng).await.json();
+        assert_eq!((&cancelled["content"], &cancelled["status"]), (&json!("So"), &json!("cancelled")), "SEED={seed}");
+        for (piece, at) in [(" what", 2), ("", 2)] {
+            let late = self.by(&guest, app.patch(&stopped).json(&json!({"append": piece, "at": at})), &[409], rng).await.json();
+            assert_eq!(late["code"], "cancelled", "SEED={seed}: {late}");
+        }
+        let summary = format!("{path}/summary");
+        for (through, text) in [(1, "drizzle"), (2, "rain")] {
+            self.by(&guest, app.put(&summary).json(&json!({"through": through, "content": text})), done, rng).await;
+            let read = self.by(&guest, app.get(&summary), done, rng).await.json();
+            assert_eq!((&read["through"], &read["content"]), (&json!(through), &json!(text)), "SEED={seed}: {read}");
+        }
+        let context = self.by(&guest, app.get(&format!("{path}/context?max_messages=4")), done, rng).await.json();
         assert_eq!((&context["summary"]["through"], &context["omitted"]), (&json!(2), &json!(0)), "SEED={seed}: {context}");
 
         let fork = app.post(&format!("{path}/fork")).json(&json!({"id": copy, "through": 4}));
@@ -252,13 +269,16 @@ impl Run {
         assert_eq!(shown, (&json!(3), &json!(4), &json!(2)), "SEED={seed}: {fork}");
         let rewound = self.by(&guest, app.delete(&format!("{copied}/messages?from=4")), done, rng).await.json();
         assert_eq!(rewound, json!({"deleted": 1}), "SEED={seed}");
+        self.by(&guest, app.delete(&summary), gone, rng).await;
+        let older = self.by(&guest, app.get(&summary), done, rng).await.json();
+        assert_eq!((&older["through"], &older["content"]), (&json!(1), &json!("drizzle")), "SEED={seed}: {older}");
         self.by(&guest, app.patch(&first).json(&json!({"metadata": {"seen": true}})), done, rng).await;
         self.by(&guest, app.delete(&second), gone, rng).await;
         self.by(&guest, app.patch(&path).json(&json!({"title": "Oslo", "pinned": true})), done, rng).await;
         let one = self.by(&guest, app.get(&path), done, rng).await.json();
         assert_eq!(
-            (&one["title"], &one["message_count"], &one["summary"]),
-            (&json!("Oslo"), &json!(3), &Value::Null),
+            (&one["title"], &one["message_count"], &one["summary"]["through"]),
+            (&json!("Oslo"), &json!(4), &json!(1)),
             "SEED={seed}"
         );
         let history = async |path: &str, rng: &mut Rng| {
@@ -270,7 +290,7 @@ impl Run {
                 .collect::<Vec<_>>()
         };
         let expected = |messages: &[(i64, &str)]| messages.iter().map(|(at, text)| (*at, (*text).to_owned())).collect::<Vec<_>>();
-        let of_source = expected(&[(1, "raining 0"), (4, "raining 3"), (5, "It éIt é rains")]);
+        let of_source = expected(&[(1, "raining 0"), (4, "raining 3"), (5, "It éIt é rains"), (6, "So")]);
         assert_eq!(history(&path, rng).await, of_source, "SEED={seed}: {name}");
         assert_eq!(history(&copied, rng).await, expected(&[(1, "raining 0"), (2, "raining 1")]), "SEED={seed}: {name}");
         let found = self.by(&guest, app.get(&format!("/users/{guest}/search?q=raining")), done, rng).await.array();
@@ -283,7 +303,7 @@ impl Run {
         self.by(&account, app.delete(&copied), gone, rng).await;
         let export = app.get(&format!("/users/{account}/export"));
         let exported = self.by(&account, export.clone(), done, rng).await.body;
-        assert_eq!(exported.lines().count(), 4, "SEED={seed}: {exported}");
+        assert_eq!(exported.lines().count(), 5, "SEED={seed}: {exported}");
         let erase = app.delete(&format!("/users/{account}"));
         self.by(&account, erase.clone(), done, rng).await;
         assert_eq!(self.by(&account, export.clone(), done, rng).await.body, "", "SEED={seed}: {name}");

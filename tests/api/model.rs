@@ -8,7 +8,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use self::state::{Answer, By, Condition, NewMessage, Operation, Place, State, Step};
+use self::state::{Answer, By, Condition, FEEDBACK, NewMessage, Operation, Place, State, Step, feedback};
 use crate::support::{App, Call};
 
 /// Sequences in `cargo test`; `SEQUENCES=10000 SEED=2 cargo test -p tests model:: -- --nocapture` runs more, and others.
@@ -18,6 +18,8 @@ const STEPS: usize = 25;
 const CONVERSATIONS: usize = 4;
 const MESSAGES: usize = 7;
 const KEYS: usize = 12;
+/// The message that is a reply in progress at the beginning.
+const WRITTEN: usize = 3;
 
 fn any_message() -> impl Strategy<Value = NewMessage> {
     (0..MESSAGES, prop::sample::select(vec!["user", "assistant", "system"]), any_text(), prop::bool::weighted(0.2), any_tokens())
@@ -54,13 +56,26 @@ fn any_operation() -> impl Strategy<Value = Operation> {
         1 => conversation.clone().prop_map(|conversation| Operation::Delete { conversation }),
         12 => (conversation.clone(), prop::collection::vec(any_message(), 1..4), prop::option::weighted(0.25, 1..9_i64))
             .prop_map(|(conversation, messages, from)| Operation::append(conversation, messages, from)),
-        4 => (conversation.clone(), message.clone(), prop::option::of(any_text()), any_change(0..3_i32), prop::option::of(any_tokens()))
-            .prop_map(|(conversation, message, content, tag, token_count)| {
-                Operation::Edit { conversation, message, content: content.map(str::to_owned), tag, token_count }
+        5 => (
+            conversation.clone(),
+            message.clone(),
+            prop::option::of(any_text()),
+            any_change(0..3_i32),
+            prop::option::of(any_tokens()),
+            any_change(0..FEEDBACK.len()),
+        )
+            .prop_map(|(conversation, message, content, tag, token_count, feedback)| {
+                Operation::Edit { conversation, message, content: content.map(str::to_owned), tag, token_count, feedback }
+            }),
+        // A rating alone, as a page sends it.
+        2 => (conversation.clone(), message.clone(), prop::option::weighted(0.8, 0..FEEDBACK.len()))
+            .prop_map(|(conversation, message, feedback)| {
+                Operation::Edit { conversation, message, content: None, tag: None, token_count: None, feedback: Some(feedback) }
             }),
         6 => (
             conversation.clone(),
-            message.clone(),
+            // Each conversation begins with this one being written.
+            prop_oneof![1 => Just(WRITTEN), 1 => message.clone()],
             prop::option::weighted(0.8, (prop::sample::select(vec![" rain", "ing", "é", ""]), prop_oneof![4 => Just(Place::End), 1 => (0..6_usize).prop_map(Place::At)])),
             prop::option::of(prop::sample::select(vec!["complete", "in_progress", "cancelled"])),
         )
@@ -73,6 +88,7 @@ fn any_operation() -> impl Strategy<Value = Operation> {
         2 => (conversation.clone(), message).prop_map(|(conversation, message)| Operation::DeleteMessage { conversation, message }),
         2 => (conversation.clone(), 1..9_i64).prop_map(|(conversation, from)| Operation::Rewind { conversation, from }),
         3 => (conversation.clone(), 1..9_i64, 0..3_i32).prop_map(|(conversation, through, text)| Operation::Summarize { conversation, through, text }),
+        2 => conversation.clone().prop_map(|conversation| Operation::DeleteSummary { conversation }),
         3 => (conversation.clone(), 0..CONVERSATIONS, prop::option::of(1..9_i64), prop::option::of(title()))
             .prop_map(|(conversation, copy, at, title)| Operation::Fork { conversation, copy, at, title }),
         1 => Just(Operation::Transfer),
@@ -85,7 +101,7 @@ fn any_step() -> impl Strategy<Value = Step> {
     let by = prop_oneof![6 => Just(By::User(0)), 3 => Just(By::User(1)), 1 => (0..2_usize).prop_map(By::Service)];
     let condition = prop_oneof![8 => Just(Condition::None), 1 => Just(Condition::Current), 1 => Just(Condition::Stale)];
     (by, any_operation(), condition, 1..3_usize, prop::option::weighted(0.8, 0..KEYS))
-        .prop_map(|(by, operation, condition, sent, key)| Step { by, operation, condition, sent, key })
+        .prop_map(|(by, operation, condition, sent, key)| Step { by, operation, condition, sent, key, again: None })
 }
 
 /// Some steps are late duplicates: requests that were sent before, with some others in between.
@@ -95,8 +111,9 @@ fn any_steps() -> impl Strategy<Value = Vec<Step>> {
         let mut steps: Vec<Step> = Vec::new();
         for (step, late) in planned {
             // The newest few are the likeliest to find what they found before.
-            let newest = &steps[steps.len().saturating_sub(6)..];
-            let earlier = late.filter(|_| !newest.is_empty()).map(|late| late.get(newest).clone());
+            let newest = steps.len().min(6);
+            let back = late.filter(|_| newest > 0).map(|late| 1 + late.index(newest));
+            let earlier = back.map(|back| Step { again: Some(back), ..steps[steps.len() - back].clone() });
             steps.push(earlier.unwrap_or(step));
         }
         steps
@@ -106,16 +123,21 @@ fn any_steps() -> impl Strategy<Value = Vec<Step>> {
 /// How each sequence begins: two conversations of the first user and one of the second, with messages. Otherwise most steps would find
 /// nothing.
 fn beginning() -> Vec<Step> {
-    let step = |user, operation| Step { by: By::User(user), operation, condition: Condition::None, sent: 1, key: None };
+    let step =
+        |user, operation| Step { by: By::User(user), operation, condition: Condition::None, sent: 1, key: None, again: None };
     let message = |id, role, content: &str| {
-        let status = if id == 3 { "in_progress" } else { "complete" };
+        let status = if id == WRITTEN { "in_progress" } else { "complete" };
         NewMessage { id, role, content: content.to_owned(), status, token_count: None }
     };
     let mut steps = Vec::new();
     for (conversation, user) in [(0, 0), (1, 0), (2, 1)] {
         steps.push(step(user, Operation::Create { conversation, title: None }));
-        let messages =
-            [message(0, "system", "snow"), message(1, "user", "rain"), message(2, "user", "wind"), message(3, "assistant", "")];
+        let messages = [
+            message(0, "system", "snow"),
+            message(1, "user", "rain"),
+            message(2, "user", "wind"),
+            message(WRITTEN, "assistant", ""),
+        ];
         steps.push(step(user, Operation::append(conversation, messages.to_vec(), None)));
     }
     steps
@@ -196,7 +218,7 @@ fn request<'a>(app: &'a App, names: &Names, state: &State, step: &Step) -> Optio
             let messages: Vec<Value> = messages.iter().map(|message| message_body(names, message)).collect();
             app.post(&format!("{}/messages", names.conversation(*conversation))).json(&json!({"messages": messages, "from": from}))
         }
-        Operation::Edit { conversation, message, content, tag, token_count } => {
+        Operation::Edit { conversation, message, content, tag, token_count, feedback: given } => {
             let mut body = json!({});
             if let Some(content) = content {
                 body["content"] = json!(content);
@@ -206,6 +228,9 @@ fn request<'a>(app: &'a App, names: &Names, state: &State, step: &Step) -> Optio
             }
             if let Some(token_count) = token_count {
                 body["token_count"] = json!(token_count);
+            }
+            if let Some(given) = given {
+                body["feedback"] = feedback(*given);
             }
             app.patch(&names.message(*conversation, *message)).json(&body)
         }
@@ -227,6 +252,7 @@ fn request<'a>(app: &'a App, names: &Names, state: &State, step: &Step) -> Optio
             let body = json!({"through": through, "content": format!("summary {text}")});
             app.put(&format!("{}/summary", names.conversation(*conversation))).json(&body)
         }
+        Operation::DeleteSummary { conversation } => app.delete(&format!("{}/summary", names.conversation(*conversation))),
         Operation::Fork { conversation, copy, at, title } => {
             let body = json!({"id": names.conversations[*copy], "through": at, "title": title});
             app.post(&format!("{}/fork", names.conversation(*conversation))).json(&body)
@@ -261,6 +287,7 @@ fn shown(names: &Names, value: &Value) -> Value {
             "metadata": value["metadata"],
             "token_count": value["token_count"],
             "status": value["status"],
+            "feedback": value["feedback"],
         });
     }
     if object.contains_key("message_count") {
@@ -286,8 +313,14 @@ fn shown(names: &Names, value: &Value) -> Value {
 }
 
 async fn check_sequence(app: &App, superuser: &tokio_postgres::Client, steps: &[Step]) -> Result<(), TestCaseError> {
-    let (mut names, mut state) = (Names::new(), State::default());
+    let (mut names, mut state, mut sent) = (Names::new(), State::default(), Vec::<Step>::new());
     for step in steps {
+        // A duplicate is the same request, letter by letter.
+        let step = &match step.again {
+            Some(back) => Step { sent: step.sent, ..sent[sent.len() - back].clone() },
+            None => state.fixed(step),
+        };
+        sent.push(step.clone());
         for _ in 0..step.sent {
             let call = request(app, &names, &state, step);
             let Some(call) = call else {
@@ -333,6 +366,7 @@ async fn check_conversation(app: &App, names: &Names, state: &State, number: usi
     let Some((conversation, messages, context)) = state.shown(number) else {
         prop_assert_eq!(read.status, 404);
         prop_assert_eq!(get(&format!("{path}/messages")).await.status, 404);
+        prop_assert_eq!(get(&format!("{path}/summary")).await.status, 404);
         return Ok(());
     };
     prop_assert_eq!(shown(names, &read.json()), conversation);
@@ -340,6 +374,10 @@ async fn check_conversation(app: &App, names: &Names, state: &State, number: usi
     let answer = get(&format!("{path}/context")).await.json();
     let sent: Vec<&Value> = answer["messages"].as_array().unwrap().iter().map(|message| &message["position"]).collect();
     prop_assert_eq!(json!({"positions": sent, "omitted": answer["omitted"]}), context);
+    let read = get(&format!("{path}/summary")).await;
+    let summary = (read.status == 200).then(|| json!({"through": read.json()["through"], "content": read.json()["content"]}));
+    let short = get(&format!("{path}/context?max_messages=1")).await.json();
+    prop_assert_eq!((summary, short["summary"]["through"].as_i64()), state.summary(number));
     Ok(())
 }
 

@@ -123,11 +123,13 @@ async fn every_stored_function_follows_the_rules() {
         let config = config.unwrap_or_default();
         let more = match &*name {
             "delete_conversation"
+            | "delete_summary"
             | "erase_user"
             | "export_user"
             | "fork_conversation"
             | "get_context"
             | "get_or_create_conversation"
+            | "get_summary"
             | "import_user"
             | "purge_expired"
             | "summarize_conversation" => "; enable_seqscan=off",

@@ -153,6 +153,28 @@ def test_a_context_is_counted_summarized_and_written_for_each_api(either: Any, c
     assert "Sure?" in str(responses.messages[-1])
 
 
+def test_a_summary_is_read_with_its_text_and_deleted(either: Any, conversation: Conversation) -> None:
+    either.add_messages(conversation.id, [NewMessage("user", "Is it raining?"), NewMessage("user", "And in Bergen?")])
+    with pytest.raises(errors.NotFound):
+        either.get_summary(conversation.id)
+    first = either.summarize_conversation(conversation.id, 1, "Rain.")
+    second = either.summarize_conversation(conversation.id, 2, "Rain, also in Bergen.", token_count=6)
+    found = either.get_summary(conversation.id)
+    assert (found.through, found.content, found.token_count) == (2, "Rain, also in Bergen.", 6)
+    assert (found.created_at, found.version) == (second.summary.created_at, second.version)
+    with pytest.raises(errors.NotModified):
+        either.get_summary(conversation.id, if_none_match=found.version)
+    with pytest.raises(errors.PreconditionFailed):
+        either.delete_summary(conversation.id, if_match=first.version)
+    assert either.delete_summary(conversation.id, if_match=found.version) is None
+    older = either.get_summary(conversation.id)
+    assert (older.content, older.token_count) == ("Rain.", None)
+    either.delete_summary(conversation.id)
+    with pytest.raises(errors.NotFound):
+        either.delete_summary(conversation.id)
+    assert either.get_conversation(conversation.id).summary is None
+
+
 def test_messages_come_back_as_they_went_in(either: Any, conversation: Conversation) -> None:
     calls = [{"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Oslo"}'}}]
     parts = [{"type": "text", "text": "Ist das ein Schirm? ☂ \U0001f327", "n": 12345678901234567890, "half": "\ud83c"}]

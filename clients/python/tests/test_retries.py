@@ -86,11 +86,13 @@ def test_every_write_is_done_once(faulty: Any, proxy: Proxy, fault: str) -> None
 
 def test_reads_are_sent_again(faulty: Any, proxy: Proxy, conversation: Conversation) -> None:
     message = faulty.add_message(conversation.id, "user", "Hello")
+    faulty.summarize_conversation(conversation.id, through=1, content="A greeting.")
     calls: list[Callable[[], Any]] = [
         lambda: faulty.get_conversation(conversation.id),
         lambda: faulty.get_message(conversation.id, message.id),
         lambda: faulty.get_chat_history(conversation.id).all(),
         lambda: faulty.get_context(conversation.id),
+        lambda: faulty.get_summary(conversation.id),
         lambda: faulty.get_user_conversations("ada", limit=1).all(),
         lambda: faulty.search_messages("ada", "nothing").all(),
     ]
@@ -124,6 +126,7 @@ def test_each_other_write_has_a_key_for_all_its_attempts(faulty: Any, proxy: Pro
         lambda: faulty.update_conversation(conversation.id, title="A", if_match=version),
         lambda: faulty.update_message(conversation.id, message.id, content="1", if_match=version),
         lambda: faulty.summarize_conversation(conversation.id, through=1, content="1", if_match=version),
+        lambda: faulty.delete_summary(conversation.id, if_match=version),
         lambda: faulty.delete_message(conversation.id, other.id, if_match=version),
         lambda: faulty.rewind_conversation(conversation.id, from_=1, if_match=version),
         lambda: faulty.delete_conversation(conversation.id, if_match=version),

@@ -27,6 +27,7 @@ import type {
   Rewound,
   SearchFields,
   SearchHit,
+  Summary,
   SummaryFields,
   Transferred,
   Versioned,
@@ -87,6 +88,16 @@ export class ScrollbackClient {
     options?: WriteOptions,
   ): Promise<Versioned<Conversation>> {
     return this.#send("PUT", conversation(conversationId, "/summary"), fields, options);
+  }
+
+  /** Reads the newest summary of a conversation, with its text. Without one, the code is `not_found`. */
+  getSummary(conversationId: string, options?: ReadOptions): Promise<Versioned<Summary>> {
+    return this.#get(conversation(conversationId, "/summary"), {}, options);
+  }
+
+  /** Deletes the newest summary of a conversation. An older one takes its place, if there is one. */
+  deleteSummary(conversationId: string, options?: WriteOptions): Promise<void> {
+    return this.#delete(conversation(conversationId, "/summary"), options);
   }
 
   /** Deletes a conversation and its messages. */

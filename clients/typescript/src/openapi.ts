@@ -203,7 +203,13 @@ export interface paths {
             };
             cookie?: never;
         };
-        get?: never;
+        /**
+         * Read the newest summary
+         * @description The summary that `get-context` uses, with its text. A conversation without a summary is a 404.
+         *
+         *     Edits and rewinds delete the summaries that stand for what they change. An older summary takes their place, if there is one.
+         */
+        get: operations["get-summary"];
         /**
          * Store a summary of the messages up to a position
          * @description The text stands for all messages up to `through`. `get-context` uses the newest summary when the conversation as a whole does not
@@ -222,7 +228,12 @@ export interface paths {
          */
         put: operations["summarize-conversation"];
         post?: never;
-        delete?: never;
+        /**
+         * Delete the newest summary
+         * @description An older summary takes its place, if there is one. No message changes. A conversation without a summary is a 404. The conversation's
+         *     own user may do this, whatever roles that user may write.
+         */
+        delete: operations["delete-summary"];
         options?: never;
         head?: never;
         patch?: never;
@@ -773,6 +784,14 @@ export interface components {
             through?: components["schemas"]["Position"] | null;
             content?: components["schemas"]["SummaryText"] | null;
             token_count?: components["schemas"]["TokenCount"] | null;
+        };
+        Summary: {
+            /** @description The position of the last message that the summary stands for. */
+            through: components["schemas"]["Position"];
+            content: components["schemas"]["SummaryText"];
+            /** @description How many tokens the summary has, as the caller counted them. null if the caller did not. */
+            token_count: number | null;
+            created_at: components["schemas"]["Time"];
         };
         Rewound: {
             /** @description How many messages were deleted. */
@@ -1932,6 +1951,49 @@ export interface operations {
             500: components["responses"]["InternalServerError"];
         };
     };
+    "get-summary": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The versions of the conversation that the caller has, as `ETag` gave them, or `*` for any. */
+                "If-None-Match"?: components["parameters"]["IfNoneMatch"];
+            };
+            path: {
+                /** @example 019a3a51-5d2c-7a60-9d33-0c9f6f0b3d01 */
+                conversation_id: components["parameters"]["ConversationId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The summary. */
+            200: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    "Cache-Control": components["headers"]["CacheControl"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "through": 12,
+                     *       "content": "Ada asked about the weather in Oslo. It rains.",
+                     *       "token_count": 12,
+                     *       "created_at": "2026-11-22T11:30:00.654321Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Summary"];
+                };
+            };
+            304: components["responses"]["NotModified"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            404: components["responses"]["NotFound"];
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            500: components["responses"]["InternalServerError"];
+        };
+    };
     "summarize-conversation": {
         parameters: {
             query?: {
@@ -1984,6 +2046,51 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["RoleForbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            500: components["responses"]["InternalServerError"];
+        };
+    };
+    "delete-summary": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The versions of the conversation at which the write may happen, as `ETag` gave them, or `*` for any. `W/"7"` is compared
+                 *     as `"7"`, because proxies that compress a response make its ETag weak.
+                 */
+                "If-Match"?: components["parameters"]["IfMatch"];
+                /**
+                 * @description A UUID of the caller's own for this request. Sent again with the same key, path, query string and body, the request is answered as it
+                 *     was the first time, whatever `If-Match` says, with `Idempotent-Replayed: true`. If the conversation has changed since, the body shows
+                 *     what there is now, and `ETag` is the version behind the first time. The newest 8 keys of a conversation are remembered, and that
+                 *     of its deletion for an hour. Another request with the same key is a 409.
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                /** @example 019a3a51-5d2c-7a60-9d33-0c9f6f0b3d01 */
+                conversation_id: components["parameters"]["ConversationId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is gone. */
+            204: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    "Cache-Control": components["headers"]["CacheControl"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
             404: components["responses"]["NotFound"];
             409: components["responses"]["Conflict"];
             412: components["responses"]["PreconditionFailed"];

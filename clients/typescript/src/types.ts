@@ -23,6 +23,8 @@ export type ContentPart = Schemas["ContentPart"];
 export type ToolCalls = Schemas["ToolCalls"];
 /** A message that a search has found. */
 export type SearchHit = Schemas["SearchHit"];
+/** A summary with its text, which stands for the messages up to the position `through`. */
+export type Summary = Schemas["Summary"];
 /** How many messages a rewind has deleted. */
 export type Rewound = Schemas["Rewound"];
 /** How much an erasure has deleted. */

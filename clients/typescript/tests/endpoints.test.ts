@@ -68,6 +68,20 @@ describe("conversations", () => {
     expect((await client.summarizeConversation(conversation.id, through)).summary?.through).toBe(1);
   });
 
+  test("its summary is read and deleted", async ({ client, conversation }) => {
+    await client.addMessages(conversation.id, { messages: [user("one"), user("two")] });
+    expect((await failure(client.getSummary(conversation.id))).code).toBe("not_found");
+    await client.summarizeConversation(conversation.id, { through: 1, content: "One." });
+    await client.summarizeConversation(conversation.id, { through: 2, content: "Two.", token_count: 3 });
+    const found = await client.getSummary(conversation.id);
+    expect(found).toMatchObject({ through: 2, content: "Two.", token_count: 3, version: '"4"' });
+    const same = client.getSummary(conversation.id, { ifNoneMatch: found.version });
+    expect((await failure(same)).code).toBe("not_modified");
+    expect((await failure(client.deleteSummary(conversation.id, { ifMatch: '"3"' }))).code).toBe("precondition_failed");
+    await client.deleteSummary(conversation.id, { ifMatch: found.version });
+    expect(await client.getSummary(conversation.id)).toMatchObject({ through: 1, content: "One.", token_count: null });
+  });
+
   test("one is deleted, at its version", async ({ client, conversation }) => {
     const wrong = client.deleteConversation(conversation.id, { ifMatch: '"77"' });
     expect(isProblem(await failure(wrong), "precondition_failed")).toBe(true);

@@ -43,6 +43,8 @@ describe.each(FAULTS.map((fault) => ({ name: JSON.stringify(fault), fault })))("
     lose();
     await again.summarizeConversation(id, { through: 1, content: "a" });
     lose();
+    expect((await again.getSummary(id)).content).toBe("a");
+    lose();
     const copy = await again.forkConversation(id);
     lose();
     await again.addMessage(id, { role: "user", content: "C", from: 3 });
@@ -89,6 +91,7 @@ test("every other write has a key for all its attempts", async ({ conversation, 
     (options: WriteOptions) => again.updateConversation(id, { title: "A" }, options),
     (options: WriteOptions) => again.updateMessage(id, first ?? "", { content: "A" }, options),
     (options: WriteOptions) => again.summarizeConversation(id, { through: 1, content: "A" }, options),
+    (options: WriteOptions) => again.deleteSummary(id, options),
     (options: WriteOptions) => again.deleteMessage(id, second ?? "", options),
     (options: WriteOptions) => again.rewindConversation(id, {}, options),
     (options: WriteOptions) => again.deleteConversation(id, options),

@@ -67,6 +67,20 @@ pub struct Summarized {
     pub created_at: DateTime<Utc>,
 }
 
+/// A conversation's summary, with its text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// The position of the last message that it stands for.
+    pub through: i64,
+    /// The text.
+    pub content: String,
+    /// Its tokens, as the caller counted them.
+    pub token_count: Option<i32>,
+    /// When it was stored.
+    #[serde(serialize_with = "serialize_time")]
+    pub created_at: DateTime<Utc>,
+}
+
 /// A text that is to stand for all messages up to a position.
 #[derive(Debug, Clone)]
 pub struct NewSummary {

@@ -20,7 +20,7 @@ mod version;
 pub use self::context::{Context, ContextSummary};
 pub use change::Change;
 pub use conversation::{
-    Conversation, ConversationChange, ForkedFrom, Metadata, NewConversation, NewFork, NewSummary, Summarized, Title,
+    Conversation, ConversationChange, ForkedFrom, Metadata, NewConversation, NewFork, NewSummary, Summarized, Summary, Title,
 };
 pub use cursor::{Cursor, List};
 pub use export::{ExportLine, ExportedSummary};

@@ -25,6 +25,8 @@ pub enum Condition {
     None,
     Current,
     Stale,
+    /// As it was when the request was sent first.
+    Version(i64),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -70,6 +72,8 @@ pub enum Operation {
         content: Option<String>,
         tag: Option<Option<i32>>,
         token_count: Option<Option<i32>>,
+        /// A number of `FEEDBACK`.
+        feedback: Option<Option<usize>>,
     },
     Grow {
         conversation: usize,
@@ -89,6 +93,9 @@ pub enum Operation {
         conversation: usize,
         through: i64,
         text: i32,
+    },
+    DeleteSummary {
+        conversation: usize,
     },
     Fork {
         conversation: usize,
@@ -131,6 +138,7 @@ impl Operation {
             | Self::DeleteMessage { conversation, .. }
             | Self::Rewind { conversation, .. }
             | Self::Summarize { conversation, .. }
+            | Self::DeleteSummary { conversation }
             | Self::Fork { conversation, .. }
             | Self::Expire { conversation } => Some(*conversation),
         }
@@ -146,6 +154,8 @@ pub struct Step {
     pub sent: usize,
     /// The number of its key. A few keys are used again and again, by other requests, too.
     pub key: Option<usize>,
+    /// A late duplicate: the request that was sent so many steps before.
+    pub again: Option<usize>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -178,6 +188,13 @@ impl Answer {
     }
 }
 
+/// What users think of messages.
+pub const FEEDBACK: [&str; 3] = [r#"{"rating":"up"}"#, r#"{"rating":"down","comment":"It is wind."}"#, r#"{"rating":null}"#];
+
+pub fn feedback(number: Option<usize>) -> Value {
+    number.map_or(Value::Null, |number| serde_json::from_str(FEEDBACK[number]).unwrap())
+}
+
 /// The id of a message that a fork has copied: the server has chosen it.
 const COPY: usize = usize::MAX;
 
@@ -186,6 +203,7 @@ struct Message {
     new: NewMessage,
     position: i64,
     tag: Option<i32>,
+    feedback: Option<usize>,
     /// In the order of all changes: when it was appended.
     appended: u64,
     appended_version: i64,
@@ -261,6 +279,7 @@ impl Message {
             "metadata": metadata(self.tag),
             "token_count": self.new.token_count,
             "status": self.new.status,
+            "feedback": feedback(self.feedback),
         })
     }
 
@@ -361,7 +380,18 @@ impl State {
             }
             Condition::Current => Some(version),
             Condition::Stale => Some(version - 1),
+            Condition::Version(version) => Some(version),
         }
+    }
+
+    /// The step's request as it is sent now. Sent again, it says the same, whatever has changed since.
+    pub fn fixed(&self, step: &Step) -> Step {
+        let mut step = step.clone();
+        step.condition = self.condition(&step).map_or(Condition::None, Condition::Version);
+        if let Operation::Grow { conversation, message, piece: Some((_, place)), .. } = &mut step.operation {
+            *place = Place::At(self.place(*conversation, *message, *place));
+        }
+        step
     }
 
     /// What a step's request is recognized by. Two requests that say the same are the same one.
@@ -369,7 +399,10 @@ impl State {
         let said = match &step.operation {
             Operation::Grow { conversation, message, piece: None, status: None } => {
                 let (conversation, message) = (*conversation, *message);
-                format!("{:?}", Operation::Edit { conversation, message, content: None, tag: None, token_count: None })
+                format!(
+                    "{:?}",
+                    Operation::Edit { conversation, message, content: None, tag: None, token_count: None, feedback: None }
+                )
             }
             Operation::Grow { conversation, message, piece: Some((text, place)), status } => {
                 format!("grow {message} {text} {} {status:?}", self.place(*conversation, *message, *place))
@@ -401,6 +434,15 @@ impl State {
         let sent: Vec<i64> = complete[..pinned].iter().chain(&complete[start..]).map(|message| message.position).collect();
         let context = json!({"omitted": complete.len() - sent.len(), "positions": sent});
         Some((conversation.shown(number), messages, context))
+    }
+
+    /// The newest summary, and the position up to which it is in a context of one message.
+    pub fn summary(&self, number: usize) -> (Option<Value>, Option<i64>) {
+        let Some(conversation) = self.conversations.get(&number) else { return (None, None) };
+        let newest = conversation.summaries.last_key_value();
+        let complete = conversation.messages.iter().filter(|message| message.new.status != "in_progress").count();
+        let shown = newest.map(|(through, text)| json!({"through": through, "content": text}));
+        (shown, newest.filter(|_| complete > 1).map(|(through, _)| *through))
     }
 
     /// A user's conversations, the most recently updated first.
@@ -562,8 +604,8 @@ impl Conversation {
                 Answer { status: 204, body: Value::Null, version: None, replayed: false }
             }
             Operation::Append { messages, from, .. } => self.append(messages, *from, is_allowed, clock),
-            Operation::Edit { message, content, tag, token_count, .. } => {
-                self.edit(*message, content.as_ref(), *tag, *token_count, is_allowed, clock, request)
+            Operation::Edit { message, content, tag, token_count, feedback, .. } => {
+                self.edit(*message, content.as_ref(), *tag, *token_count, *feedback, is_allowed, clock, request)
             }
             Operation::Grow { message, piece, status, .. } => {
                 let piece = piece.as_ref().map(|(text, place)| (text.as_str(), *place));
@@ -610,6 +652,7 @@ impl Conversation {
                 self.remember(request, deleted);
                 Answer::new(200, json!({"deleted": deleted}), self.version)
             }
+            Operation::DeleteSummary { .. } => self.delete_summary(is_allowed, clock, request),
             Operation::Summarize { through, text, .. } => self.summarize(number, *through, *text, condition, clock, request),
             Operation::Create { .. }
             | Operation::GetOrCreate
@@ -629,6 +672,7 @@ impl Conversation {
         content: Option<&String>,
         tag: Option<Option<i32>>,
         token_count: Option<Option<i32>>,
+        feedback: Option<Option<usize>>,
         is_allowed: bool,
         clock: u64,
         request: &Request,
@@ -641,15 +685,16 @@ impl Conversation {
             return Answer::precondition(self.version);
         }
         let stored = self.message(message).expect("it was there");
-        let before = (stored.new.content.clone(), stored.tag, stored.new.token_count);
+        let before = (stored.new.content.clone(), stored.tag, stored.new.token_count, stored.feedback);
         stored.tag = tag.unwrap_or(stored.tag);
+        stored.feedback = feedback.unwrap_or(stored.feedback);
         let has_other_text = content.is_some_and(|content| *content != stored.new.content);
         if let Some(content) = content.filter(|_| has_other_text) {
             stored.new.content.clone_from(content);
             stored.new.token_count = None;
         }
         stored.new.token_count = token_count.unwrap_or(stored.new.token_count);
-        let has_changed = (stored.new.content.clone(), stored.tag, stored.new.token_count) != before;
+        let has_changed = (stored.new.content.clone(), stored.tag, stored.new.token_count, stored.feedback) != before;
         if has_changed {
             stored.touched = clock;
         }
@@ -693,6 +738,22 @@ impl Conversation {
         Answer::new(200, self.shown(number), self.version)
     }
 
+    fn delete_summary(&mut self, is_allowed: bool, clock: u64, request: &Request) -> Answer {
+        if let Some(answer) = self.recall(request, |_| (204, Value::Null)) {
+            return answer;
+        }
+        if self.summaries.is_empty() {
+            return Answer::not_found();
+        }
+        if !is_allowed {
+            return Answer::precondition(self.version);
+        }
+        self.summaries.pop_last();
+        self.change(clock);
+        self.remember(request, 0);
+        Answer { status: 204, body: Value::Null, version: Some(self.version), replayed: false }
+    }
+
     fn append(&mut self, messages: &[NewMessage], from: Option<i64>, is_allowed: bool, clock: u64) -> Answer {
         let find = |stored: &Self, id: usize| stored.messages.iter().find(|message| message.new.id == id).cloned();
         let stored: Vec<Option<Message>> = messages.iter().map(|message| find(self, message.id)).collect();
@@ -722,8 +783,8 @@ impl Conversation {
             for new in messages {
                 if find(self, new.id).is_none() {
                     let (position, appended_version) = (self.next_position, self.version);
-                    let (new, tag) = (new.clone(), None);
-                    self.messages.push(Message { new, position, tag, appended: clock, appended_version, touched: clock });
+                    let (new, tag, feedback) = (new.clone(), None, None);
+                    self.messages.push(Message { new, position, tag, feedback, appended: clock, appended_version, touched: clock });
                     self.next_position += 1;
                     self.has_had_messages = true;
                 }

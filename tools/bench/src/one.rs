@@ -49,5 +49,16 @@ pub(super) async fn prepare(client: &Client, endpoint: Endpoint) -> Result<()> {
             209, 207, (p - 1) * 207, (p - 1) * 56, owner_key('{USER}'), 2, now(), now()
         from generate_series(1, {MESSAGES}) p"
     );
-    Ok(client.batch_execute(&if endpoint == Endpoint::Import { delete } else { delete + &fill }).await?)
+    let summarize = format!(
+        ";
+        insert into summaries (conversation_id, through, content, messages, created_at)
+        select '{CONVERSATION}', through, repeat('It rained in Oslo. ', 11), through, now() from (values (20), (40)) as made (through);
+        update conversations set summary_through = 40, summary_created_at = now() where id = '{CONVERSATION}'"
+    );
+    let statements = match endpoint {
+        Endpoint::Import => delete,
+        Endpoint::Summary | Endpoint::DeleteSummary => delete + &fill + &summarize,
+        _ => delete + &fill,
+    };
+    Ok(client.batch_execute(&statements).await?)
 }

@@ -33,6 +33,8 @@ pub(super) enum Endpoint {
     DeleteConversation,
     Fork,
     Summarize,
+    Summary,
+    DeleteSummary,
     Message,
     UpdateMessage,
     DeleteMessage,
@@ -48,12 +50,14 @@ impl Endpoint {
     /// The endpoints that most requests go to. All of the benchmark measures them.
     pub(super) const ALL: [Self; 5] = [Self::GetOrCreate, Self::Append, Self::History, Self::List, Self::Context];
     /// The other endpoints. Their warm requests and their round trips are measured.
-    pub(super) const OTHERS: [Self; 14] = [
+    pub(super) const OTHERS: [Self; 16] = [
         Self::Conversation,
         Self::UpdateConversation,
         Self::DeleteConversation,
         Self::Fork,
         Self::Summarize,
+        Self::Summary,
+        Self::DeleteSummary,
         Self::Message,
         Self::UpdateMessage,
         Self::DeleteMessage,
@@ -71,6 +75,7 @@ impl Endpoint {
             Self::DeleteConversation,
             Self::Fork,
             Self::Summarize,
+            Self::DeleteSummary,
             Self::DeleteMessage,
             Self::Rewind,
             Self::Erase,
@@ -92,6 +97,8 @@ impl Endpoint {
             Self::DeleteConversation => "delete-conversation",
             Self::Fork => "fork-conversation",
             Self::Summarize => "summarize-conversation",
+            Self::Summary => "get-summary",
+            Self::DeleteSummary => "delete-summary",
             Self::Message => "get-message",
             Self::UpdateMessage => "update-message",
             Self::DeleteMessage => "delete-message",
@@ -145,6 +152,8 @@ impl Endpoint {
                 let body = serde_json::json!({"through": 40, "content": "It rained in Oslo. ".repeat(11)});
                 ("PUT", format!("{of_conversation}/summary"), "", Some(body))
             }
+            Self::Summary => ("GET", format!("{of_conversation}/summary"), "", None),
+            Self::DeleteSummary => ("DELETE", format!("{of_conversation}/summary"), "", None),
             Self::Message => ("GET", message, "", None),
             Self::UpdateMessage => ("PATCH", message, "", Some(serde_json::json!({"content": "Is it raining? ".repeat(13)}))),
             Self::DeleteMessage => ("DELETE", message, "", None),
@@ -278,6 +287,7 @@ impl Bench {
             Endpoint::UpdateConversation,
             Endpoint::DeleteConversation,
             Endpoint::UpdateMessage,
+            Endpoint::DeleteSummary,
             Endpoint::DeleteMessage,
             Endpoint::Rewind,
         ]

@@ -31,6 +31,7 @@ from .models import (
     Role,
     SearchHit,
     Summary,
+    SummaryText,
     ToolCalls,
     Transferred,
 )
@@ -60,6 +61,7 @@ __all__ = [
     "SearchHit",
     "Session",
     "Summary",
+    "SummaryText",
     "ToolCalls",
     "Transferred",
     "add_message",

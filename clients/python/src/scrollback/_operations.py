@@ -33,6 +33,7 @@ from .models import (
     Role,
     SearchHit,
     Status,
+    SummaryText,
     ToolCalls,
     Transferred,
     decode,
@@ -408,6 +409,49 @@ def summarize_conversation(
         headers=_if(match=if_match),
         body=_body(_given(through=through, content=content, token_count=token_count)),
         read=_one(Conversation),
+    )
+
+
+def get_summary(conversation_id: Id, *, if_none_match: str | None = None) -> Operation[SummaryText]:
+    """The newest summary of a conversation, with its text. `NotFound` is raised if there is none.
+
+    Args:
+        conversation_id: the conversation.
+        if_none_match: raise `NotModified` if the conversation still has this version.
+
+    >>> question = client.add_message(conversation.id, "user", "Is it raining in Oslo?")
+    >>> summarized = client.summarize_conversation(conversation.id, question.position, "The user asks about rain.")
+    >>> summary = client.get_summary(conversation.id)
+    >>> summary.through, summary.content, summary.version == summarized.version
+    (1, 'The user asks about rain.', True)
+    """
+    return Operation(
+        name="get-summary",
+        method="GET",
+        target=_conversation(conversation_id, "/summary"),
+        headers=_if(none_match=if_none_match),
+        read=_one(SummaryText),
+    )
+
+
+def delete_summary(conversation_id: Id, *, if_match: str | None = None) -> Operation[None]:
+    """Deletes the newest summary of a conversation. An older one takes its place, if there is one.
+
+    With `if_match`, the summary is deleted only if the conversation still has this version. Otherwise `PreconditionFailed` is raised.
+
+    >>> question = client.add_message(conversation.id, "user", "Is it raining in Oslo?")
+    >>> summarized = client.summarize_conversation(conversation.id, question.position, "The user asks about rain.")
+    >>> client.delete_summary(conversation.id)
+    >>> print(client.get_conversation(conversation.id).summary)
+    None
+    """
+    return Operation(
+        name="delete-summary",
+        method="DELETE",
+        target=_conversation(conversation_id, "/summary"),
+        headers=_if(match=if_match),
+        read=lambda answer: None,
+        gone_is_done=True,
     )
 
 

@@ -30,6 +30,7 @@ __all__ = [
     "SearchHit",
     "Status",
     "Summary",
+    "SummaryText",
     "ToolCalls",
     "Transferred",
 ]
@@ -75,6 +76,24 @@ class Summary:
 
     through: int
     created_at: datetime = _read(_time)
+    extra: Mapping[str, Any] = _private(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SummaryText:
+    """A summary with its text, which stands for the messages up to the position `through`.
+
+    Attributes:
+        token_count: how many tokens the text has, as you counted them, or None.
+
+    `version` is the conversation's ETag, for `if_match` and `if_none_match`.
+    """
+
+    through: int
+    content: str = _private()
+    token_count: int | None
+    created_at: datetime = _read(_time)
+    version: str | None = field(default=None, compare=False)
     extra: Mapping[str, Any] = _private(default_factory=dict)
 
 

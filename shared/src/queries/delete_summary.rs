@@ -1,0 +1,42 @@
+//! Deletes a conversation's summary.
+
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use super::rows::get;
+use super::{call, done};
+use crate::auth::Caller;
+use crate::db::Database;
+use crate::error::{Error, Result};
+use crate::models::{ETags, Operation, Version};
+
+/// Deletes the newest summary of a conversation. An older one takes its place. Returns the conversation's version, and whether the operation
+/// was done before.
+///
+/// # Errors
+/// [`Error::NotFound`]: no such conversation of the caller's, or it has no summary. [`Error::PreconditionFailed`]: the conversation's version
+/// is none of `if_match`. [`Error::KeyReused`]: the operation was another request's. [`Error::Database`], [`Error::DatabaseTimeout`].
+pub async fn delete_summary(
+    database: &Database,
+    caller: &Caller,
+    conversation_id: Uuid,
+    operation: &Operation,
+    if_match: Option<&ETags>,
+) -> Result<(Version, bool)> {
+    let rows = call(
+        database,
+        "delete_summary",
+        &[
+            (&conversation_id, Type::UUID),
+            (&caller.owner(), Type::TEXT),
+            (&operation.id, Type::UUID),
+            (&operation.request("delete_summary"), Type::INT4),
+            (&if_match.and_then(ETags::versions), Type::INT8_ARRAY),
+            (&database.retention(), Type::INT4),
+        ],
+    )
+    .await?;
+    let row = rows.first().ok_or(Error::NotFound)?;
+    let version = Version::new(get(row, 1)?);
+    Ok((version, done(operation, get(row, 0)?, version)?))
+}

@@ -33,6 +33,7 @@ use tracing::warn;
 
 use self::cancel::ClosedByServer;
 pub(crate) use self::failure::hint;
+pub use self::failure::may_pass;
 use crate::error::{Error, Result};
 
 /// A proxy or firewall may have dropped a connection that was idle for longer than this, without a word to either side.

@@ -29,6 +29,6 @@ mod runtime;
 
 pub use auth::Caller;
 pub use config::Config;
-pub use db::{Database, tls_connector};
+pub use db::{Database, may_pass, tls_connector};
 pub use error::{Error, Result};
 pub use runtime::{run, run_schedule};

@@ -1,13 +1,16 @@
 //! The schema's history: an upgrade while the release before is running, locks, and databases that were made in other ways.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use migrate::database::connect_patiently;
 use migrate::migrations::{apply_tables, create_functions};
 use serde_json::json;
 use shared::queries::release::{SCHEMA, schema};
 use tokio_postgres::Client;
 
+use crate::support::proxy::Proxy;
 use crate::support::{App, project};
 
 /// The stored functions of the release before this one, and the last migration that it knew.
@@ -131,6 +134,41 @@ async fn a_migration_that_waits_for_a_lock_gives_up_before_requests_queue_behind
     other.batch_execute("rollback").await.unwrap();
     app.migrate().await;
     app.conversation().await;
+}
+
+#[tokio::test]
+async fn a_migration_waits_for_a_database_that_wakes_up_and_for_nothing_else() {
+    let (app, proxy) = (App::start().await, Proxy::start().await);
+    let (url, authority) = (proxy.url(&app), app.environment().iter().find(|(name, _)| name == "SSL_CERT_FILE").unwrap().1.clone());
+    let connect = async || {
+        let started = Instant::now();
+        let outcome = connect_patiently(&url, Some(Path::new(&authority))).await.map_err(|error| format!("{error:#}"));
+        (outcome.map(drop), started.elapsed())
+    };
+    let mut first = None;
+    let asleep = Duration::from_secs(2);
+    proxy.refuse_logins(move || {
+        (first.get_or_insert_with(Instant::now).elapsed() < asleep).then_some("Couldn't connect to compute node")
+    });
+    let (outcome, took) = connect().await;
+    assert!(outcome.is_ok() && (asleep..asleep * 3).contains(&took) && proxy.refusals() > 1, "{took:?} {outcome:?}");
+
+    let refusals = proxy.refusals();
+    proxy.refuse_logins(|| Some("password authentication failed for user 'ada'"));
+    let (outcome, took) = connect().await;
+    let error = outcome.unwrap_err();
+    assert!(error.starts_with("cannot connect to the database: ") && error.contains("password authentication failed"), "{error}");
+    assert!(proxy.refusals() == refusals + 1 && took < asleep, "{took:?}");
+}
+
+#[tokio::test]
+async fn a_migration_does_not_wait_for_ever_for_a_server_that_says_nothing() {
+    let (app, proxy) = (App::start().await, Proxy::start().await);
+    proxy.swallow(true);
+    let started = Instant::now();
+    let error = format!("{:#}", connect_patiently(&proxy.url(&app), None).await.err().unwrap());
+    assert!(error.contains(&format!("localhost does not answer on port {}. Check host and port", proxy.port())), "{error}");
+    assert!(started.elapsed() < Duration::from_secs(15) && !error.contains('@'), "{:?} {error}", started.elapsed());
 }
 
 #[tokio::test]

@@ -137,3 +137,17 @@ async fn a_refusal_is_not_repeated_on_the_hosts_other_addresses_and_is_what_the_
     };
     in_a_namespace("network::a_refusal_is_not_repeated_on_the_hosts_other_addresses_and_is_what_the_log_says", test).await;
 }
+
+#[tokio::test]
+#[cfg_attr(not(has_namespaces), ignore = "needs Linux, unshare, iproute2, nftables, and the right to make a network namespace")]
+async fn a_migration_says_which_host_does_not_answer() {
+    let test = async {
+        let (app, proxy) = (App::start().await, Proxy::start().await);
+        lose_everything_to_address("127.0.0.1", proxy.port());
+        let started = std::time::Instant::now();
+        let error = format!("{:#}", migrate::database::connect(&proxy.url(&app), None).await.err().unwrap());
+        assert!(error.contains(&format!("localhost does not answer on port {}. Check host and port", proxy.port())), "{error}");
+        assert!(error.ends_with("timed out") && started.elapsed() < AFTER_NOTICE, "{:?} {error}", started.elapsed());
+    };
+    in_a_namespace("network::a_migration_says_which_host_does_not_answer", test).await;
+}

@@ -72,7 +72,8 @@ fn known(error: &tokio_postgres::Error) -> Option<&'static Known> {
 }
 
 /// Whether a connection that could not be made may well be made later.
-pub(super) fn may_pass(error: &tokio_postgres::Error) -> bool {
+#[must_use]
+pub fn may_pass(error: &tokio_postgres::Error) -> bool {
     let stays = error.code().is_some_and(|code| {
         // Class 28 is a wrong password, an unknown role, or a client that may not connect.
         code.code().starts_with("28") || [SqlState::INVALID_CATALOG_NAME, SqlState::INSUFFICIENT_PRIVILEGE].contains(code)

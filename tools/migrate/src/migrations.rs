@@ -164,7 +164,8 @@ pub struct Options {
 /// Migrates a database, and sets the functions' password where there is one to set. Drops old releases' functions where it is asked to.
 ///
 /// # Errors
-/// As for [`apply`], and a pooler's host or a password that is too short.
+/// As for [`apply`], and a pooler's host or a password that is too short. No connection within ten seconds, by the rule of
+/// [`database::connect_patiently`].
 pub async fn run(options: Options) -> Result<()> {
     let url = &options.database_url;
     for host in database::parse(url)?.get_hosts() {
@@ -178,8 +179,11 @@ pub async fn run(options: Options) -> Result<()> {
     let password = std::env::var("FUNCTIONS_PASSWORD").ok().filter(|password| !password.is_empty());
     if let Some(password) = &password {
         ensure!(password.chars().count() >= 16, "FUNCTIONS_PASSWORD is too short: 16 characters at least, and random ones");
+    }
+    // The database may have to wake up. The connections behind this one find it awake.
+    let client = database::connect_patiently(url, None).await?;
+    if let Some(password) = &password {
         // Before the migrations, which would make the role without a password: Neon refuses that.
-        let client = database::connect(url, None).await?;
         database::set_functions_password(&client, password).await?;
         println!("set the password of {}", database::FUNCTIONS_ROLE);
     }

@@ -149,8 +149,8 @@ fn the_documents_name_the_versions_of_postgresql_that_ci_runs() {
 
 /// The pages for people, as paths from the project's root.
 fn pages() -> Vec<String> {
-    let listed = std::process::Command::new("git").args(["ls-files", "-z", "--cached", "--others", "--exclude-standard", "*.md"]);
-    let output = { listed }.current_dir(project()).output().unwrap();
+    let arguments = ["ls-files", "-z", "--cached", "--others", "--exclude-standard", "*.md"];
+    let output = std::process::Command::new("git").args(arguments).current_dir(project()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let names = String::from_utf8(output.stdout).unwrap();
     names.split_terminator('\0').filter(|name| project().join(name).is_file()).map(str::to_owned).collect()

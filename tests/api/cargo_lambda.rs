@@ -133,7 +133,8 @@ impl Drop for Background {
     ignore = "there is no cargo-lambda (pip install --no-deps cargo-lambda, or name it in CARGO_LAMBDA), or no namespace can be made"
 )]
 async fn the_documented_commands_call_a_function_on_the_database_of_cargo_dev() {
-    in_a_namespace("cargo_lambda::the_documented_commands_call_a_function_on_the_database_of_cargo_dev", the_documented_commands()).await;
+    in_a_namespace("cargo_lambda::the_documented_commands_call_a_function_on_the_database_of_cargo_dev", the_documented_commands())
+        .await;
 }
 
 async fn the_documented_commands() {

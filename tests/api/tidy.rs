@@ -178,7 +178,8 @@ fn every_link_between_pages_leads_somewhere() {
     for page in pages() {
         let text = std::fs::read_to_string(project().join(&page)).unwrap();
         // SECURITY.md links to a page of GitHub, which is not in the repository.
-        let targets = prose(&text).flat_map(|line| line.split("](").skip(1)).filter_map(|rest| rest.split_once(')')).map(|(to, _)| to);
+        let targets =
+            prose(&text).flat_map(|line| line.split("](").skip(1)).filter_map(|rest| rest.split_once(')')).map(|(to, _)| to);
         for to in targets.filter(|to| !to.contains("://") && !to.starts_with("../../security/")) {
             let (path, fragment) = to.split_once('#').unwrap_or((to, ""));
             let here = project().join(&page);

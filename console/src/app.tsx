@@ -9,6 +9,7 @@ import { SignInButton, SignOutButton } from "./gate.js";
 import { Sidebar } from "./sidebar.js";
 import { configuration } from "./signin.js";
 import { reason, useConversation } from "./api.js";
+import { visible } from "./text.js";
 
 const KEYS = [
   ["/", "Search"],
@@ -193,7 +194,7 @@ function Welcome() {
           {users.map((user) => (
             <li key={user}>
               <a href={hrefOf({ user })} onClick={(event) => follow(event, { user })}>
-                {user}
+                {visible(user)}
               </a>
             </li>
           ))}

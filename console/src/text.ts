@@ -1,8 +1,21 @@
 /** How text, times and numbers are shown. */
 import { configuration } from "./signin.js";
 
-// eslint-disable-next-line no-control-regex -- These are the characters that must not reach the page as they are.
-const UNSEEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069]/g;
+// Characters that a reader does not see: what they hide is shown by their numbers. `clients/python/src/scrollback/_terminal.py` has the same
+// list.
+const UNSEEN = new RegExp(
+  // eslint-disable-next-line no-misleading-character-class -- Each of them is meant alone.
+  "[" +
+    "\\0-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u2028\\u2029" + // controls, and separators of lines
+    "\\u061c\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069" + // the direction of the text around them
+    "\\xad\\u034f\\u115f\\u1160\\u17b4\\u17b5\\u180e\\u200b\\u2060-\\u2065\\u206a-\\u206f\\u3164\\ufeff\\uffa0\\ufff0-\\ufffb" + // invisible
+    "\\u{1bca0}-\\u{1bca3}\\u{1d173}-\\u{1d17a}\\u{e0000}-\\u{e00ff}\\u{e01f0}-\\u{e0fff}" + // invisible; tags, which spell a text
+    "]" +
+    // Joiners and variation selectors belong to emoji and to scripts. A row of them is a code.
+    "|(?<=[\\u200c\\u200d])[\\u200c\\u200d\\ufe00-\\ufe0f\\u{e0100}-\\u{e01ef}]" +
+    "|(?<=[\\ufe00-\\ufe0f\\u{e0100}-\\u{e01ef}])[\\ufe00-\\ufe0f\\u{e0100}-\\u{e01ef}]",
+  "gu",
+);
 
 /** Text in which characters that turn or hide other text are shown by their numbers. */
 export function visible(text: string): string {

@@ -460,7 +460,11 @@ test("hostile content is text", async () => {
         role: "assistant",
         content: "[click](javascript:alert(3)) ![pixel](https://example.com/p.png) [fine](https://example.com)",
       },
-      { role: "user", content: "safe \u202egnp.exe\u2066 \u0007end" },
+      {
+        role: "user",
+        content:
+          "safe \u202egnp.exe\u2066 \u0007end, pass\u200bword\ufeff\u2060\u00ad \u{1f469}\u200d\u{1f680}\ufe0f\ufe0f\u{e0041}",
+      },
       {
         role: "user",
         content: [
@@ -483,7 +487,11 @@ test("hostile content is text", async () => {
   await page.getByRole("feed").focus();
   await page.keyboard.press("Home");
   await article(1).getByText("<script>alert(2)</script>").waitFor();
-  await article(3).getByText("safe ⟨U+202E⟩gnp.exe⟨U+2066⟩ ⟨U+0007⟩end").waitFor();
+  await article(3)
+    .getByText(
+      "safe ⟨U+202E⟩gnp.exe⟨U+2066⟩ ⟨U+0007⟩end, pass⟨U+200B⟩word⟨U+FEFF⟩⟨U+2060⟩⟨U+00AD⟩ 👩\u200d🚀\ufe0f⟨U+FE0F⟩⟨U+E0041⟩",
+    )
+    .waitFor();
   await article(4).getByText("image: https://example.com/pixel.png").waitFor();
   const hrefs = await page.locator("article a").evaluateAll((links) => links.map((link) => link.getAttribute("href")));
   expect(hrefs.sort()).toEqual(["https://example.com", "https://example.com/p.png", "https://example.com/pixel.png"]);

@@ -9,7 +9,10 @@ import pty
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from click.testing import CliRunner
@@ -19,13 +22,33 @@ from scrollback import Client, Conversation, __version__, new_id
 from scrollback._cli import cli
 
 # A program that writes to a terminal could clear it, change its title, or show a text as another one.
-HOSTILE = "a\x1b[2Jb\x1b]0;title\x07c\x9b31md\re\u202ef[bold]h[/bold] :smile: \x7f"
+HOSTILE = (
+    "a\x1b[2Jb\x1b]0;title\x07c\x9b31md\re\u202ef[bold]h[/bold] :smile: \x7f"
+    + "\u200b\u2060\ufeff\xad\U000e0041\u200d\u200d\ufe0f"
+)
 # In a line of its own, white space is a single space. In a text of several lines, a carriage return is shown.
-IN_A_LINE = r"a\x1b[2Jb\x1b]0;title\x07c\x9b31md e\u202ef[bold]h[/bold] :smile: \x7f"
-SHOWN = r"a\x1b[2Jb\x1b]0;title\x07c\x9b31md\re\u202ef[bold]h[/bold] :smile: \x7f"
+IN_A_LINE = (
+    r"a\x1b[2Jb\x1b]0;title\x07c\x9b31md e\u202ef[bold]h[/bold] :smile: \x7f\u200b\u2060\ufeff\xad\U000e0041"
+    + "\u200d"
+    + r"\u200d\ufe0f"
+)
+SHOWN = (
+    r"a\x1b[2Jb\x1b]0;title\x07c\x9b31md\re\u202ef[bold]h[/bold] :smile: \x7f\u200b\u2060\ufeff\xad\U000e0041"
+    + "\u200d"
+    + r"\u200d\ufe0f"
+)
 
 CALL = {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Oslo"}'}}
 CONTROL = {*range(32), *range(127, 160)} - {ord("\n")}
+HIDDEN = {
+    0xAD,
+    0x200B,
+    *range(0x200E, 0x2010),
+    *range(0x2028, 0x202F),
+    *range(0x2060, 0x2070),
+    0xFEFF,
+    *range(0xE0000, 0xE0080),
+}
 
 
 def environment(url: str, **more: str) -> dict[str, str]:
@@ -164,7 +187,106 @@ def test_search_shows_where_a_hit_is(server_url: str, user: str, chat: Conversat
     assert snippet == "  Is it raining?"
     (hit,) = printed(server_url, "search", user, "raining", "--json").splitlines()
     assert json.loads(hit)["message"]["content"] == "Is it raining?"
-    assert printed(server_url, "search", user, "umbrella") == ""
+
+
+def test_an_empty_list_says_why(server_url: str, client: Client, user: str, chat: Conversation) -> None:
+    for arguments, said in (
+        (["search", user, "umbrella"], f"no message of {user} matches\n"),
+        (["search", f"{user}x", "umbrella"], f"nothing is stored for the user {user}x\n"),
+        (["ls", f"{user}x"], f"nothing is stored for the user {user}x\n"),
+        (["ls", f"{user}x", "--json"], f"nothing is stored for the user {user}x\n"),
+        (["ls", user, "--archived"], f"{user} has no archived conversations\n"),
+    ):
+        done = scrollback(server_url, *arguments)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", said), arguments
+    client.update_conversation(chat.id, archived=True)
+    done = scrollback(server_url, "ls", user, "--not-archived")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", f"{user} has no unarchived conversations\n")
+
+
+def test_the_common_options_are_anywhere(server_url: str, guarded_url: str, user: str, chat: Conversation) -> None:
+    wrong = "http://127.0.0.1:9"
+    for arguments in (
+        ["--url", server_url, "ls", user],
+        ["ls", "--url", server_url, user],
+        ["ls", user, "--url", server_url],
+        ["--url", wrong, "ls", user, "--url", server_url],
+    ):
+        assert str(chat.id) in printed(wrong, *arguments), arguments
+    token = token_of(user)
+    assert scrollback(guarded_url, "ls", user, "--token", token).returncode == 0
+    assert scrollback(guarded_url, "--token", token, "ls", user, "--token", f"{token}x").returncode == 1
+    assert "Rain in Oslo" in printed(wrong, "show", str(chat.id)[:20], "--user", user, "--url", server_url)
+
+
+def test_the_beginning_of_an_id_is_enough(server_url: str, client: Client, user: str) -> None:
+    first, second, third = (UUID(f"0193{n}b2e-5f00-7000-8000-{new_id().hex[20:]}") for n in ("6", "6", "7"))
+    for number, each in enumerate((first, second, third)):
+        client.get_or_create_conversation(user, id=each, title=f"Chat {number}")
+    message = client.add_message(third, "user", "Hello")
+    for short in ("01937b", "01937B2E-5f00", str(third)[:-1], str(third)):
+        assert "Chat 2" in printed(server_url, "show", short, SCROLLBACK_USER=user), short
+    assert "Hello" in printed(server_url, "tail", "01937", str(message.id)[:13], "--user", user)
+    for arguments, said in (
+        (["0193"], f"0193 is the beginning of {third} and {second} and 1 others: give more of the id"),
+        (["01936b"], f"01936b is the beginning of {second} and {first}: give more of the id"),
+        (["01938"], f"no conversation of {user} has an id that begins with 01938"),
+    ):
+        failed = scrollback(server_url, "rm", "--yes", *arguments, "--user", user)
+        assert (failed.returncode, failed.stdout, failed.stderr) == (1, "", f"scrollback: {said}\n")
+    assert len(client.get_user_conversations(user).all()) == 3
+    unknown = scrollback(server_url, "tail", str(third), "ffff")
+    assert unknown.stderr == "scrollback: no message of the conversation has an id that begins with ffff\n"
+    alone = scrollback(server_url, "show", "01937")
+    assert alone.returncode == 1
+    assert "--user USER" in alone.stderr
+
+
+def test_a_conversation_is_renamed_archived_and_forked(
+    server_url: str, client: Client, user: str, chat: Conversation
+) -> None:
+    identity = str(chat.id)
+    assert printed(server_url, "rename", identity, "Snow") == ""
+    assert client.get_conversation(chat.id).title == "Snow"
+    copy = client.get_conversation(printed(server_url, "fork", identity, "--at", "2", "--title", "Sun").strip())
+    assert (copy.title, copy.message_count, copy.user_id) == ("Sun", 2, user)
+    assert json.loads(printed(server_url, "fork", identity, "--json"))["message_count"] == 4
+    printed(server_url, "rename", identity, "")
+    assert client.get_conversation(chat.id).title is None
+    printed(server_url, "archive", identity)
+    assert client.get_conversation(chat.id).archived_at is not None
+    printed(server_url, "archive", identity, "--undo")
+    assert client.get_conversation(chat.id).archived_at is None
+
+
+def test_what_deletes_asks(server_url: str, client: Client, user: str, chat: Conversation) -> None:
+    ours = {"SCROLLBACK_URL": server_url, "SCROLLBACK_TOKEN": None}
+
+    def answer(text: str, *arguments: str) -> tuple[int, str, str]:
+        done = CliRunner().invoke(cli, arguments, env=ours, input=text)
+        return done.exit_code, done.stdout, done.stderr
+
+    question = "Delete the conversation Rain in Oslo with its 4 messages? [y/N]: "
+    for no in ("", "n\n", "\n"):
+        code, out, said = answer(no, "rm", str(chat.id))
+        assert (code, out) == (1, ""), no
+        assert said.startswith(question)
+    assert client.get_conversation(chat.id).message_count == 4
+    other = client.get_or_create_conversation(user, new=True)
+    assert answer("y\n", "rm", str(other.id))[0] == 0
+    printed(server_url, "rm", "--yes", str(client.get_or_create_conversation(user, new=True).id))
+    assert [found.id for found in client.get_user_conversations(user)] == [chat.id]
+    code, _, said = answer("n\n", "erase", user)
+    assert code == 1
+    assert said.startswith(f"Erase everything that is stored for the user {user}? Nothing brings it back. [y/N]: ")
+    assert len(client.get_user_conversations(user).all()) == 1
+    erased = scrollback(server_url, "erase", user, "--yes")
+    assert (erased.returncode, erased.stdout) == (0, "")
+    assert erased.stderr == "1 conversations and 4 messages erased\n"
+    assert client.get_user_conversations(user).all() == []
+    missing = scrollback(server_url, "rm", str(chat.id))
+    assert missing.returncode == 1
+    assert missing.stderr.startswith("scrollback: no such conversation or message")
 
 
 def test_context_shows_what_a_model_gets(server_url: str, chat: Conversation) -> None:
@@ -237,7 +359,7 @@ def test_tail_follows_a_reply_that_is_being_written(
     with client.stream_reply(conversation.id) as reply:
         reply.write("It is \x1b[2Jrai")
         reply.flush()
-        command = [*COMMAND, "tail", "-f", str(conversation.id), "--interval", "0.05"]
+        command = [*COMMAND, "tail", "-f", str(conversation.id), str(reply.id)]
         with subprocess.Popen(command, env=environment(server_url), stdout=subprocess.PIPE) as tail:
             assert tail.stdout is not None
             heading = tail.stdout.readline().decode()
@@ -261,12 +383,70 @@ def test_tail_follows_a_reply_that_is_being_written(
 def test_tail_shows_the_newest_message_or_the_one_that_is_named(
     server_url: str, client: Client, chat: Conversation
 ) -> None:
-    assert without_times(printed(server_url, "tail", "-f", str(chat.id))) == ["assistant  4", "Yes.", "[image_url]"]
-    (first,) = client.get_chat_history(chat.id, limit=1)
+    newest = ["assistant  4", "Yes.", "[image_url]"]
+    assert without_times(printed(server_url, "tail", str(chat.id))) == newest
+    first, *_, last = client.get_chat_history(chat.id)
+    assert without_times(printed(server_url, "tail", "-f", str(chat.id), str(last.id))) == newest
     assert without_times(printed(server_url, "tail", str(chat.id), str(first.id))) == ["user  1", "Is it raining?"]
     client.rewind_conversation(chat.id)
     empty = scrollback(server_url, "tail", str(chat.id))
     assert (empty.returncode, empty.stderr) == (1, "scrollback: the conversation has no messages\n")
+
+
+@contextmanager
+def following(url: str, conversation: Conversation, *options: str) -> Iterator[subprocess.Popen[bytes]]:
+    command = [*COMMAND, "tail", "-f", str(conversation.id), *options]
+    with subprocess.Popen(command, env=environment(url), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as tail:
+        try:
+            yield tail
+        finally:
+            tail.kill()
+
+
+def test_tail_follows_a_conversation(server_url: str, client: Client, conversation: Conversation) -> None:
+    """New messages, a reply that is written, one that is deleted meanwhile, and one that takes another's place."""
+    client.add_message(conversation.id, "user", "old")
+    with following(server_url, conversation, "--interval", "0.05") as tail:
+        assert tail.stdout is not None
+        assert tail.stderr is not None
+
+        def line() -> str:
+            assert tail.stdout is not None
+            return tail.stdout.readline().decode().rstrip("\n").rsplit("  20", 1)[0]
+
+        assert [line(), line()] == ["user  1", "old"]
+        client.add_messages(conversation.id, [{"role": "user", "content": f"new {n}"} for n in range(25)])
+        assert [line() for _ in range(50)] == [text for n in range(25) for text in (f"user  {n + 2}", f"new {n}")]
+        with client.stream_reply(conversation.id) as reply:
+            assert line() == "assistant  27"
+            for piece in ("It is ", "raining."):
+                reply.write(piece)
+                reply.flush()
+                assert tail.stdout.read(len(piece)).decode() == piece
+        assert line() == ""
+        client.add_message(conversation.id, "assistant", "It snows.", from_=26)
+        assert [line(), line()] == ["assistant  28", "It snows."]
+        gone = client.add_message(conversation.id, "assistant", "It ", status="in_progress")
+        assert line() == "assistant  29"
+        assert tail.stdout.read(3) == b"It "
+        client.delete_message(conversation.id, gone.id)
+        assert tail.stderr.readline() == b"the reply was deleted\n"
+        assert line() == ""
+        client.add_message(conversation.id, "user", "Are you there?")
+        assert [line(), line()] == ["", "user  30"]
+        assert line() == "Are you there?"
+        client.delete_conversation(conversation.id)
+        assert tail.stderr.readline().startswith(b"scrollback: no such conversation or message")
+        assert tail.wait(10) == 1
+
+
+def test_tail_waits_for_the_first_message(server_url: str, client: Client, conversation: Conversation) -> None:
+    with following(server_url, conversation, "--interval", "0.05") as tail:
+        assert tail.stdout is not None
+        assert tail.poll() is None
+        client.add_message(conversation.id, "user", "first")
+        assert tail.stdout.readline().startswith(b"user  1")
+        assert tail.stdout.readline() == b"first\n"
 
 
 def test_an_interrupt_ends_tail_without_a_traceback(
@@ -317,8 +497,7 @@ def test_no_control_character_of_stored_text_reaches_the_terminal(server_url: st
     ):
         output = printed(server_url, *arguments)
         assert SHOWN in output or IN_A_LINE in output, arguments
-        assert not CONTROL & set(map(ord, output)), arguments
-        assert "\u202e" not in output, arguments
+        assert not (CONTROL | HIDDEN) & set(map(ord, output)), arguments
     # On a terminal, the command has colours of its own.
     coloured = on_a_terminal(server_url, "show", identity)
     assert SHOWN in coloured
@@ -336,16 +515,24 @@ def test_an_output_that_is_not_utf_8_gets_escapes(server_url: str, client: Clien
     assert "\\u2602" in process(server_url, "show", str(conversation.id), **ascii_only).stdout
 
 
-def test_a_reader_that_leaves_early_is_no_error(server_url: str, client: Client, conversation: Conversation) -> None:
+@pytest.mark.parametrize("command", ["ls {user}", "ls {user} --json", "show {id}", "show {id} --json", "export {user}"])
+@pytest.mark.parametrize("lines", [0, 1])
+def test_a_reader_that_leaves_early_is_no_error(
+    server_url: str, client: Client, user: str, lines: int, command: str
+) -> None:
+    conversation = client.get_or_create_conversation(user, title="A title")
     client.add_messages(conversation.id, [{"role": "user", "content": "x" * 20_000} for _ in range(40)])
-    command = [*COMMAND, "show", str(conversation.id)]
-    with subprocess.Popen(command, env=environment(server_url), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as show:
+    arguments = command.format(user=user, id=conversation.id).split()
+    with subprocess.Popen(
+        [*COMMAND, *arguments], env=environment(server_url), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as show:
         assert show.stdout is not None
         assert show.stderr is not None
-        show.stdout.readline()
+        for _ in range(lines):
+            show.stdout.readline()
         show.stdout.close()
         assert show.stderr.read() == b""
-    assert show.returncode == 1
+    assert show.returncode == 0
 
 
 def test_an_error_is_one_line(server_url: str) -> None:
@@ -386,7 +573,8 @@ def test_the_token_is_used_and_never_shown(guarded_url: str, user: str) -> None:
     assert "401" in refused.stderr
     assert printed(guarded_url, "--token", token, "ls", user) == ""
     assert printed(guarded_url, "ls", user, SCROLLBACK_TOKEN=token) == ""
-    assert process(guarded_url, "ls", user, SCROLLBACK_TOKEN=token).stderr == ""
+    empty = f"nothing is stored for the user {user}\n"
+    assert process(guarded_url, "ls", user, SCROLLBACK_TOKEN=token).stderr == empty
     runs = [
         scrollback(guarded_url, "ls", "bob", SCROLLBACK_TOKEN=token),
         scrollback(guarded_url, "ls", user, SCROLLBACK_TOKEN=f"{token}x"),

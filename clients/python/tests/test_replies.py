@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import re
+import threading
 import time
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from typing import Any
 
 import anyio
@@ -463,3 +466,161 @@ def test_a_reply_is_written_in_its_block_only(client: Client, conversation: Conv
         reply.flush()
     with pytest.raises(RuntimeError, match="streamed once"):
         reply.__enter__()
+
+
+Follow = Callable[..., tuple[list[str], Any]]
+
+
+@pytest.fixture(params=["Client", "AsyncClient"])
+def follow(request: pytest.FixtureRequest) -> Follow:
+    """Reads a reply to its end, with a client of either kind."""
+
+    def run(url: str, *args: Any, retry: Retry = FAST, **options: Any) -> Any:
+        with Client(url, timeout=1, retry=retry) as client:
+            following = client.follow_reply(*args, **options)
+            return list(following), following.message
+
+    async def run_async(url: str, *args: Any, retry: Retry = FAST, **options: Any) -> Any:
+        async with AsyncClient(url, timeout=1, retry=retry) as client:
+            following = client.follow_reply(*args, **options)
+            return [piece async for piece in following], following.message
+
+    if request.param == "Client":
+        return run
+    return lambda *args, **options: asyncio.run(run_async(*args, **options))
+
+
+def test_a_reader_of_a_silent_reply_waits_in_one_request(
+    follow: Follow, proxy: Proxy, client: Client, conversation: Conversation
+) -> None:
+    def write() -> None:
+        # The time of an attempt is shorter than this.
+        time.sleep(1.3)
+        with reply:
+            reply.write("It is raining ☂.")
+        written.append(time.monotonic())
+
+    reply = client.stream_reply(conversation.id, id=new_id())
+    client.add_message(conversation.id, "assistant", "", id=reply.id, status="in_progress")
+    written: list[float] = []
+    writer = threading.Thread(target=write)
+    writer.start()
+    pieces, message = follow(proxy.url, conversation.id, reply.id)
+    ended = time.monotonic()
+    writer.join()
+    assert "".join(pieces) == "It is raining ☂."
+    assert message.status == "complete"
+    assert ended - written[0] < 1.0
+    # The beginning, which is there, and what came at the end: together, or one after the other.
+    assert [seen.path.split("?")[1] for seen in proxy.seen][:2] == ["wait=20", "wait=20"]
+    assert len(proxy.seen) <= 3
+
+
+def test_a_reader_reads_what_is_there(follow: Follow, server_url: str, client: Client) -> None:
+    user = f"user-{new_id()}"
+    chat = client.get_or_create_conversation(user).id
+    whole = client.add_message(chat, "assistant", "☂ rain")
+    assert follow(server_url, chat, whole.id)[0] == ["☂ rain"]
+    assert follow(server_url, chat, whole.id, from_=2)[0] == ["rain"]
+    assert follow(server_url, chat, whole.id, from_=6)[0] == []
+    parts = client.add_message(chat, "assistant", [{"type": "text", "text": "rain"}])
+    pieces, message = follow(server_url, chat, parts.id)
+    assert (pieces, message.content) == ([], [{"type": "text", "text": "rain"}])
+    stopped = client.add_message(chat, "assistant", "It is", status="in_progress")
+    client.cancel_reply(chat, stopped.id)
+    pieces, message = follow(server_url, chat, stopped.id)
+    assert (pieces, message.status) == (["It is"], "cancelled")
+    lost = client.add_message(chat, "assistant", "It is", status="in_progress")
+    # The same, a year ago: its writer is lost.
+    lines = [re.sub(rb'"2\d\d\d-', b'"2025-', line) for line in client.export_user(user)]
+    client.erase_user(user)
+    client.import_user(user, lines)
+    pieces, message = follow(server_url, chat, lost.id)
+    assert (pieces, message.status) == (["It is"], "incomplete")
+    with pytest.raises(errors.NotFound):
+        follow(server_url, chat, new_id())
+
+
+def test_a_reader_is_told_what_cannot_be_right(client: Client, conversation: Conversation) -> None:
+    for wrong in ({"interval": -1}, {"interval": float("nan")}, {"from_": -1}):
+        with pytest.raises(ValueError, match="must be"):
+            client.follow_reply(conversation.id, new_id(), **wrong)
+    for odd in ({"interval": "1"}, {"from_": "1"}, {"from_": True}):
+        with pytest.raises(TypeError, match="must be"):
+            client.follow_reply(conversation.id, new_id(), **odd)
+    with pytest.raises(RuntimeError, match="before it is read"):
+        _ = client.follow_reply(conversation.id, new_id()).message
+
+
+def test_readers_see_what_was_written(proxy: Proxy, client: Client, server_url: str) -> None:
+    """Random replies and readers at the same time, who come at any moment, over a bad network: each one reads what was written."""
+    seed = random.randrange(1 << 32)  # noqa: S311
+    chance = random.Random(seed)  # noqa: S311
+
+    class Faults(list[Any]):
+        def __bool__(self) -> bool:
+            return True
+
+        def pop(self, index: int = -1) -> Any:  # type: ignore[override]
+            return chance.choice(
+                [FORWARD] * 5 + [LOSE_ANSWER, LOSE_REQUEST, CUT_ANSWER, Fault(503), Fault(503, afterwards=True)]
+            )
+
+    proxy.faults = Faults()
+    conversation = client.get_or_create_conversation("ada", new=True).id
+    retry = Retry(base=0.001, attempts=30)
+    written: dict[Any, tuple[str, str]] = {}
+    read: list[tuple[Any, int, str, str]] = []
+
+    async def write(writer: AsyncClient, id_: Any) -> None:
+        ending = chance.choice(["complete", "cancelled", "deleted"])
+        said = ""
+        with suppress(errors.NotFound):
+            async with writer.stream_reply(
+                conversation, id=id_, flush_seconds=chance.choice([0.0, 0.05]), flush_characters=chance.choice([1, 8])
+            ) as reply:
+                for _ in range(chance.randrange(1, 12)):
+                    await asyncio.sleep(chance.choice([0, 0, 0.01, 0.1]))
+                    piece = "".join(chance.choice("a☂\U0001f327 \n") for _ in range(chance.randrange(1, 9)))
+                    said += piece
+                    await reply.write(piece)
+                if ending == "cancelled":
+                    await reply.stop()
+                if ending == "deleted":
+                    await reply.flush()
+                    await asyncio.sleep(0.1)
+                    await writer.delete_message(conversation, id_)
+        written[id_] = (said, ending)
+
+    async def read_one(reader: AsyncClient, id_: Any) -> None:
+        await asyncio.sleep(chance.random())
+        from_ = chance.choice([0, 0, 3, 200])
+        following = reader.follow_reply(conversation, id_, from_=from_, interval=chance.choice([0.0, 0.05]))
+        text = ""
+        try:
+            async for piece in following:
+                assert piece, seed
+                text += piece
+            state = following.message.status
+        except errors.NotFound:
+            # It may not have begun.
+            state = "deleted" if text or id_ in written else "unknown"
+        read.append((id_, from_, text, state))
+
+    async def main() -> None:
+        async with AsyncClient(server_url) as writer, AsyncClient(proxy.url, retry=retry) as reader:
+            ids = [new_id() for _ in range(8)]
+            readers = [read_one(reader, id_) for id_ in ids for _ in range(4)]
+            await asyncio.gather(*(write(writer, id_) for id_ in ids), *readers)
+
+    asyncio.run(asyncio.wait_for(main(), 120))
+    assert len(read) == 32
+    for id_, from_, text, state in read:
+        said, ending = written[id_]
+        if state == "unknown":
+            continue
+        assert state == ending, seed
+        if ending == "deleted":
+            assert said[from_:].startswith(text), seed
+        else:
+            assert text == said[from_:], seed

@@ -14,7 +14,7 @@ from ._client import AsyncClient, AsyncPages, Client, Pages
 from ._exchange import Retry
 from ._ids import new_id
 from ._operations import UNSET
-from ._reply import AsyncReply, Reply
+from ._reply import AsyncFollowing, AsyncReply, Following, Reply
 from ._seed import Session, add_message, get_chat_history, get_or_create_conversation, get_user_conversations
 from .errors import *  # noqa: F403
 from .models import (
@@ -41,6 +41,7 @@ __version__ = "0.1.0"
 __all__ = [
     "UNSET",
     "AsyncClient",
+    "AsyncFollowing",
     "AsyncPages",
     "AsyncReply",
     "Client",
@@ -48,6 +49,7 @@ __all__ = [
     "Context",
     "Conversation",
     "Erased",
+    "Following",
     "ForkedFrom",
     "Imported",
     "Message",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import re
 import stat
 import sys
 import tempfile
@@ -12,7 +13,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, Concatenate, Literal, ParamSpec
+from typing import IO, Any, Concatenate, Literal, NoReturn, ParamSpec
+from uuid import UUID
 
 import click
 from rich.console import Console
@@ -35,8 +37,8 @@ from ._terminal import (
     printable,
     spoken,
 )
-from .errors import NotModified, ScrollbackError
-from .models import Conversation, Message
+from .errors import NotFound, NotModified, ScrollbackError
+from .models import Conversation, Message, Page
 
 P = ParamSpec("P")
 
@@ -49,33 +51,99 @@ class Failure(click.ClickException):
         click.echo(f"scrollback: {printable(self.message)}", file=file, err=True)
 
 
+class _Output(Console):
+    def on_broken_pipe(self) -> None:
+        """The reader has enough. rich would make it an error."""
+        _leave_quietly()
+
+
+def _leave_quietly() -> NoReturn:
+    """Ends the command after its reader, such as `head`, has closed the pipe. What is still to be written goes nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    raise SystemExit(0)
+
+
 def _out() -> Console:
     # Markup and emoji codes are the stored text's own. Numbers and names in it get no colours.
-    return Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
+    return _Output(markup=False, emoji=False, highlight=False, soft_wrap=True)
+
+
+def _note(text: str) -> None:
+    """Says something that is no part of the result."""
+    click.echo(printable(text), err=True)
+
+
+def _set(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
+    """An option behind the command's name takes precedence over the same one before it."""
+    if value is not None:
+        context.obj[parameter.name] = value
+
+
+def _again(name: str, help: str) -> Callable[[Callable[P, None]], Callable[P, None]]:  # noqa: A002
+    """An option of `scrollback` itself, which may also be behind the command's name."""
+    return click.option(f"--{name}", f"the_{name}", callback=_set, expose_value=False, help=help)
 
 
 def _command(function: Callable[Concatenate[Client, P], None]) -> Callable[P, None]:
-    """Gives a command its client, and turns what the client raises into one line."""
+    """Gives a command its client and the common options, and turns what the client raises into one line."""
 
     @functools.wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        url, token = click.get_current_context().obj
+        told = click.get_current_context().obj
         try:
-            with Client(url, token) as client:
+            with Client(told["the_url"], told["the_token"] or None) as client:
                 function(client, *args, **kwargs)
+            sys.stdout.flush()
         except (ScrollbackError, ValueError) as error:
             raise Failure(str(error)) from None
         except BrokenPipeError:
-            # The reader, such as `head`, has enough. click ends the command quietly.
-            raise
+            _leave_quietly()
         except OSError as error:
             raise Failure(f"{error.filename}: {error.strerror}" if error.filename else str(error)) from None
         except KeyboardInterrupt:
             raise SystemExit(130) from None
 
-    return run
+    return _again("url", "Where the API is.")(_again("token", "The bearer token.")(run))
 
 
+# An id has 36 characters.
+_SHORT = re.compile("[0-9a-f][0-9a-f-]{3,34}", re.IGNORECASE)
+
+
+def _one_of(given: str, ids: Iterable[UUID], what: str) -> str:
+    """The id that begins with the given text."""
+    found = [str(each) for each in ids if str(each).startswith(given.lower())]
+    if not found:
+        raise Failure(f"no {what} has an id that begins with {given}")
+    if len(found) > 1:
+        others = f" and {len(found) - 2} others" if len(found) > 2 else ""
+        raise Failure(f"{given} is the beginning of {found[0]} and {found[1]}{others}: give more of the id")
+    return found[0]
+
+
+def _takes_conversation(function: Callable[Concatenate[Client, str, ...], None]) -> Callable[..., None]:
+    """A command with the argument CONVERSATION. It may be the beginning of an id, if the user is known."""
+
+    @functools.wraps(function)
+    def run(client: Client, /, *, conversation: str, **kwargs: Any) -> None:
+        if _SHORT.fullmatch(conversation):
+            user = click.get_current_context().obj["the_user"]
+            if not user:
+                raise Failure("the beginning of an id is enough only for a user: --user USER, or SCROLLBACK_USER")
+            ids = (each.id for each in client.get_user_conversations(user))
+            conversation = _one_of(conversation, ids, f"conversation of {user}")
+        function(client, conversation, **kwargs)
+
+    return _again("user", "Whose conversation it is. Then the beginning of its id is enough.")(_command(run))
+
+
+def _sure(question: str, yes: bool) -> None:
+    if not yes:
+        click.confirm(printable(question), abort=True, err=True)
+
+
+_yes = click.option("--yes", is_flag=True, help="Do not ask.")
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 _unfold = click.option("--unfold", is_flag=True, help="Show the arguments and results of tools in full.")
 _limit = click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Show N at most.")
@@ -84,6 +152,7 @@ _limit = click.option("--limit", type=click.IntRange(min=1), metavar="N", help="
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option(
     "--url",
+    "the_url",
     envvar="SCROLLBACK_URL",
     default="http://127.0.0.1:9000",
     show_envvar=True,
@@ -92,19 +161,27 @@ _limit = click.option("--limit", type=click.IntRange(min=1), metavar="N", help="
 )
 @click.option(
     "--token",
+    "the_token",
     envvar="SCROLLBACK_TOKEN",
     show_envvar=True,
     help="The bearer token. Other users of the machine can see options, so set the variable instead.",
 )
+@click.option(
+    "--user",
+    "the_user",
+    envvar="SCROLLBACK_USER",
+    show_envvar=True,
+    help="Whose conversations these are. Then the beginning of an id is enough.",
+)
 @click.version_option(__version__, message="%(version)s")
 @click.pass_context
-def cli(context: click.Context, url: str, token: str | None) -> None:
-    """Reads and moves the chat histories that Scrollback stores."""
+def cli(context: click.Context, /, **told: str | None) -> None:
+    """Reads, changes and moves the chat histories that Scrollback stores. These options may also be behind a command's name."""
     for stream in (sys.stdout, sys.stderr):
         # A terminal or a file that is not UTF-8 gets escapes, and not an error.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    context.obj = (url, token or None)
+    context.obj = told
 
 
 def _print_json(value: Any, *, indent: int | None = None) -> None:
@@ -124,6 +201,7 @@ def list_conversations(client: Client, user: str, archived: bool | None, limit: 
     A line has the id, the time of the last update, the number of messages and the title.
     """
     console = _out()
+    conversation = None
     for conversation in client.get_user_conversations(user, archived=archived, limit=limit):
         if as_json:
             _print_json(conversation)
@@ -136,6 +214,15 @@ def list_conversations(client: Client, user: str, archived: bool | None, limit: 
             if since is not None:
                 line.append(f"  ({flag})", style="yellow")
         console.print(line)
+    if conversation is None:
+        state = {None: "", True: "archived ", False: "unarchived "}[archived]
+        _nothing_found(client, user, f"{user} has no {state}conversations")
+
+
+def _nothing_found(client: Client, user: str, text: str) -> None:
+    """Says that a list is empty. A user id that is wrong looks the same to the API, so it says that, too."""
+    known = client.get_user_conversations(user, limit=1).all()
+    _note(text if known else f"nothing is stored for the user {user}")
 
 
 def _title(conversation: Conversation) -> str:
@@ -147,7 +234,7 @@ def _title(conversation: Conversation) -> str:
 @click.option("--last", type=click.IntRange(1, 1000), metavar="N", help="Show the newest N messages only.")
 @_unfold
 @_json
-@_command
+@_takes_conversation
 def show(client: Client, conversation: str, last: int | None, unfold: bool, as_json: bool) -> None:
     """Shows CONVERSATION. A call to a tool and its result are a line each."""
     messages = client.get_chat_history(conversation, last=last)
@@ -183,6 +270,7 @@ def search(client: Client, user: str, query: str, limit: int | None, as_json: bo
     QUERY has words that must all be there, "a phrase", -not, and `or` between alternatives. Quote it for the shell.
     """
     console = _out()
+    hit = None
     for hit in client.search_messages(user, query, limit=limit):
         if as_json:
             _print_json(hit)
@@ -192,6 +280,8 @@ def search(client: Client, user: str, query: str, limit: int | None, as_json: bo
         line.append(folded(hit.title or "-"), style="bold")
         console.print(line)
         console.print(Text("  ").append(highlighted(hit)))
+    if hit is None:
+        _nothing_found(client, user, f"no message of {user} matches")
 
 
 @cli.command()
@@ -207,11 +297,11 @@ def search(client: Client, user: str, query: str, limit: int | None, as_json: bo
 )
 @_unfold
 @_json
-@_command
+@_takes_conversation
 def context(
     client: Client,
-    /,
     conversation: str,
+    /,
     format: Literal["openai", "anthropic", "responses"] | None,  # noqa: A002
     unfold: bool,
     as_json: bool,
@@ -238,49 +328,133 @@ def context(
 @cli.command()
 @click.argument("conversation")
 @click.argument("message", required=False)
-@click.option("-f", "--follow", is_flag=True, help="Go on until the reply is complete.")
+@click.option("-f", "--follow", is_flag=True, help="Go on with what is written from now on.")
 @click.option(
     "--interval",
     type=click.FloatRange(min=0.05),
-    default=0.2,
+    default=1.0,
     show_default=True,
-    help="Seconds between two requests, at least.",
+    metavar="S",
+    help="Look for new messages each S seconds.",
 )
-@_command
-def tail(client: Client, conversation: str, message: str | None, follow: bool, interval: float) -> None:
-    """Shows the newest message of CONVERSATION, or MESSAGE. With -f, it follows a reply that is being written.
+@_takes_conversation
+def tail(client: Client, conversation: str, /, message: str | None, follow: bool, interval: float) -> None:
+    """Shows the newest message of CONVERSATION, or MESSAGE, for which the beginning of its id is enough.
 
-    The exit code is 1 if the writer of the reply is lost.
+    With -f, it follows CONVERSATION: it shows new messages, and replies while they are written, until it is interrupted. If MESSAGE is
+    given, it ends with that message. The exit code is then 1 if the writer of the reply is lost.
     """
-    if message is None:
-        newest = client.get_chat_history(conversation, last=1).all()
-        if not newest:
-            raise Failure("the conversation has no messages")
-        message = str(newest[0].id)
-    found = client.get_message(conversation, message)
-    console = _out()
-    console.print(heading(found))
-    _write(console, spoken(found.content))
-    # How many characters are shown. Content parts cannot be read from a place within them, so they are not followed.
-    length = None if isinstance(found.content, list) else len(found.content or "")
-    while follow and found.status == "in_progress":
-        time.sleep(interval)
+    if message is not None:
+        if _SHORT.fullmatch(message):
+            ids = (each.id for each in client.get_chat_history(conversation))
+            message = _one_of(message, ids, "message of the conversation")
+        found = _follow(client, client.get_message(conversation, message), follow)
+        if follow and found.status == "incomplete":
+            raise Failure(_LOST)
+        return
+    newest = client.get_chat_history(conversation, last=1).first_page()
+    if not newest and not follow:
+        raise Failure("the conversation has no messages")
+    position = 0
+    while True:
+        for each in newest:
+            if _follow(client, each, follow).status == "incomplete" and follow:
+                _note(_LOST)
+            # No position is used twice, also after a rewind.
+            position = each.position
+        if not follow:
+            return
+        # A page that is not the last one has no version to wait for: the next look finds the rest.
+        version = None if newest.has_more else newest.version
         try:
-            found = client.get_message(conversation, message, from_=length, wait=20, if_none_match=found.version)
+            time.sleep(interval)
+            newest = client.get_chat_history(conversation, after=position, if_none_match=version).first_page()
         except NotModified:
-            continue
-        if length is not None and isinstance(found.content, str):
-            _write(console, found.content)
-            length += len(found.content)
+            newest = Page([], version=version)
+
+
+_LOST = "the reply is incomplete: its writer has not written to it for a while"
+
+
+def _follow(client: Client, message: Message, follow: bool) -> Message:
+    """Shows a message, and what is added to it until it ends. The result is the message as it ended."""
+    console = _out()
+    console.print(heading(message))
+    _write(console, spoken(message.content))
+    if follow and message.status == "in_progress":
+        length = len(message.content) if isinstance(message.content, str) else 0
+        following = client.follow_reply(message.conversation_id, message.id, from_=length)
+        try:
+            for piece in following:
+                _write(console, piece)
+            message = following.message
+        except NotFound:
+            console.print()
+            client.get_conversation(message.conversation_id)
+            _note("the reply was deleted")
     console.print()
-    for line in call_lines(calls_of(found), unfold=False):
+    for line in call_lines(calls_of(message), unfold=False):
         console.print(line)
-    if follow and found.status == "incomplete":
-        raise Failure("the reply is incomplete: its writer has not written to it for a while")
+    return message
 
 
 def _write(console: Console, text: str) -> None:
     console.print(Text(block(text)), end="")
+
+
+@cli.command()
+@click.argument("conversation")
+@click.argument("title")
+@_takes_conversation
+def rename(client: Client, conversation: str, /, title: str) -> None:
+    """Gives CONVERSATION another TITLE. An empty one takes the title away."""
+    client.update_conversation(conversation, title=title or None)
+
+
+@cli.command()
+@click.argument("conversation")
+@click.option("--undo", is_flag=True, help="Take it out of the archive.")
+@_takes_conversation
+def archive(client: Client, conversation: str, /, undo: bool) -> None:
+    """Archives CONVERSATION."""
+    client.update_conversation(conversation, archived=not undo)
+
+
+@cli.command()
+@click.argument("conversation")
+@click.option("--at", type=int, metavar="N", help="Copy the messages up to position N only.")
+@click.option("--title", help="The title of the copy.")
+@_json
+@_takes_conversation
+def fork(client: Client, conversation: str, /, at: int | None, title: str | None, as_json: bool) -> None:
+    """Copies CONVERSATION, and prints the id of the copy."""
+    copy = client.fork_conversation(conversation, at=at, title=title)
+    if as_json:
+        _print_json(copy)
+    else:
+        click.echo(str(copy.id))
+
+
+@cli.command("rm")
+@click.argument("conversation")
+@_yes
+@_takes_conversation
+def remove(client: Client, conversation: str, /, yes: bool) -> None:
+    """Deletes CONVERSATION with its messages, after a question."""
+    found = client.get_conversation(conversation)
+    _sure(f"Delete the conversation {_title(found)} with its {found.message_count} messages?", yes)
+    client.delete_conversation(conversation)
+
+
+@cli.command()
+@click.argument("user")
+@_yes
+@_command
+def erase(client: Client, user: str, yes: bool) -> None:
+    """Deletes everything that is stored for USER, after a question."""
+    _sure(f"Erase everything that is stored for the user {user}? Nothing brings it back.", yes)
+    erased = client.erase_user(user)
+    _note(f"{erased.conversations} conversations and {erased.messages} messages erased")
 
 
 @cli.command("export")

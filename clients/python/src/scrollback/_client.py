@@ -40,7 +40,7 @@ from ._exchange import (
     exchange,
 )
 from ._operations import Id, Listing
-from ._reply import AsyncReply, Reply, Stream
+from ._reply import AsyncFollowing, AsyncReply, Following, Reading, Reply, Stream
 from .errors import InvalidResponse
 from .models import Context, Imported, Message, Page
 
@@ -349,6 +349,22 @@ def _async_reply_method(operation: Callable[P, Stream]) -> Callable[Concatenate[
     return method
 
 
+def _follow_method(operation: Callable[P, Reading]) -> Callable[Concatenate[Client, P], Following]:
+    def method(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> Following:
+        return Following(self._run, operation(*args, **kwargs))
+
+    _describe(method, operation, "Following")
+    return method
+
+
+def _async_follow_method(operation: Callable[P, Reading]) -> Callable[Concatenate[AsyncClient, P], AsyncFollowing]:
+    def method(self: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> AsyncFollowing:
+        return AsyncFollowing(self._run, operation(*args, **kwargs))
+
+    _describe(method, operation, "AsyncFollowing")
+    return method
+
+
 class Client:
     """The API, for synchronous programs. One client can be shared by all threads.
 
@@ -398,6 +414,7 @@ class Client:
     cancel_reply = _method(_operations.cancel_reply)
     delete_message = _method(_operations.delete_message)
     stream_reply = _reply_method(_reply.stream_reply)
+    follow_reply = _follow_method(_reply.follow_reply)
     get_user_conversations = _list_method(_operations.get_user_conversations)
     search_messages = _list_method(_operations.search_messages)
     erase_user = _series_method(_operations.erase_user)
@@ -528,6 +545,7 @@ class AsyncClient:
     cancel_reply = _async_method(_operations.cancel_reply)
     delete_message = _async_method(_operations.delete_message)
     stream_reply = _async_reply_method(_reply.stream_reply)
+    follow_reply = _async_follow_method(_reply.follow_reply)
     get_user_conversations = _async_list_method(_operations.get_user_conversations)
     search_messages = _async_list_method(_operations.search_messages)
     erase_user = _async_series_method(_operations.erase_user)

@@ -1,4 +1,4 @@
-"""A reply that is stored while a model writes it.
+"""A reply that is stored while a model writes it, and the reader of one.
 
 `_Writer` decides what is sent when. It has generators of operations, so both kinds of reply share it. A thread or a task stores what waits
 while the model is silent.
@@ -11,7 +11,7 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -26,6 +26,7 @@ from .errors import (
     Cancelled,
     Conflict,
     NoResponse,
+    NotModified,
     PayloadTooLarge,
     ScrollbackError,
     ServerError,
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from ._exchange import Operation, Series
     from .models import Message, Role, Status, ToolCalls
 
-__all__ = ["AsyncReply", "Reply"]
+__all__ = ["AsyncFollowing", "AsyncReply", "Following", "Reply"]
 
 T = TypeVar("T")
 
@@ -62,6 +63,9 @@ _LARGEST = (1 << 20) - 100
 
 # What the API refuses in a text.
 _REFUSED = re.compile("[\0\ud800-\udfff]")
+
+# For so many seconds, a request of a reader waits for something new: as long as the API lets it.
+_WAIT = 20
 
 # After failures, the next attempt comes so many seconds later at most.
 _LONGEST_PAUSE = 10.0
@@ -554,3 +558,146 @@ class AsyncReply(_Writer):
                 except Exception as error:
                     self._failure = error
                     return
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a reader is told: which reply, and what it has of it."""
+
+    conversation_id: Id
+    id: Id
+    from_: int
+    interval: float
+
+
+def follow_reply(conversation_id: Id, message_id: Id, *, from_: int = 0, interval: float = 0.2) -> Reading:
+    """Reads a reply while it is written: iterating gives its text, piece by piece, until the reply ends.
+
+    Args:
+        conversation_id: the conversation.
+        message_id: the reply. A message that is complete already gives its text at once.
+        from_: how many characters of the text the caller has already.
+        interval: so many seconds lie between the beginnings of two requests, at least. A request waits for the next piece.
+
+    The reply ends when its status is `complete` or `cancelled`, or `incomplete` because its writer is lost. Afterwards, `message` is the
+    message as it ended, with the `content` that the last answer had. `NotFound` is raised if the reply is deleted.
+
+    Content parts are not text. A reply that has some gives no pieces.
+
+    >>> with client.stream_reply(conversation.id) as reply:
+    ...     reply.write("It is raining.")
+    >>> following = client.follow_reply(conversation.id, reply.id, from_=6)
+    >>> list(following), following.message.status
+    (['raining.'], 'complete')
+    """
+    check_seconds("interval", interval, zero=True)
+    if isinstance(from_, bool) or not isinstance(from_, int):
+        raise TypeError(f"from_ must be a whole number, and not {type(from_).__name__}")
+    if from_ < 0:
+        raise ValueError("from_ must be 0 or more")
+    return Reading(conversation_id, message_id, from_, interval)
+
+
+class _Reader:
+    """How much of a reply is read."""
+
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+        self._message: Message | None = None
+
+    @property
+    def message(self) -> Message:
+        """The message, as the latest answer had it. Its content is only what was new."""
+        if self._message is None:
+            raise RuntimeError("the reply has no message before it is read")
+        return self._message
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(id={str(self._reading.id)!r})"
+
+
+class _Reads:
+    """One iteration over a reply: which request is next, and what its answer says."""
+
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+        self._length = reading.from_
+        self._version: str | None = None
+        self._next = 0.0
+
+    def pause(self) -> float:
+        """After how many seconds the next request begins."""
+        return max(0.0, self._next - time.monotonic())
+
+    def request(self) -> Operation[Message]:
+        self._next = time.monotonic() + self._reading.interval
+        reading = self._reading
+        # The API refuses a number of characters for content parts, also 0.
+        return _operations.get_message(
+            reading.conversation_id,
+            reading.id,
+            from_=self._length or None,
+            wait=_WAIT,
+            if_none_match=self._version,
+        )
+
+    def piece(self, message: Message) -> str:
+        """What is new."""
+        self._version = message.version
+        text = message.content if isinstance(message.content, str) else ""
+        self._length += len(text)
+        return text
+
+
+class Following(_Reader):
+    """A reply that is read while it is written. `Client.follow_reply` makes it. Iterating again reads it again.
+
+    >>> reply = client.add_message(conversation.id, "assistant", "It is raining.")
+    >>> "".join(client.follow_reply(conversation.id, reply.id))
+    'It is raining.'
+    """
+
+    def __init__(self, run: _Run, reading: Reading) -> None:
+        super().__init__(reading)
+        self._run = run
+
+    def __iter__(self) -> Iterator[str]:
+        reads = _Reads(self._reading)
+        while True:
+            time.sleep(reads.pause())
+            try:
+                message = self._message = self._run(reads.request())
+            except NotModified:
+                continue
+            if piece := reads.piece(message):
+                yield piece
+            if message.status != "in_progress":
+                return
+
+
+class AsyncFollowing(_Reader):
+    """A reply that is read while it is written. `AsyncClient.follow_reply` makes it. Iterating again reads it again.
+
+    >>> async def main(reply):
+    ...     async with AsyncClient(server_url) as client:
+    ...         return [piece async for piece in client.follow_reply(conversation.id, reply.id)]
+    >>> asyncio.run(main(client.add_message(conversation.id, "assistant", "It is raining.")))
+    ['It is raining.']
+    """
+
+    def __init__(self, run: _AsyncRun, reading: Reading) -> None:
+        super().__init__(reading)
+        self._run = run
+
+    async def __aiter__(self) -> AsyncIterator[str]:
+        reads = _Reads(self._reading)
+        while True:
+            await asyncio.sleep(reads.pause())
+            try:
+                message = self._message = await self._run(reads.request())
+            except NotModified:
+                continue
+            if piece := reads.piece(message):
+                yield piece
+            if message.status != "in_progress":
+                return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import unicodedata
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import datetime
@@ -14,11 +14,19 @@ from rich.text import Text
 
 from .models import Message, SearchHit
 
-# These characters change the direction of the text around them, so that it reads as something else.
-_DIRECTIONS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-
-# Control characters, halves of surrogate pairs, and the separators of lines and paragraphs.
-_ESCAPED = frozenset({"Cc", "Cs", "Zl", "Zp"})
+# Characters that a reader does not see, or that a terminal obeys. What they hide is shown by their numbers. `console/src/text.ts` has the
+# same list, less the halves of surrogate pairs.
+_UNSEEN = re.compile(
+    "["
+    "\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff"  # controls, separators of lines, and halves of surrogate pairs
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # the direction of the text around them
+    "\xad\u034f\u115f\u1160\u17b4\u17b5\u180e\u200b\u2060-\u2065\u206a-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb"  # invisible
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e00ff\U000e01f0-\U000e0fff"  # invisible; tags, which spell a text
+    "]"
+    # Joiners and variation selectors belong to emoji and to scripts. A row of them is a code.
+    "|(?<=[\u200c\u200d])[\u200c\u200d\ufe00-\ufe0f\U000e0100-\U000e01ef]"
+    "|(?<=[\ufe00-\ufe0f\U000e0100-\U000e01ef])[\ufe00-\ufe0f\U000e0100-\U000e01ef]"
+)
 
 # A folded call or result has so many characters at most.
 _FOLDED = 100
@@ -27,18 +35,12 @@ _STYLES = {"user": "bold green", "assistant": "bold cyan", "tool": "bold magenta
 
 
 def printable(text: str, *, keep: str = "") -> str:
-    r"""The text, with escapes in place of all characters that a terminal would obey. The characters in `keep` stay.
+    r"""The text, with escapes in place of characters that hide something or control the terminal. The characters in `keep` stay.
 
-    >>> print(printable("\x1b[2Jrain"))
-    \x1b[2Jrain
+    >>> print(printable("\x1b[2Jrain\u200b"))
+    \x1b[2Jrain\u200b
     """
-    return "".join(
-        character if character in keep or not _is_obeyed(character) else ascii(character)[1:-1] for character in text
-    )
-
-
-def _is_obeyed(character: str) -> bool:
-    return character in _DIRECTIONS or unicodedata.category(character) in _ESCAPED
+    return _UNSEEN.sub(lambda found: found[0] if found[0] in keep else ascii(found[0])[1:-1], text)
 
 
 def block(text: str) -> str:

@@ -7,6 +7,7 @@ import { EdgeVM } from "@edge-runtime/vm";
 import { build, transformSync } from "esbuild";
 import { expect } from "vitest";
 import { test } from "./fixtures.js";
+import { installed, printed } from "./installed.js";
 
 const PACKAGE = fileURLToPath(new URL("..", import.meta.url));
 const BUILT = readFileSync(join(PACKAGE, "dist/index.js"), "utf8");
@@ -57,6 +58,16 @@ test("it has no dependencies, and the files that it says", () => {
   expect(Object.keys(JSON.parse(readFileSync(join(PACKAGE, "package.json"), "utf8")) as object)).not.toContain(
     "dependencies",
   );
+});
+
+test("what the README says installs it in an empty folder, where the first example runs", async ({ server }) => {
+  const [, program = "", output = ""] = EXAMPLES[0] ?? [];
+  const result = await installed(join(PACKAGE, "README.md"), (folder) => {
+    const { code } = transformSync(program.replaceAll(LOCAL, server), { loader: "ts", format: "esm" });
+    writeFileSync(join(folder, "example.mjs"), code);
+    return printed(folder, "example.mjs");
+  });
+  expect(result).toBe(output);
 });
 
 test("every example of the READMEs is run", () => {

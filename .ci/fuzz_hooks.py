@@ -25,7 +25,7 @@ ACTIVITY_CURSOR = cursor(2, -1)
 # Valid values that are refused for what is stored, or for another value. `through`: where a summary can end depends on the conversation.
 # `at`: a fork ends at the newest message at the latest. `from`: only a string has characters to skip, and a replacement begins at the next
 # position at the latest. `to`: another user.
-REFUSABLE = {"summarize-conversation": "through", "fork-conversation": "at", "get-message": "from", "transfer-user": "to",
+REFUSABLE = {"summarize-conversation": "through", "fork-conversation": "through", "get-message": "skip", "transfer-user": "to",
              "add-message": "from"}
 
 

@@ -64,9 +64,9 @@ export function ConversationView({ conversation }: { conversation: Versioned<Con
       () => api.updateConversation(id, back),
     );
   };
-  const fork = async (at?: number) => {
+  const fork = async (through?: number) => {
     try {
-      const made = await api.forkConversation(id, at === undefined ? {} : { at });
+      const made = await api.forkConversation(id, through === undefined ? {} : { through });
       await refresh();
       go({ user: made.user_id, conversation: made.id });
       toast(`Forked: ${count(made.message_count, "message")} copied.`, {

@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::value::RawValue;
 
-use crate::formats::{ai_sdk, openai};
+use crate::formats::ai_sdk;
 use crate::json::{Object, array, elements, is_filled_object, quoted, raw};
 use crate::message::{Content, Message, Role, Source};
 use crate::part::{self, Kind, Spelling};
@@ -46,9 +46,6 @@ impl Unit {
 
     fn send(&mut self, message: Message) {
         self.sent.add(&message);
-        if message.role == Role::Tool && message.content.as_ref().is_none_or(Content::is_empty_text) {
-            self.sent.characters += i64::try_from(openai::NO_OUTPUT.len()).unwrap_or_default();
-        }
         self.messages.push(message);
     }
 }
@@ -441,7 +438,6 @@ impl Repair {
         let position = step.first().map_or(0, |entry| entry.message.position);
         let mut unit = Unit { position, begins_step, ..Unit::default() };
         let (mut calling, mut answers, mut said) = (Vec::new(), Vec::new(), Vec::new());
-        let mut renamed = Renamed::default();
         let (mut made, mut instructions, mut moved) = (Vec::new(), Vec::new(), 0);
         for (at, entry) in step.into_iter().enumerate() {
             unit.stored.add(&entry.message);
@@ -460,13 +456,8 @@ impl Repair {
                 made.extend(missing_results(&entry));
             }
             let only_answers = entry.only_answers();
-            let is_sent = |call: &&Call| call.answered || self.unanswered == Unanswered::Answer;
-            let ids: Vec<String> = entry.tools.calls.iter().filter(is_sent).filter_map(|call| call.id.clone()).collect();
             let Some(message) = entry.without_results(stray) else { continue };
             if at < run {
-                for id in &ids {
-                    renamed.add(id, message.position);
-                }
                 calling.extend(match self.unanswered {
                     Unanswered::Drop => without(message, &missing),
                     Unanswered::Answer => Some(answered_in_place(message, &in_place)),
@@ -488,30 +479,11 @@ impl Repair {
             unit.sent.characters = unit.sent.characters.max(joint.characters());
             unit.sent.json_bytes = unit.sent.json_bytes.max(joint.json_bytes());
         }
-        unit.sent.characters += renamed.characters;
         unit.messages = calling;
         for message in answers.into_iter().chain(made).chain(said).chain(instructions) {
             unit.send(message);
         }
         self.units.push(unit);
-    }
-}
-
-/// What a format adds to ids that come again in a step, so that they are unique there.
-#[derive(Default)]
-struct Renamed {
-    used: HashSet<String>,
-    next: HashMap<(String, i64), usize>,
-    characters: i64,
-}
-
-impl Renamed {
-    fn add(&mut self, id: &str, position: i64) {
-        if !self.used.insert(id.to_owned()) {
-            let next = self.next.entry((id.to_owned(), position)).or_default();
-            self.characters += i64::try_from(format!("_{position}_{next}").len()).unwrap_or_default();
-            *next += 1;
-        }
     }
 }
 

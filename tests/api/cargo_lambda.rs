@@ -73,10 +73,10 @@ async fn cargo_lambda_watch_serves_and_cargo_lambda_invoke_calls_a_function() {
     assert!([200, 201].contains(&response["statusCode"].as_u64().unwrap()), "{response}");
 }
 
-/// The commands of the README's section, as they stand, in the order of the page.
-fn readme() -> Vec<String> {
-    let readme = std::fs::read_to_string(project().join("README.md")).unwrap();
-    let section = readme.split("\n## ").find(|section| section.starts_with("One function, and the database")).unwrap().to_owned();
+/// The commands of the page's section, as they stand, in the order of the page.
+fn commands() -> Vec<String> {
+    let page = std::fs::read_to_string(project().join("docs/local.md")).unwrap();
+    let section = page.split("\n## ").find(|section| section.starts_with("One function, and the database")).unwrap().to_owned();
     section.split("```sh\n").skip(1).map(|block| block.split("```").next().unwrap().to_owned()).collect()
 }
 
@@ -132,11 +132,12 @@ impl Drop for Background {
     not(all(has_cargo_lambda, has_namespaces)),
     ignore = "there is no cargo-lambda (pip install --no-deps cargo-lambda, or name it in CARGO_LAMBDA), or no namespace can be made"
 )]
-async fn the_readmes_commands_call_a_function_on_the_database_of_cargo_dev() {
-    in_a_namespace("cargo_lambda::the_readmes_commands_call_a_function_on_the_database_of_cargo_dev", the_readmes_commands()).await;
+async fn the_documented_commands_call_a_function_on_the_database_of_cargo_dev() {
+    in_a_namespace("cargo_lambda::the_documented_commands_call_a_function_on_the_database_of_cargo_dev", the_documented_commands())
+        .await;
 }
 
-async fn the_readmes_commands() {
+async fn the_documented_commands() {
     let user = User { home: std::env::temp_dir().join(format!("scrollback-home-{}", Uuid::now_v7().simple())) };
     // Root's data is not in root's home.
     let data = if text(&Command::new("id").arg("-u").output().unwrap().stdout).trim() == "0" {
@@ -145,7 +146,7 @@ async fn the_readmes_commands() {
     } else {
         user.home.join("scrollback-dev")
     };
-    let blocks = readme();
+    let blocks = commands();
     let [serve, call, open] = &blocks[..] else { panic!("{blocks:#?}") };
 
     for tool in ["cargo xtask env", "cargo xtask psql"] {
@@ -159,7 +160,7 @@ async fn the_readmes_commands() {
     let welcome = tokio::task::spawn_blocking(|| welcome.take_while(|line| !line.starts_with("Ctrl-C")).count());
     assert!(welcome.await.unwrap() > 5, "`cargo dev` does not serve");
 
-    let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cargo-lambda-readme.log");
+    let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cargo-lambda-commands.log");
     let output = File::create(&log).unwrap();
     let mut emulator = user.command("sh");
     emulator.args(["-c", serve]).process_group(0).stdout(output.try_clone().unwrap()).stderr(output);

@@ -27,7 +27,7 @@ pub async fn one_of_each(app: &App) -> Vec<Call<'_>> {
         app.patch(&format!("/conversations/{conversation}")).json(&json!({"title": "x"})),
         app.patch(&format!("/conversations/{conversation}/messages/{message}")).json(&json!({"content": "edited"})),
         app.get(&format!("/conversations/{conversation}/context?max_messages=50")),
-        app.post(&format!("/conversations/{conversation}/fork")).json(&json!({"at": 1})),
+        app.post(&format!("/conversations/{conversation}/fork")).json(&json!({"through": 1})),
         app.put(&format!("/conversations/{conversation}/summary")).json(&json!({"through": 1, "content": "hello"})),
         app.get(&format!("/conversations/{conversation}/summary")),
         app.delete(&format!("/conversations/{other}/summary")),
@@ -171,7 +171,7 @@ async fn a_write_whose_answer_is_lost_is_done_once() {
     app.patch(&path).json(&json!({})).expect(200).await;
     app.patch(&message).json(&json!({})).expect(200).await;
     app.put(&summary).json(&json!({"through": 99, "content": "x"})).expect(400).await;
-    app.post(&format!("{path}/fork")).json(&json!({"at": 99})).expect(400).await;
+    app.post(&format!("{path}/fork")).json(&json!({"through": 99})).expect(400).await;
     app.delete(&format!("{messages}?from=99")).expect(200).await;
     app.delete(&summary).expect(404).await;
     app.delete(&format!("/conversations/{}", uuid::Uuid::now_v7())).expect(404).await;
@@ -208,7 +208,7 @@ async fn a_write_whose_answer_is_lost_is_done_once() {
     assert_eq!((deleted.status, deleted.headers["etag"].as_str()), (204, "\"9\""));
     assert_eq!(app.get(&summary).expect(200).await.json()["through"], 1);
     let forks = format!("{path}/fork");
-    for (body, status) in [(json!({"at": 2}), 201), (json!({"at": 2, "id": uuid::Uuid::now_v7()}), 200)] {
+    for (body, status) in [(json!({"through": 2}), 201), (json!({"through": 2, "id": uuid::Uuid::now_v7()}), 200)] {
         let forked = cut(app.post(&forks).json(&body)).await;
         assert_eq!((forked.status, forked.json()["message_count"].as_u64()), (status, Some(2)), "{}", forked.body);
     }

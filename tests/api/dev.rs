@@ -129,7 +129,7 @@ async fn cargo_dev_serves_the_whole_api_and_leaves_nothing_behind() {
     let dev = Dev::start(&app, &[]).await;
 
     the_curls_that_it_prints_work(&dev).await;
-    the_readme_is_true(&dev).await;
+    the_tour_is_true(&dev).await;
     every_route_reaches_its_function(&dev).await;
     user_ids_are_decoded_once(&dev).await;
     pages_are_led_through_by_links(&dev).await;
@@ -410,10 +410,10 @@ async fn the_curls_that_it_prints_work(dev: &Dev) {
     assert_eq!((&printed[0]["user_id"], &printed[1]["content"], &printed[2][0]), (&json!("grace"), &json!("Hello!"), &printed[1]));
 }
 
-/// Every command of the README's `console` blocks, in one shell, prints what the README says, times and request ids aside.
-async fn the_readme_is_true(dev: &Dev) {
-    let readme = std::fs::read_to_string(project().join("README.md")).unwrap();
-    let blocks = readme.split("```console\n").skip(1).map(|block| block.split("```").next().unwrap());
+/// Every command of the tour's `console` blocks, in one shell, prints what the page says, times and request ids aside.
+async fn the_tour_is_true(dev: &Dev) {
+    let tour = std::fs::read_to_string(project().join("docs/tour.md")).unwrap();
+    let blocks = tour.split("```console\n").skip(1).map(|block| block.split("```").next().unwrap());
     let (mut commands, mut expected) = (Vec::new(), Vec::<String>::new());
     for line in blocks.flat_map(str::lines) {
         match line.strip_prefix("$ ") {

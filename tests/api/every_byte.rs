@@ -180,7 +180,7 @@ impl<'a> Attempt<'a> {
             Operation::Summarize => app.put(&format!("{path}/summary")).json(&json!({"through": 2, "content": "short"})),
             // With a key: a second request of its own would delete the other summary.
             Operation::Forget => app.delete(&format!("{path}/summary")).header("idempotency-key", copy.to_string()),
-            Operation::Fork => app.post(&format!("{path}/fork")).json(&json!({"id": copy, "at": 2})),
+            Operation::Fork => app.post(&format!("{path}/fork")).json(&json!({"id": copy, "through": 2})),
             Operation::DeleteMessage => app.delete(&last),
             Operation::Rewind => app.delete(&format!("{messages}?from=2")),
             Operation::Delete => app.delete(&path),
@@ -194,7 +194,7 @@ impl<'a> Attempt<'a> {
             Operation::Erase => app.delete(&of_user),
             Operation::Conversation => app.get(&path),
             Operation::Summary => app.get(&format!("{path}/summary")),
-            Operation::Message => app.get(&format!("{last}?from=1")),
+            Operation::Message => app.get(&format!("{last}?skip=1")),
             Operation::History => app.get(&messages),
             Operation::Context => app.get(&format!("{path}/context")),
             Operation::List => app.get(&format!("{of_user}/conversations")),

@@ -242,7 +242,7 @@ impl Run {
         }
         let last = json!({"append": " rains", "at": 8, "status": "complete"});
         self.by(&guest, app.patch(&reply).json(&last), done, rng).await;
-        let rest = self.by(&guest, app.get(&format!("{reply}?from=4")), done, rng).await.json();
+        let rest = self.by(&guest, app.get(&format!("{reply}?skip=4")), done, rng).await.json();
         assert_eq!((&rest["content"], &rest["status"]), (&json!("It é rains"), &json!("complete")), "SEED={seed}");
         // A reply that its reader stops. What its writer sends from then on is refused.
         let begin = json!({"id": ids[5], "role": "assistant", "content": "So", "status": "in_progress"});
@@ -263,7 +263,7 @@ impl Run {
         let context = self.by(&guest, app.get(&format!("{path}/context?max_messages=4")), done, rng).await.json();
         assert_eq!((&context["summary"]["through"], &context["omitted"]), (&json!(2), &json!(0)), "SEED={seed}: {context}");
 
-        let fork = app.post(&format!("{path}/fork")).json(&json!({"id": copy, "at": 4}));
+        let fork = app.post(&format!("{path}/fork")).json(&json!({"id": copy, "through": 4}));
         let fork = self.by(&guest, fork, made, rng).await.json();
         let shown = (&fork["message_count"], &fork["forked_from"]["position"], &fork["summary"]["through"]);
         assert_eq!(shown, (&json!(3), &json!(4), &json!(2)), "SEED={seed}: {fork}");

@@ -64,7 +64,7 @@ async fn everything_of_a_user_is_exported_by_conversation_and_position() {
     put_summary(&app, &second, 2, "short").expect(200).await;
     app.put(&format!("{second}/summary")).json(&json!({"through": 4, "content": "longer", "token_count": 3})).expect(200).await;
     app.patch(&second).json(&json!({"archived": true, "pinned": true})).expect(200).await;
-    let fork = app.post(&format!("{second}/fork")).json(&json!({"id": id(4), "at": 2})).expect(201).await.json();
+    let fork = app.post(&format!("{second}/fork")).json(&json!({"id": id(4), "through": 2})).expect(201).await.json();
     app.post(&format!("{expired}/messages?role=user&content=x")).expect(201).await;
     let end = format!("update conversations set expires_at = now() where id = '{}'", id(3));
     app.superuser().await.batch_execute(&end).await.unwrap();

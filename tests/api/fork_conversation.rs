@@ -60,7 +60,7 @@ async fn a_fork_has_the_messages_up_to_a_position_byte_for_byte() {
     let stored = app.get(&messages).expect(200).await.body;
 
     for (at, count) in [(Some(1), 1), (Some(3), 3), (Some(5), 5), (Some(6), 6), (None, 6)] {
-        let made = fork(&app, &path, &json!({"at": at})).expect(201).await;
+        let made = fork(&app, &path, &json!({"through": at})).expect(201).await;
         let forked = made.json();
         let fork_path = path_of(&forked);
         assert_eq!((made.headers["location"].as_str(), made.headers["etag"].as_str()), (fork_path.as_str(), "\"1\""));
@@ -94,7 +94,7 @@ async fn a_fork_has_the_messages_up_to_a_position_byte_for_byte() {
     assert_eq!((&own["title"], &own["metadata"]), (&json!("Mine"), &json!({"m": 2})));
     // The source may go, and a fork may be forked.
     app.delete(&path).expect(204).await;
-    let second = fork(&app, &path_of(&own), &json!({"at": 2})).expect(201).await.json();
+    let second = fork(&app, &path_of(&own), &json!({"through": 2})).expect(201).await.json();
     assert_eq!(second["forked_from"], json!({"conversation_id": own["id"], "position": 2}));
     assert_eq!(copied(&app.get(&format!("{}/messages", path_of(&second))).expect(200).await.body), copied(&stored)[..2]);
 }
@@ -104,22 +104,24 @@ async fn the_same_id_again_is_the_same_fork_whatever_became_of_its_source() {
     let app = App::start().await;
     let path = chat(&app, 4).await;
     let id = Uuid::now_v7();
-    let made = fork(&app, &path, &json!({"id": id, "at": 2, "title": "T"})).expect(201).await.json();
+    let made = fork(&app, &path, &json!({"id": id, "through": 2, "title": "T"})).expect(201).await.json();
     let messages = app.get(&format!("/conversations/{id}/messages")).expect(200).await.body;
     let again = async |body: Value| {
         let found = fork(&app, &path, &body).expect(200).await;
         assert_eq!((found.json(), found.headers.get("location")), (made.clone(), None));
         assert_eq!(app.get(&format!("/conversations/{id}/messages")).expect(200).await.body, messages);
     };
-    again(json!({"id": id, "at": 2})).await;
+    again(json!({"id": id, "through": 2})).await;
     again(json!({"id": id, "title": "other"})).await;
     app.post(&format!("{path}/messages?role=user&content=more")).expect(201).await;
     app.delete(&format!("{path}/messages?from=1")).expect(200).await;
-    again(json!({"id": id, "at": 2})).await;
+    again(json!({"id": id, "through": 2})).await;
 
     // Another fork, or none.
     let other = chat(&app, 4).await;
-    for (path, body) in [(&path, json!({"id": id, "at": 1})), (&other, json!({"id": id, "at": 2})), (&other, json!({"id": id}))] {
+    for (path, body) in
+        [(&path, json!({"id": id, "through": 1})), (&other, json!({"id": id, "through": 2})), (&other, json!({"id": id}))]
+    {
         fork(&app, path, &body).refused(409, "conflict", "id").await;
     }
     for taken in [&other, &path] {
@@ -127,8 +129,8 @@ async fn the_same_id_again_is_the_same_fork_whatever_became_of_its_source() {
         fork(&app, &path, &json!({"id": taken})).refused(409, "conflict", "id").await;
     }
     app.delete(&path).expect(204).await;
-    again(json!({"id": id, "at": 2})).await;
-    fork(&app, &path, &json!({"id": id, "at": 1})).refused(404, "not_found", None).await;
+    again(json!({"id": id, "through": 2})).await;
+    fork(&app, &path, &json!({"id": id, "through": 1})).refused(404, "not_found", None).await;
 
     // It is ada's.
     let bobs = app.post("/conversations").by("bob").expect(201).await.json();
@@ -170,10 +172,10 @@ async fn an_id_is_free_when_its_conversation_has_expired_and_taken_while_it_is_e
 async fn a_position_behind_the_newest_is_refused_and_one_that_was_deleted_will_do() {
     let app = App::start().await;
     let path = chat(&app, 6).await;
-    let answer = fork(&app, &path, &json!({"at": 7})).refused(400, "invalid_parameter", "at").await;
+    let answer = fork(&app, &path, &json!({"through": 7})).refused(400, "invalid_parameter", "through").await;
     assert!(answer.body.contains("has the position 6"), "{}", answer.body);
     for at in [json!(0), json!(-1), json!("x"), json!(1.5), json!([1])] {
-        fork(&app, &path, &json!({"at": at})).refused(400, "invalid_parameter", "at").await;
+        fork(&app, &path, &json!({"through": at})).refused(400, "invalid_parameter", "through").await;
     }
     fork(&app, &path, &json!({"id": "x"})).refused(400, "invalid_uuid", "id").await;
     fork(&app, &path, &json!({"from": 1})).refused(400, "unknown_parameter", "from").await;
@@ -189,9 +191,9 @@ async fn a_position_behind_the_newest_is_refused_and_one_that_was_deleted_will_d
         app.delete(&format!("{path}/messages/{}", stored[gone]["id"].as_str().unwrap())).expect(204).await;
     }
     // 1, 2 and 5 are left.
-    fork(&app, &path, &json!({"at": 6})).refused(400, "invalid_parameter", "at").await;
+    fork(&app, &path, &json!({"through": 6})).refused(400, "invalid_parameter", "through").await;
     for (at, positions, next) in [(Some(4), vec![1, 2], 5), (Some(2), vec![1, 2], 3), (None, vec![1, 2, 5], 6)] {
-        let forked = fork(&app, &path, &json!({"at": at})).expect(201).await.json();
+        let forked = fork(&app, &path, &json!({"through": at})).expect(201).await.json();
         assert_eq!(
             (&forked["forked_from"]["position"], &forked["message_count"]),
             (&json!(at.unwrap_or(5)), &json!(positions.len()))
@@ -203,7 +205,7 @@ async fn a_position_behind_the_newest_is_refused_and_one_that_was_deleted_will_d
         assert_eq!(more["position"], next, "what is up to the position of the fork was copied, and nothing else");
     }
     app.delete(&format!("{path}/messages?from=1")).expect(200).await;
-    let answer = fork(&app, &path, &json!({"at": 1})).refused(400, "invalid_parameter", "at").await;
+    let answer = fork(&app, &path, &json!({"through": 1})).refused(400, "invalid_parameter", "through").await;
     assert!(answer.body.contains("has no messages"), "{}", answer.body);
     let empty = fork(&app, &path, &json!({})).expect(201).await.json();
     assert_eq!((&empty["forked_from"]["position"], &empty["last_message_at"]), (&json!(0), &Value::Null));
@@ -222,7 +224,7 @@ async fn summaries_that_hold_come_along_and_those_behind_the_position_do_not() {
     let source = summarize(10, Some(3)).await.json();
     let through = async |path: &str| app.get(path).expect(200).await.json()["summary"]["through"].as_u64();
     for (at, expected) in [(1, None), (2, Some(2)), (5, Some(2)), (6, Some(6)), (9, Some(6)), (10, Some(10)), (12, Some(10))] {
-        let forked = fork(&app, &path, &json!({"at": at})).expect(201).await.json();
+        let forked = fork(&app, &path, &json!({"through": at})).expect(201).await.json();
         assert_eq!(forked["summary"]["through"].as_u64(), expected, "at {at}");
         assert!(expected != Some(10) || forked["summary"] == source["summary"]);
         let context = app.get(&format!("{}/context?max_messages=1", path_of(&forked))).expect(200).await.json();
@@ -306,7 +308,7 @@ async fn the_context_of_a_fork_is_that_of_its_source() {
         let Some(newest) = newest.first().map(|message| message["position"].as_u64().unwrap()) else { continue };
         let at = 1 + u64::try_from(at.index(usize::try_from(newest).unwrap())).unwrap();
         let whole = fork(&app, &path, &json!({})).expect(201).await.json();
-        let part = fork(&app, &path, &json!({"at": at})).expect(201).await.json();
+        let part = fork(&app, &path, &json!({"through": at})).expect(201).await.json();
         let told = format!("{} at {at}", letters.iter().collect::<String>());
         for fork in [whole, part] {
             if fork["forked_from"]["position"] == at && at < newest {
@@ -355,7 +357,7 @@ async fn the_context_of_a_fork_is_that_of_its_source() {
 async fn the_rulers_of_a_fork_go_on_from_its_last_message() {
     let app = App::start().await;
     let path = chat(&app, 5).await;
-    let forked = path_of(&fork(&app, &path, &json!({"at": 3})).expect(201).await.json());
+    let forked = path_of(&fork(&app, &path, &json!({"through": 3})).expect(201).await.json());
     app.post(&format!("{forked}/messages?role=user&content=x")).expect(201).await;
     let before = async |path: &str| {
         let id = path.rsplit('/').next().unwrap();
@@ -372,7 +374,7 @@ async fn of_identical_forks_at_once_one_is_made() {
     let app = App::with_instances(8).await;
     let path = chat(&app, 30).await;
     for _ in 0..5 {
-        let body = json!({"id": Uuid::now_v7(), "at": 20});
+        let body = json!({"id": Uuid::now_v7(), "through": 20});
         let answers = all_at_once((0..16).map(|_| fork(&app, &path, &body)).collect()).await;
         let count = |status| answers.iter().filter(|answer| answer.status == status).count();
         assert_eq!((count(201), count(200)), (1, 15));
@@ -453,11 +455,11 @@ async fn more_than_a_request_can_copy_is_refused_with_what_can_be_copied() {
     for (messages, characters, fitting) in [(10_001, 10, 10_000), (66, 1 << 20, 63)] {
         let path = fill(&app, messages, characters).await;
         let before = app.rows().await;
-        let answer = fork(&app, &path, &json!({})).refused(413, "payload_too_large", "at").await;
+        let answer = fork(&app, &path, &json!({})).refused(413, "payload_too_large", "through").await;
         assert!(answer.body.contains(&format!("send an at of up to {fitting},")), "{}", answer.body);
-        fork(&app, &path, &json!({"at": fitting + 1})).refused(413, "payload_too_large", "at").await;
+        fork(&app, &path, &json!({"through": fitting + 1})).refused(413, "payload_too_large", "through").await;
         assert_eq!(app.rows().await, before, "nothing was stored");
-        let forked = fork(&app, &path, &json!({"at": fitting})).expect(201).await.json();
+        let forked = fork(&app, &path, &json!({"through": fitting})).expect(201).await.json();
         assert_eq!(forked["message_count"], fitting);
     }
 }

@@ -26,13 +26,13 @@ async fn a_message_is_read_as_the_history_shows_it() {
 
     // `from` counts characters, and changes nothing but the content.
     for (from, content) in [(0, "Réne 🌧 rains"), (4, " 🌧 rains"), (6, " rains"), (12, ""), (99, ""), (2_147_483_647, "")] {
-        let part = app.get(&format!("{path}?from={from}")).expect(200).await.json();
+        let part = app.get(&format!("{path}?skip={from}")).expect(200).await.json();
         let mut expected = stored.clone();
         expected["content"] = json!(content);
         assert_eq!(part, expected, "from={from}");
     }
     let call = app.post(&messages).json(&json!({"role": "assistant", "tool_calls": []})).expect(201).await.json();
-    let call = format!("{messages}/{}?from=1", call["id"].as_str().unwrap());
+    let call = format!("{messages}/{}?skip=1", call["id"].as_str().unwrap());
     assert_eq!(app.get(&call).expect(200).await.json()["content"], Value::Null);
 }
 
@@ -46,13 +46,13 @@ async fn what_is_wrong_or_not_there_or_not_allowed_is_refused() {
     let id = stored["id"].as_str().unwrap();
     let path = format!("{messages}/{id}");
     for from in ["-1", "x", "1.5", "2147483648", ""] {
-        app.get(&format!("{path}?from={from}")).refused(400, "invalid_parameter", "from").await;
+        app.get(&format!("{path}?skip={from}")).refused(400, "invalid_parameter", "skip").await;
     }
     for wait in ["0", "21", "-1", "x", "1.5", ""] {
         app.get(&format!("{path}?wait={wait}")).refused(400, "invalid_parameter", "wait").await;
     }
     app.get(&format!("{path}?wait=20")).by("bob").header("if-none-match", "*").refused(404, "not_found", None).await;
-    app.get(&format!("{path}?from=0")).refused(400, "invalid_parameter", "from").await;
+    app.get(&format!("{path}?skip=0")).refused(400, "invalid_parameter", "skip").await;
     app.get(&path).header("if-none-match", "2").refused(400, "invalid_parameter", "If-None-Match").await;
     app.get(&path).by("bob").refused(404, "not_found", None).await;
     app.get(&path).by_nobody().refused(401, "unauthenticated", None).await;

@@ -114,7 +114,7 @@ async fn everything_that_can_be_stored_comes_back() {
             .expect(200)
             .await;
     }
-    app.post(&format!("{path}/fork?at=4")).expect(201).await;
+    app.post(&format!("{path}/fork?through=4")).expect(201).await;
     app.post(&format!("{path}/fork?title=mine")).expect(201).await;
     app.patch(&path).json(&json!({"archived": true, "pinned": true})).expect(200).await;
     app.conversation().await;
@@ -168,7 +168,7 @@ async fn any_conversations_come_back() {
                         .await
                 }
                 2 => app.put(&format!("{path}/summary")).json(&json!({"through": position, "content": "summary"})).send().await,
-                _ => app.post(&format!("{path}/fork")).json(&json!({"at": position})).send().await,
+                _ => app.post(&format!("{path}/fork")).json(&json!({"through": position})).send().await,
             };
             changes += usize::from(answer.status < 300);
         }

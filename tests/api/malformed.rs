@@ -24,7 +24,7 @@ fn cases() -> usize {
 }
 
 /// All fields that there are, and one that there is not. A test compares them with openapi.yaml.
-pub const FIELDS: [&str; 47] = [
+pub const FIELDS: [&str; 48] = [
     "id",
     "user_id",
     "new",
@@ -53,6 +53,7 @@ pub const FIELDS: [&str; 47] = [
     "cursor",
     "q",
     "from",
+    "skip",
     "max_messages",
     "max_chars",
     "max_tokens",

@@ -108,7 +108,7 @@ async fn cases(app: &App) -> Vec<Case<'_>> {
     let batch = app.post(&messages).json(&json!({"messages": batch}));
     let replace = json!({"role": "user", "content": "Is it raining in Oslo?", "from": LONG + 499});
     let replace = app.post(&messages).json(&replace);
-    let fork = app.post(&format!("{other}/fork")).json(&json!({"id": id(LONG + 2, 1), "at": ORDINARY}));
+    let fork = app.post(&format!("{other}/fork")).json(&json!({"id": id(LONG + 2, 1), "through": ORDINARY}));
     let lines = app.post("/users/user-5/import").header("content-type", "application/x-ndjson").body(lines()).by_service();
     let page = app.get("/users/ada/conversations?limit=900").expect(200).await;
     let hits = app.get("/users/ada/search?q=oslo&limit=1000").expect(200).await;
@@ -149,7 +149,10 @@ async fn cases(app: &App) -> Vec<Case<'_>> {
         Case { holds: PAGE + 1, ..case("the hits behind", app.get(hits.next().unwrap()), SEARCHED + 4 * PAGE) },
         case("a fork", fork.clone(), 2 * ORDINARY + 10),
         case("the same fork again", fork, 3),
-        Case { holds: 5000, ..case("a fork of a long conversation", app.post(&format!("{path}/fork?at=5000")), 2 * 5000 + 10) },
+        Case {
+            holds: 5000,
+            ..case("a fork of a long conversation", app.post(&format!("{path}/fork?through=5000")), 2 * 5000 + 10)
+        },
         case("another title and metadata", app.patch(&other).json(&json!({"title": "Oslo", "metadata": {"x": 1}})), 3),
         case("another content", app.patch(&format!("{messages}/{}", id(LONG, LONGEST))).json(&json!({"content": "Bergen?"})), 6),
         case("a message of the middle", app.get(&format!("{messages}/{}", id(10_000, LONGEST))), 2),

@@ -394,7 +394,7 @@ async fn a_reader_waits_for_a_change_or_an_end() {
     let app = App::start().await;
     let (_, path) = begin(&app).await;
     let etag = async || app.get(&path).expect(200).await.headers["etag"].clone();
-    let waiting = |from: usize, etag: String| app.get(&format!("{path}?from={from}&wait=20")).header("if-none-match", etag);
+    let waiting = |from: usize, etag: String| app.get(&format!("{path}?skip={from}&wait=20")).header("if-none-match", etag);
 
     let changes: [(Value, u16, Value); 3] = [
         (json!({"append": "It ", "at": 0}), 200, json!(["It ", "in_progress"])),
@@ -501,7 +501,7 @@ async fn a_stream_of_500_pieces_is_exact_whatever_is_lost_repeated_or_out_of_ord
             }
             // A reader goes on from what it has.
             4 => {
-                let answer = app.get(&format!("{path}?from={}", read.chars().count())).expect(200).await.json();
+                let answer = app.get(&format!("{path}?skip={}", read.chars().count())).expect(200).await.json();
                 read.push_str(answer["content"].as_str().unwrap());
                 assert!(text.starts_with(&read));
             }

@@ -39,19 +39,19 @@ fn folders(path: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_function_has_a_folder_a_route_and_a_place_in_the_readme() {
+fn every_function_has_a_folder_a_route_and_a_place_in_the_list_of_endpoints() {
     let known = functions().into_iter().map(str::to_owned).collect();
     assert_eq!(folders("functions"), known, "functions/, the emulator's routes in Cargo.toml, and SCHEDULED in tools/local");
-    let readme = std::fs::read_to_string(project().join("README.md")).unwrap();
+    let endpoints = std::fs::read_to_string(project().join("docs/api.md")).unwrap();
     for function in SCHEDULED {
-        assert!(readme.lines().any(|line| line.starts_with('|') && line.contains(&format!("`{function}`"))), "{function}");
+        assert!(endpoints.lines().any(|line| line.starts_with('|') && line.contains(&format!("`{function}`"))), "{function}");
     }
     for (path, methods) in ROUTES.iter() {
         for (method, function) in methods {
-            let row = readme.lines().find(|line| line.starts_with('|') && line.contains(&format!("`{method} {path}`")));
+            let row = endpoints.lines().find(|line| line.starts_with('|') && line.contains(&format!("`{method} {path}`")));
             assert!(
                 row.is_some_and(|row| row.contains(&format!("`{function}`"))),
-                "README.md has no row for {method} {path}, {function}"
+                "docs/api.md has no row for {method} {path}, {function}"
             );
         }
     }
@@ -145,4 +145,53 @@ fn the_documents_name_the_versions_of_postgresql_that_ci_runs() {
         }
     }
     assert!(promises >= 1, "no document says which PostgreSQL is the oldest that works");
+}
+
+/// The pages for people, as paths from the project's root.
+fn pages() -> Vec<String> {
+    let arguments = ["ls-files", "-z", "--cached", "--others", "--exclude-standard", "*.md"];
+    let output = std::process::Command::new("git").args(arguments).current_dir(project()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let names = String::from_utf8(output.stdout).unwrap();
+    names.split_terminator('\0').filter(|name| project().join(name).is_file()).map(str::to_owned).collect()
+}
+
+/// A page's lines outside of blocks of code.
+fn prose(page: &str) -> impl Iterator<Item = &str> {
+    let mut in_code = false;
+    page.lines().filter(move |line| {
+        let fence = line.trim_start().starts_with("```");
+        in_code ^= fence;
+        !in_code && !fence
+    })
+}
+
+/// A heading's anchor, as GitHub makes it.
+fn anchor(heading: &str) -> String {
+    let kept = heading.trim().to_lowercase();
+    kept.chars().filter(|character| character.is_alphanumeric() || " -_".contains(*character)).collect::<String>().replace(' ', "-")
+}
+
+#[test]
+fn every_link_between_pages_leads_somewhere() {
+    let mut links = 0;
+    for page in pages() {
+        let text = std::fs::read_to_string(project().join(&page)).unwrap();
+        // SECURITY.md links to a page of GitHub, which is not in the repository.
+        let targets =
+            prose(&text).flat_map(|line| line.split("](").skip(1)).filter_map(|rest| rest.split_once(')')).map(|(to, _)| to);
+        for to in targets.filter(|to| !to.contains("://") && !to.starts_with("../../security/")) {
+            let (path, fragment) = to.split_once('#').unwrap_or((to, ""));
+            let here = project().join(&page);
+            let file = if path.is_empty() { here } else { here.parent().unwrap().join(path) };
+            assert!(file.exists(), "{page} links to {to}, which is not there");
+            if !fragment.is_empty() {
+                let text = std::fs::read_to_string(&file).unwrap();
+                let found = prose(&text).any(|line| line.starts_with('#') && anchor(line.trim_start_matches('#')) == fragment);
+                assert!(found, "{page} links to {to}, which has no such heading");
+            }
+            links += 1;
+        }
+    }
+    assert!(links > 100, "{links} links were found");
 }

@@ -3,7 +3,9 @@ import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { expect, test } from "vitest";
+import { transformSync } from "esbuild";
+import { expect, inject, test } from "vitest";
+import { installed, printed } from "../../typescript/tests/installed.js";
 import { release } from "./fixtures.js";
 
 const PACKAGE = fileURLToPath(new URL("..", import.meta.url));
@@ -26,6 +28,23 @@ test("the examples of the README have the right types", () => {
   } finally {
     rmSync(folder, { recursive: true });
   }
+});
+
+test("what the README says installs it in an empty folder, where the first example runs", async () => {
+  const program = (EXAMPLES[0]?.[1] ?? "").replaceAll("http://127.0.0.1:9000", inject("server"));
+  const use = `
+    import { openChat, chats } from "./chats.mjs";
+    const { id } = await openChat("user-${crypto.randomUUID()}", crypto.randomUUID());
+    const message = { id: crypto.randomUUID(), role: "user", parts: [{ type: "text", text: "Rain?" }] };
+    await chats.saveChat({ id, messages: [message] });
+    console.log((await chats.loadChat(id))[0].parts[0].text);
+  `;
+  const result = await installed(join(PACKAGE, "README.md"), (folder) => {
+    writeFileSync(join(folder, "chats.mjs"), transformSync(program, { loader: "ts", format: "esm" }).code);
+    writeFileSync(join(folder, "use.mjs"), use);
+    return printed(folder, "use.mjs");
+  });
+  expect(result).toBe("Rain?\n");
 });
 
 test("the package has the files that it says", () => {

@@ -1,6 +1,6 @@
 """A LangGraph agent whose history is in Scrollback.
 
-    pip install 'scrollback-client[langchain]' langgraph
+    pip install './clients/python[langchain]' langgraph
     python clients/python/examples/agent.py "Is it raining in Oslo?"
 
 It expects Scrollback at `SCROLLBACK_URL`, or where `cargo dev` runs it. The chat model is a fake. Replace `FakeModel()` with yours, such as

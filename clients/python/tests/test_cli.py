@@ -248,7 +248,7 @@ def test_a_conversation_is_renamed_archived_and_forked(
     identity = str(chat.id)
     assert printed(server_url, "rename", identity, "Snow") == ""
     assert client.get_conversation(chat.id).title == "Snow"
-    copy = client.get_conversation(printed(server_url, "fork", identity, "--at", "2", "--title", "Sun").strip())
+    copy = client.get_conversation(printed(server_url, "fork", identity, "--through", "2", "--title", "Sun").strip())
     assert (copy.title, copy.message_count, copy.user_id) == ("Sun", 2, user)
     assert json.loads(printed(server_url, "fork", identity, "--json"))["message_count"] == 4
     printed(server_url, "rename", identity, "")

@@ -223,10 +223,10 @@ def test_a_reply_is_written_piece_by_piece(either: Any, conversation: Conversati
     assert (reply.content, reply.status) == ("", "in_progress")
     for _ in range(2):
         assert either.update_message(conversation.id, reply.id, append="Rain ☂", at=0).content == "Rain ☂"
-    read = either.get_message(conversation.id, reply.id, from_=4)
+    read = either.get_message(conversation.id, reply.id, skip=4)
     assert (read.content, read.status, read.position) == (" ☂", "in_progress", 1)
     with pytest.raises(errors.NotModified):
-        either.get_message(conversation.id, reply.id, from_=6, if_none_match=read.version)
+        either.get_message(conversation.id, reply.id, skip=6, if_none_match=read.version)
     with pytest.raises(errors.Conflict) as caught:
         either.update_message(conversation.id, reply.id, append=".", at=9)
     assert (caught.value.param, caught.value.length) == ("at", 6)
@@ -245,7 +245,7 @@ def test_a_reader_waits_for_what_is_new(connect: Any, proxy: Proxy, client: Clie
         either.get_message(conversation.id, reply.id, wait=1, if_none_match=reply.version)
     assert len(proxy.seen) == 1
     threading.Timer(0.2, client.cancel_reply, (conversation.id, reply.id)).start()
-    read = either.get_message(conversation.id, reply.id, from_=4, wait=20, if_none_match=reply.version)
+    read = either.get_message(conversation.id, reply.id, skip=4, wait=20, if_none_match=reply.version)
     assert (read.content, read.status) == ("", "cancelled")
     assert len(proxy.seen) == 2
 
@@ -373,10 +373,10 @@ def test_a_conversation_is_copied_up_to_a_message(connect: Connect, proxy: Proxy
     assert [each.token_count for each in client.get_chat_history(copy.id)] == [None, 3]
 
     mine = new_id()
-    short = client.fork_conversation(conversation.id, at=1, id=mine, title="Snow", metadata={})
+    short = client.fork_conversation(conversation.id, through=1, id=mine, title="Snow", metadata={})
     assert (short.id, short.title, short.metadata, short.message_count) == (mine, "Snow", {}, 1)
     client.delete_conversation(conversation.id)
-    assert client.fork_conversation(conversation.id, at=1, id=str(mine), title="Snow", metadata={}) == short
+    assert client.fork_conversation(conversation.id, through=1, id=str(mine), title="Snow", metadata={}) == short
     with pytest.raises(errors.NotFound):
         client.fork_conversation(conversation.id)
 

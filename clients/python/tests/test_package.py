@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import json
 import os
@@ -104,12 +105,36 @@ def test_the_wheel_and_the_sdist_work_in_a_fresh_environment(tmp_path: Path, ser
 
         command = [str(environment / "bin" / "scrollback"), "--url", server_url, "ls", user, "--json"]
         without = subprocess.run(command, capture_output=True, text=True, check=False)
-        said = "scrollback: the command needs the extra cli: pip install 'scrollback-client[cli]'\n"
+        said = "scrollback: the command needs click and rich, which the extra cli of scrollback-client installs\n"
         assert (without.returncode, without.stdout, without.stderr) == (1, "", said)
         subprocess.run([*pip, f"{wheel}[cli]"], check=True)
         (conversation,) = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
         assert json.loads(conversation)["message_count"] == 2
         assert subprocess.run([command[0], "--version"], capture_output=True, check=True).stdout == b"0.1.0\n"
+
+
+def test_what_the_readme_says_installs_it_in_an_empty_environment(tmp_path: Path, server_url: str) -> None:
+    readme = (PACKAGE / "README.md").read_text()
+    (commands,) = re.findall(r"```sh\n(python3 -m venv .*?)```", readme, re.DOTALL)
+    app = tmp_path / "app"
+    # The README's python3 is the one that runs the tests. What it installs has the versions that `check` pins.
+    script = commands.replace("python3 ", f"{sys.executable} ", 1).replace("~/app", str(app))
+    pinned = tmp_path / "pinned"
+    pinned.write_bytes(subprocess.run([sys.executable, "-m", "pip", "freeze"], check=True, capture_output=True).stdout)
+    ours = {**os.environ, "PIP_CONSTRAINT": str(pinned), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    done = subprocess.run(
+        ["/bin/bash", "-euc", script], cwd=PROJECT, env=ours, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    program, output = examples(PACKAGE / "README.md")[0]
+    assert run(app / "bin" / "python", prepared(program, server_url)) == output
+    listed = subprocess.run(
+        [str(app / "bin" / "scrollback"), "--url", server_url, "ls", "nobody"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (listed.returncode, listed.stderr) == (0, "nothing is stored for the user nobody\n")
 
 
 @pytest.mark.parametrize("name", ["LICENSE-APACHE", "LICENSE-MIT"])
@@ -125,3 +150,20 @@ def test_everything_that_is_public_is_documented() -> None:
             assert not value.__doc__.startswith(f"{name}("), f"{name} has only the docstring that dataclass makes"
         elif inspect.isfunction(value):
             assert ">>>" in (value.__doc__ or ""), f"{name} has no example"
+
+
+def test_editors_find_documentation_in_the_source() -> None:
+    """They do not run the package, so that they see no docstring that is set at run time."""
+    source = (PACKAGE / "src/scrollback/_client.py").read_text()
+    for kind in (node for node in ast.parse(source).body if isinstance(node, ast.ClassDef)):
+        if kind.name not in ("Client", "AsyncClient"):
+            continue
+        for method in kind.body:
+            if not isinstance(method, (ast.FunctionDef, ast.AsyncFunctionDef)) or method.name.startswith("_"):
+                continue
+            if any(isinstance(each, ast.Name) and each.id == "overload" for each in method.decorator_list):
+                continue
+            first = ast.get_docstring(method)
+            assert first, f"{kind.name}.{method.name}"
+            whole = inspect.getdoc(getattr(getattr(scrollback, kind.name), method.name)) or ""
+            assert whole.startswith(first), f"{kind.name}.{method.name}"

@@ -521,8 +521,8 @@ def test_a_reader_reads_what_is_there(follow: Follow, server_url: str, client: C
     chat = client.get_or_create_conversation(user).id
     whole = client.add_message(chat, "assistant", "☂ rain")
     assert follow(server_url, chat, whole.id)[0] == ["☂ rain"]
-    assert follow(server_url, chat, whole.id, from_=2)[0] == ["rain"]
-    assert follow(server_url, chat, whole.id, from_=6)[0] == []
+    assert follow(server_url, chat, whole.id, skip=2)[0] == ["rain"]
+    assert follow(server_url, chat, whole.id, skip=6)[0] == []
     parts = client.add_message(chat, "assistant", [{"type": "text", "text": "rain"}])
     pieces, message = follow(server_url, chat, parts.id)
     assert (pieces, message.content) == ([], [{"type": "text", "text": "rain"}])
@@ -542,10 +542,10 @@ def test_a_reader_reads_what_is_there(follow: Follow, server_url: str, client: C
 
 
 def test_a_reader_is_told_what_cannot_be_right(client: Client, conversation: Conversation) -> None:
-    for wrong in ({"interval": -1}, {"interval": float("nan")}, {"from_": -1}):
+    for wrong in ({"interval": -1}, {"interval": float("nan")}, {"skip": -1}):
         with pytest.raises(ValueError, match="must be"):
             client.follow_reply(conversation.id, new_id(), **wrong)
-    for odd in ({"interval": "1"}, {"from_": "1"}, {"from_": True}):
+    for odd in ({"interval": "1"}, {"skip": "1"}, {"skip": True}):
         with pytest.raises(TypeError, match="must be"):
             client.follow_reply(conversation.id, new_id(), **odd)
     with pytest.raises(RuntimeError, match="before it is read"):
@@ -594,8 +594,8 @@ def test_readers_see_what_was_written(proxy: Proxy, client: Client, server_url: 
 
     async def read_one(reader: AsyncClient, id_: Any) -> None:
         await asyncio.sleep(chance.random())
-        from_ = chance.choice([0, 0, 3, 200])
-        following = reader.follow_reply(conversation, id_, from_=from_, interval=chance.choice([0.0, 0.05]))
+        skip = chance.choice([0, 0, 3, 200])
+        following = reader.follow_reply(conversation, id_, skip=skip, interval=chance.choice([0.0, 0.05]))
         text = ""
         try:
             async for piece in following:
@@ -605,7 +605,7 @@ def test_readers_see_what_was_written(proxy: Proxy, client: Client, server_url: 
         except errors.NotFound:
             # It may not have begun.
             state = "deleted" if text or id_ in written else "unknown"
-        read.append((id_, from_, text, state))
+        read.append((id_, skip, text, state))
 
     async def main() -> None:
         async with AsyncClient(server_url) as writer, AsyncClient(proxy.url, retry=retry) as reader:
@@ -615,12 +615,12 @@ def test_readers_see_what_was_written(proxy: Proxy, client: Client, server_url: 
 
     asyncio.run(asyncio.wait_for(main(), 120))
     assert len(read) == 32
-    for id_, from_, text, state in read:
+    for id_, skip, text, state in read:
         said, ending = written[id_]
         if state == "unknown":
             continue
         assert state == ending, seed
         if ending == "deleted":
-            assert said[from_:].startswith(text), seed
+            assert said[skip:].startswith(text), seed
         else:
-            assert text == said[from_:], seed
+            assert text == said[skip:], seed

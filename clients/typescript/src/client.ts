@@ -142,13 +142,13 @@ export class ScrollbackClient {
   }
 
   /**
-   * A message. With `from`, its text without the characters (Unicode code points) that the caller has already. With `wait` and `ifNoneMatch`,
+   * A message. With `skip`, its text without the characters (Unicode code points) that the caller has already. With `wait` and `ifNoneMatch`,
    * the answer comes when there is something new or the reply has ended, after so many seconds (1 to 20) at most.
    */
   getMessage(
     conversationId: string,
     messageId: string,
-    fields: { from?: number | undefined; wait?: number | undefined } = {},
+    fields: { skip?: number | undefined; wait?: number | undefined } = {},
     options: ReadOptions = {},
   ): Promise<Versioned<Message>> {
     const operation = read(message(conversationId, messageId), fields, options, versioned<Message>);
@@ -200,19 +200,19 @@ export class ScrollbackClient {
   }
 
   /**
-   * The text of a reply that may still be written, piece by piece until it ends. `from` is how many characters (Unicode code points) the
+   * The text of a reply that may still be written, piece by piece until it ends. `skip` is how many characters (Unicode code points) the
    * caller has already. The generator returns the message as it ended, with the content that was not yielded yet left out.
    */
   followReply(
     conversationId: string,
     messageId: string,
-    fields: { from?: number | undefined } = {},
+    fields: { skip?: number | undefined } = {},
     options: FollowOptions = {},
   ): AsyncGenerator<string, Message, undefined> {
     return followReply(
-      (from, ifNoneMatch) =>
-        this.getMessage(conversationId, messageId, { from, wait: 20 }, { ...options, ifNoneMatch }),
-      fields.from ?? 0,
+      (skip, ifNoneMatch) =>
+        this.getMessage(conversationId, messageId, { skip, wait: 20 }, { ...options, ifNoneMatch }),
+      fields.skip ?? 0,
       options,
     );
   }

@@ -111,7 +111,7 @@ export interface paths {
         };
         /**
          * Read a message
-         * @description A reader of a reply that is being written asks again and again, with `If-None-Match` and with `from`: how many characters of the
+         * @description A reader of a reply that is being written asks again and again, with `If-None-Match` and with `skip`: how many characters of the
          *     content it has. The answer then has only what comes behind them. With `wait`, too, the answer comes as soon as something has changed.
          *
          *     The `ETag` is that of the conversation. Only for an `incomplete` message it is another one, because the message became so without a
@@ -253,8 +253,8 @@ export interface paths {
         put?: never;
         /**
          * Copy a conversation up to a message
-         * @description The copy belongs to the same user. It has the messages up to `at`, byte for byte, with their positions, times and token counts, and
-         *     the summaries that end there or before. Its next message gets the position behind `at`. `forked_from` names the source. The source
+         * @description The copy belongs to the same user. It has the messages up to `through`, byte for byte, with their positions, times and token counts, and
+         *     the summaries that end there or before. Its next message gets the position behind `through`. `forked_from` names the source. The source
          *     is not changed, and may be deleted.
          *
          *     `title` and `metadata` are the source's unless they are given. The copy expires when the source does. It is neither archived nor
@@ -611,7 +611,7 @@ export interface components {
             /** @description The id of the copy. */
             id?: components["schemas"]["Id"] | null;
             /** @description The position of the last message to copy. If it is left out, all messages are copied. */
-            at?: components["schemas"]["Position"] | null;
+            through?: components["schemas"]["Position"] | null;
             title?: components["schemas"]["Title"] | null;
             metadata?: components["schemas"]["Metadata"] | null;
         };
@@ -1709,7 +1709,7 @@ export interface operations {
                  * @description How many characters (Unicode code points) of a `content` that is a string are left out. With content parts it is a 400.
                  * @example 13
                  */
-                from?: number;
+                skip?: number;
                 /**
                  * @description For so many seconds at most, the answer waits until the conversation has changed since the version in `If-None-Match`, or the message
                  *     is not `in_progress`. Then it is a 200 or 304 as without `wait`. When the time is over, it is a 304.

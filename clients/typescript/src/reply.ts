@@ -243,18 +243,18 @@ function length(text: string): number {
 
 /** Waits for a reply's text again and again, and yields what is new, until the reply ends. */
 export async function* followReply(
-  get: (from: number, ifNoneMatch: string | undefined) => Promise<Versioned<Message>>,
-  from: number,
+  get: (skip: number, ifNoneMatch: string | undefined) => Promise<Versioned<Message>>,
+  skip: number,
   options: FollowOptions,
 ): AsyncGenerator<string, Message, undefined> {
   let version: string | undefined;
   for (;;) {
     const began = performance.now();
     try {
-      const message = await get(from, version);
+      const message = await get(skip, version);
       version = message.version;
       if (typeof message.content === "string" && message.content !== "") {
-        from += length(message.content);
+        skip += length(message.content);
         yield message.content;
       }
       if (message.status !== "in_progress") return message;

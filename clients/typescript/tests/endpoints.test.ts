@@ -57,7 +57,7 @@ describe("conversations", () => {
 
   test("one is forked", async ({ client, conversation }) => {
     await client.addMessages(conversation.id, { messages: [user("one"), user("two"), user("three")] });
-    const copy = await client.forkConversation(conversation.id, { at: 2, title: "Another" });
+    const copy = await client.forkConversation(conversation.id, { through: 2, title: "Another" });
     expect(copy).toMatchObject({ message_count: 2, title: "Another" });
     expect(copy.forked_from).toEqual({ conversation_id: conversation.id, position: 2 });
     const id = newId();
@@ -144,7 +144,7 @@ describe("messages", () => {
 
   test("one is read, edited and deleted", async ({ client, conversation }) => {
     const { id, version } = await client.addMessage(conversation.id, user("Is it raining in Olso? 🌧"));
-    expect((await client.getMessage(conversation.id, id, { from: 23 })).content).toBe("🌧");
+    expect((await client.getMessage(conversation.id, id, { skip: 23 })).content).toBe("🌧");
     const same = client.getMessage(conversation.id, id, {}, { ifNoneMatch: version });
     expect((await failure(same)).code).toBe("not_modified");
     const edit = { content: "Oslo?", metadata: { edited: true }, token_count: 3 };

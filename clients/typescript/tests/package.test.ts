@@ -7,15 +7,16 @@ import { EdgeVM } from "@edge-runtime/vm";
 import { build, transformSync } from "esbuild";
 import { expect } from "vitest";
 import { test } from "./fixtures.js";
+import { installed, printed } from "./installed.js";
 
 const PACKAGE = fileURLToPath(new URL("..", import.meta.url));
 const BUILT = readFileSync(join(PACKAGE, "dist/index.js"), "utf8");
 const README = readFileSync(join(PACKAGE, "README.md"), "utf8");
-const PROJECTS_README = readFileSync(join(PACKAGE, "../../README.md"), "utf8");
+const TOUR = readFileSync(join(PACKAGE, "../../docs/tour.md"), "utf8");
 const LOCAL = "http://127.0.0.1:9000";
 
-/** The programs of both READMEs, each with the output that it shows. */
-const EXAMPLES = [...(README + PROJECTS_README).matchAll(/```ts\n(.*?)```\n\n```text\n(.*?)```/gs)];
+/** The programs of the README and of the tour, each with the output that it shows. */
+const EXAMPLES = [...(README + TOUR).matchAll(/```ts\n(.*?)```\n\n```text\n(.*?)```/gs)];
 
 test("the built module imports nothing", async () => {
   const { metafile } = await build({
@@ -59,9 +60,19 @@ test("it has no dependencies, and the files that it says", () => {
   );
 });
 
+test("what the README says installs it in an empty folder, where the first example runs", async ({ server }) => {
+  const [, program = "", output = ""] = EXAMPLES[0] ?? [];
+  const result = await installed(join(PACKAGE, "README.md"), (folder) => {
+    const { code } = transformSync(program.replaceAll(LOCAL, server), { loader: "ts", format: "esm" });
+    writeFileSync(join(folder, "example.mjs"), code);
+    return printed(folder, "example.mjs");
+  });
+  expect(result).toBe(output);
+});
+
 test("every example of the READMEs is run", () => {
-  for (const readme of [README, PROJECTS_README]) expect(readme).toContain("```ts\n");
-  expect((README + PROJECTS_README).match(/```ts\n/g)?.length).toBe(EXAMPLES.length);
+  for (const readme of [README, TOUR]) expect(readme).toContain("```ts\n");
+  expect((README + TOUR).match(/```ts\n/g)?.length).toBe(EXAMPLES.length);
 });
 
 test.for(EXAMPLES.map(([, program = "", output = ""], number) => ({ number, program, output })))(

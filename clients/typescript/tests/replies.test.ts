@@ -218,7 +218,7 @@ test("a reader follows a reply from where it is, to its end", async ({ client, c
   reply.write("🌧 It is ");
   await reply.flush();
   const read: string[] = [];
-  const reader = client.followReply(conversation.id, reply.id, { from: 2 }, { interval: 10 });
+  const reader = client.followReply(conversation.id, reply.id, { skip: 2 }, { interval: 10 });
   const reading = (async () => {
     for (;;) {
       const next = await reader.next();
@@ -242,7 +242,7 @@ test("a reader of a silent reply waits in one request", async ({ client, convers
   const next = reader.next();
   // The time of an attempt is shorter than this.
   await new Promise((resolve) => setTimeout(resolve, 1200));
-  expect(proxy.seen.map(({ path }) => path.split("?")[1])).toEqual(["from=0&wait=20", "from=0&wait=20"]);
+  expect(proxy.seen.map(({ path }) => path.split("?")[1])).toEqual(["skip=0&wait=20", "skip=0&wait=20"]);
   reply.write("It is raining.");
   await reply.flush();
   expect((await next).value).toBe("It is raining.");

@@ -9,7 +9,7 @@ pub(crate) fn read(request: &Request) -> Result<NewFork> {
     let mut fields = request.fields()?;
     let fork = NewFork {
         id: fields.uuid("id")?,
-        at: fields.integer("at", 1..=i64::MAX)?,
+        through: fields.integer("through", 1..=i64::MAX)?,
         title: fields.parse("title", Title::parse)?,
         metadata: fields.metadata(Metadata::of_conversation)?,
     };

@@ -140,7 +140,7 @@ pub struct NewFork {
     /// Its id. `None`: a new one.
     pub id: Option<Uuid>,
     /// The position of the last message to copy. `None`: all messages.
-    pub at: Option<i64>,
+    pub through: Option<i64>,
     /// `None`: that of the source.
     pub title: Option<Title>,
     /// `None`: that of the source.

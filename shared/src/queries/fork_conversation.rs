@@ -26,7 +26,7 @@ const MOST_MIB: i64 = 64;
 /// # use shared::{Database, Error};
 ///
 /// # async fn example(database: &Database, conversation_id: uuid::Uuid) -> Result<(), Error> {
-/// let until_the_question = NewFork { id: None, at: Some(3), title: None, metadata: None };
+/// let until_the_question = NewFork { id: None, through: Some(3), title: None, metadata: None };
 /// let (fork, _created) = fork_conversation(database, &Caller::Anyone, conversation_id, &until_the_question).await?;
 /// println!("{} has {} messages", fork.id, fork.message_count);
 /// # Ok(())
@@ -52,7 +52,7 @@ pub async fn fork_conversation(
             (&conversation_id, Type::UUID),
             (&caller.owner(), Type::TEXT),
             (&id, Type::UUID),
-            (&fork.at, Type::INT8),
+            (&fork.through, Type::INT8),
             (&fork.title.as_ref().map(Title::as_str), Type::TEXT),
             (&fork.metadata.as_ref().map(Metadata::as_str), Type::TEXT),
             (&MOST_MESSAGES, Type::INT8),
@@ -77,7 +77,7 @@ pub async fn fork_conversation(
 }
 
 fn beyond(detail: &str) -> Error {
-    Invalid::new(Fault::Parameter, detail).at("at")
+    Invalid::new(Fault::Parameter, detail).at("through")
 }
 
 fn too_large(fitting: i64) -> Error {
@@ -85,5 +85,5 @@ fn too_large(fitting: i64) -> Error {
         "a fork copies at most {MOST_MESSAGES} messages and {MOST_MIB} MiB; send an at of up to {fitting}, \
          or start a new conversation with a summary and the newest messages"
     );
-    Invalid::new(Fault::TooLarge, detail).at("at")
+    Invalid::new(Fault::TooLarge, detail).at("through")
 }

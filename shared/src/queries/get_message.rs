@@ -18,21 +18,21 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// Each pause is longer than the one before it by half, up to this. So a piece is seen within half a second.
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
-/// Reads a message; with `from`, its content is only what comes behind that many characters. So a reader can follow a reply that is
+/// Reads a message; with `skip`, its content is only what comes behind that many characters. So a reader can follow a reply that is
 /// being written. If `if_none_match` names the ETag, no content is read.
 ///
 /// With `wait`, a reader who has the message waits for so long at most until it changes or ends. Each look is a statement of its own. Between
 /// two looks there is no transaction, so a pooler has given the server's connection to others.
 ///
 /// # Errors
-/// [`Error::NotFound`]: no such message in a conversation of the caller's. `invalid_parameter`: `from`, and the content is no string.
+/// [`Error::NotFound`]: no such message in a conversation of the caller's. `invalid_parameter`: `skip`, and the content is no string.
 /// [`Error::Database`], [`Error::DatabaseTimeout`].
 pub async fn get_message(
     database: &Database,
     caller: &Caller,
     conversation_id: Uuid,
     message_id: Uuid,
-    from: Option<i64>,
+    skip: Option<i64>,
     wait: Option<Duration>,
     if_none_match: Option<&ETags>,
 ) -> Result<Conditional<Message>> {
@@ -48,7 +48,7 @@ pub async fn get_message(
                 (&caller.owner(), Type::TEXT),
                 (&message_id, Type::UUID),
                 (&known, Type::TEXT_ARRAY),
-                (&from, Type::INT8),
+                (&skip, Type::INT8),
                 (&database.retention(), Type::INT4),
             ],
         )
@@ -57,12 +57,12 @@ pub async fn get_message(
         let version = Version { number: get(row, 0)?, abandoned: get(row, 1)? };
         if !get::<bool>(row, 2)? {
             let message = rows::message(row, 3, conversation_id)?;
-            if from.is_some() && matches!(message.content, Some(Content::Parts(_))) {
+            if skip.is_some() && matches!(message.content, Some(Content::Parts(_))) {
                 return Err(Invalid::new(
                     Fault::Parameter,
-                    "this content has parts, and only a string has characters to skip; leave from out",
+                    "this content has parts, and only a string has characters to skip; leave skip out",
                 )
-                .at("from"));
+                .at("skip"));
             }
             return Ok(Conditional::Modified(message, version));
         }

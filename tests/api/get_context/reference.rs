@@ -379,12 +379,9 @@ fn sent(group: &[Value], drop: bool) -> Sent {
     let calling: Vec<&Value> = sent.iter().filter(|(rank, _)| *rank == CALLS).map(|(_, message)| message).collect();
     let apart: usize = calling.iter().map(|message| characters(message)).sum();
     let together = if calling.len() > 1 { characters(&joined(&calling)) } else { 0 };
-    // A format writes a text for a result that says nothing.
-    let written = |message: &Value| characters(message) + if is_empty_result(message) { NO_OUTPUT.len() } else { 0 };
-    let others: usize = sent.iter().filter(|(rank, _)| *rank != CALLS).map(|(_, message)| written(message)).sum();
-    let longer: usize = unique_ids(&calling).iter().map(|(old, new)| new.len() - old.len()).sum();
+    let others: usize = sent.iter().filter(|(rank, _)| *rank != CALLS).map(|(_, message)| characters(message)).sum();
     let messages = sent.iter().map(|(_, message)| message.clone()).collect();
-    Sent { messages, characters: others + apart.max(together) + longer, repaired }
+    Sent { messages, characters: others + apart.max(together), repaired }
 }
 
 fn without_calls(mut message: Value, missing: &[(usize, String)]) -> Option<Value> {

@@ -557,7 +557,7 @@ impl State {
         let newest = found.messages.last().map_or(0, |message| message.position);
         let position = at.unwrap_or(newest);
         if position > newest {
-            return Answer::refused(400, "invalid_parameter", Some("at"));
+            return Answer::refused(400, "invalid_parameter", Some("through"));
         }
         let mut fork = Conversation::new(found.user, title.or(found.title.as_ref()).cloned(), self.clock);
         let copied = found.messages.iter().filter(|message| message.position <= position).cloned();

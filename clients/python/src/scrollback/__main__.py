@@ -12,7 +12,7 @@ def main() -> None:
     except ModuleNotFoundError as error:
         if error.name not in ("click", "rich"):
             raise
-        sys.exit("scrollback: the command needs the extra cli: pip install 'scrollback-client[cli]'")
+        sys.exit("scrollback: the command needs click and rich, which the extra cli of scrollback-client installs")
     cli(prog_name="scrollback")
 
 

@@ -385,7 +385,7 @@ def _follow(client: Client, message: Message, follow: bool) -> Message:
     _write(console, spoken(message.content))
     if follow and message.status == "in_progress":
         length = len(message.content) if isinstance(message.content, str) else 0
-        following = client.follow_reply(message.conversation_id, message.id, from_=length)
+        following = client.follow_reply(message.conversation_id, message.id, skip=length)
         try:
             for piece in following:
                 _write(console, piece)
@@ -424,13 +424,13 @@ def archive(client: Client, conversation: str, /, undo: bool) -> None:
 
 @cli.command()
 @click.argument("conversation")
-@click.option("--at", type=int, metavar="N", help="Copy the messages up to position N only.")
+@click.option("--through", type=int, metavar="N", help="Copy the messages up to position N only.")
 @click.option("--title", help="The title of the copy.")
 @_json
 @_takes_conversation
-def fork(client: Client, conversation: str, /, at: int | None, title: str | None, as_json: bool) -> None:
+def fork(client: Client, conversation: str, /, through: int | None, title: str | None, as_json: bool) -> None:
     """Copies CONVERSATION, and prints the id of the copy."""
-    copy = client.fork_conversation(conversation, at=at, title=title)
+    copy = client.fork_conversation(conversation, through=through, title=title)
     if as_json:
         _print_json(copy)
     else:

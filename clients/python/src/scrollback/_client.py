@@ -422,7 +422,7 @@ class Client:
     export_user = _list_method(_operations.export_user)
     import_user = _series_method(_operations.import_user)
 
-    # The kind of messages depends on the format, which takes overloads.
+    # The kind of messages depends on the format, which takes overloads. Editors read the docstring in the source, and `help` the whole one.
     @overload
     def get_context(
         self,
@@ -454,6 +454,7 @@ class Client:
         if_none_match: str | None = ...,
     ) -> Context[dict[str, Any]]: ...
     def get_context(self, *args: Any, **kwargs: Any) -> Any:
+        """What to send to a model: the leading instructions and the newest messages that fit. Every tool call has its results."""
         return self._run(_operations.get_context(*args, **kwargs))
 
     _describe(get_context, _operations.get_context, "Context[Message] | Context[dict[str, Any]]")
@@ -556,6 +557,7 @@ class AsyncClient:
 
     # Lines may come from an asynchronous iterable, which no generator of requests can wait for.
     async def import_user(self, user_id: str, lines: Iterable[bytes | str] | AsyncIterable[bytes | str]) -> Imported:
+        """Stores the lines of an export for a user. It takes a token with the service scope."""
         waiting = _operations.Import(user_id)
         async for line in _each_line(lines):
             if (request := waiting.add(line)) is not None:
@@ -597,6 +599,7 @@ class AsyncClient:
         if_none_match: str | None = ...,
     ) -> Context[dict[str, Any]]: ...
     async def get_context(self, *args: Any, **kwargs: Any) -> Any:
+        """What to send to a model: the leading instructions and the newest messages that fit. Every tool call has its results."""
         return await self._run(_operations.get_context(*args, **kwargs))
 
     _describe(get_context, _operations.get_context, "Context[Message] | Context[dict[str, Any]]")

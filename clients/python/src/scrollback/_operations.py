@@ -347,7 +347,7 @@ def update_conversation(
 def fork_conversation(
     conversation_id: Id,
     *,
-    at: int | None = None,
+    through: int | None = None,
     id: Id | None = None,  # noqa: A002
     title: str | None = None,
     metadata: Mapping[str, Any] | None = None,
@@ -358,14 +358,14 @@ def fork_conversation(
 
     Args:
         conversation_id: the conversation to copy.
-        at: the position of the last message to copy. Without it, all messages are copied.
+        through: the position of the last message to copy. Without it, all messages are copied.
         id: the id of the copy. Without it, the client makes one. Pass your own if your program may repeat the call itself.
         title: the copy's title. Without it, the source's.
         metadata: the copy's metadata. Without it, the source's.
 
     >>> question = client.add_message(conversation.id, "user", "Is it raining?")
     >>> reply = client.add_message(conversation.id, "assistant", "No.")
-    >>> copy = client.fork_conversation(conversation.id, at=question.position, title="Another answer")
+    >>> copy = client.fork_conversation(conversation.id, through=question.position, title="Another answer")
     >>> copy.message_count, copy.forked_from.position
     (1, 1)
     >>> copy.forked_from.conversation_id == conversation.id
@@ -375,7 +375,7 @@ def fork_conversation(
         name="fork-conversation",
         method="POST",
         target=_conversation(conversation_id, "/fork"),
-        body=_body(_given(id=id or new_id(), at=at, title=title, metadata=metadata)),
+        body=_body(_given(id=id or new_id(), through=through, title=title, metadata=metadata)),
         read=_one(Conversation),
     )
 
@@ -659,7 +659,7 @@ def get_message(
     conversation_id: Id,
     message_id: Id,
     *,
-    from_: int | None = None,
+    skip: int | None = None,
     wait: int | None = None,
     if_none_match: str | None = None,
 ) -> Operation[Message]:
@@ -668,20 +668,20 @@ def get_message(
     Args:
         conversation_id: the conversation.
         message_id: the message.
-        from_: how many characters of the content you have already. The answer has only what comes behind them.
+        skip: how many characters of the content you have already. The answer has only what comes behind them.
         wait: with `if_none_match`, wait for so many seconds (1 to 20) until there is something new, or the reply ends.
         if_none_match: raise `NotModified` if the conversation still has this version.
 
     >>> message = client.add_message(conversation.id, "assistant", "It is rain", status="in_progress")
     >>> piece = client.update_message(conversation.id, message.id, append="ing.", at=10, status="complete")
-    >>> rest = client.get_message(conversation.id, message.id, from_=10)
+    >>> rest = client.get_message(conversation.id, message.id, skip=10)
     >>> rest.content, rest.status
     ('ing.', 'complete')
     """
     return Operation(
         name="get-message",
         method="GET",
-        target=_query(_message(conversation_id, message_id), {"from": from_, "wait": wait}),
+        target=_query(_message(conversation_id, message_id), {"skip": skip, "wait": wait}),
         headers=_if(none_match=if_none_match),
         read=_one(Message),
         wait=wait or 0,

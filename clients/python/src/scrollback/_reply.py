@@ -566,17 +566,17 @@ class Reading:
 
     conversation_id: Id
     id: Id
-    from_: int
+    skip: int
     interval: float
 
 
-def follow_reply(conversation_id: Id, message_id: Id, *, from_: int = 0, interval: float = 0.2) -> Reading:
+def follow_reply(conversation_id: Id, message_id: Id, *, skip: int = 0, interval: float = 0.2) -> Reading:
     """Reads a reply while it is written: iterating gives its text, piece by piece, until the reply ends.
 
     Args:
         conversation_id: the conversation.
         message_id: the reply. A message that is complete already gives its text at once.
-        from_: how many characters of the text the caller has already.
+        skip: how many characters of the text the caller has already.
         interval: so many seconds lie between the beginnings of two requests, at least. A request waits for the next piece.
 
     The reply ends when its status is `complete` or `cancelled`, or `incomplete` because its writer is lost. Afterwards, `message` is the
@@ -586,16 +586,16 @@ def follow_reply(conversation_id: Id, message_id: Id, *, from_: int = 0, interva
 
     >>> with client.stream_reply(conversation.id) as reply:
     ...     reply.write("It is raining.")
-    >>> following = client.follow_reply(conversation.id, reply.id, from_=6)
+    >>> following = client.follow_reply(conversation.id, reply.id, skip=6)
     >>> list(following), following.message.status
     (['raining.'], 'complete')
     """
     check_seconds("interval", interval, zero=True)
-    if isinstance(from_, bool) or not isinstance(from_, int):
-        raise TypeError(f"from_ must be a whole number, and not {type(from_).__name__}")
-    if from_ < 0:
-        raise ValueError("from_ must be 0 or more")
-    return Reading(conversation_id, message_id, from_, interval)
+    if isinstance(skip, bool) or not isinstance(skip, int):
+        raise TypeError(f"skip must be a whole number, and not {type(skip).__name__}")
+    if skip < 0:
+        raise ValueError("skip must be 0 or more")
+    return Reading(conversation_id, message_id, skip, interval)
 
 
 class _Reader:
@@ -621,7 +621,7 @@ class _Reads:
 
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
-        self._length = reading.from_
+        self._length = reading.skip
         self._version: str | None = None
         self._next = 0.0
 
@@ -636,7 +636,7 @@ class _Reads:
         return _operations.get_message(
             reading.conversation_id,
             reading.id,
-            from_=self._length or None,
+            skip=self._length or None,
             wait=_WAIT,
             if_none_match=self._version,
         )

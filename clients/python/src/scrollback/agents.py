@@ -1,4 +1,4 @@
-"""A session of the OpenAI Agents SDK in Scrollback. Needs the extra `agents`: `pip install 'scrollback-client[agents]'`.
+"""A session of the OpenAI Agents SDK in Scrollback. Needs the extra `agents` of the package.
 
 Items come back as they went in. Other programs and `get_context` can read what is stored: messages keep their role and content, calls and
 their outputs are paired by `tool_call_id`. What no field of Scrollback has is in `metadata["openai"]`.

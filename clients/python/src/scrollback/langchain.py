@@ -1,4 +1,4 @@
-"""LangChain's messages in Scrollback. Needs the extra `langchain`: `pip install 'scrollback-client[langchain]'`.
+"""LangChain's messages in Scrollback. Needs the extra `langchain` of the package.
 
 `save_messages` stores messages, and `to_langchain` reads them. Nothing is lost. Other programs and `get_context` can read what is stored:
 text, content parts, and tool calls in the form of Chat Completions. What no field of Scrollback has is in `metadata["langchain"]`.

@@ -1,4 +1,4 @@
-"""Pydantic AI's messages in Scrollback. Needs the extra `pydantic-ai`: `pip install 'scrollback-client[pydantic-ai]'`.
+"""Pydantic AI's messages in Scrollback. Needs the extra `pydantic-ai` of the package.
 
 `save_messages` stores what `AgentRunResult.new_messages()` or `all_messages()` returns. `load_messages` returns it for `message_history`.
 Nothing is lost. Other programs and `get_context` can read what is stored: a message for each part of a request, and one for each response.

@@ -70,7 +70,7 @@ pub(crate) fn extra(message: &Message) -> Vec<Part<'_>> {
 pub(crate) const IDS: IdRule = IdRule::Length(40);
 
 /// What stands for a result that says nothing, because a tool message must not be empty.
-const NO_OUTPUT: &str = "[no output]";
+pub(crate) const NO_OUTPUT: &str = "[no output]";
 
 /// The member of a request that holds the conversation.
 #[derive(Default, Serialize)]

@@ -31,6 +31,10 @@ fn main() {
     tell("has_namespaces", options.is_some());
     println!("cargo::rustc-env=UNSHARE_OPTIONS={}", options.unwrap_or(&""));
     println!("cargo::rerun-if-changed=/usr/sbin/nft");
+
+    // What counts instructions.
+    tell("has_valgrind", Command::new("valgrind").arg("--version").output().is_ok());
+    println!("cargo::rerun-if-changed=/usr/bin/valgrind");
 }
 
 fn tell(name: &str, is_so: bool) {

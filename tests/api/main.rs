@@ -28,6 +28,7 @@ mod get_message;
 mod get_or_create_conversation;
 mod get_summary;
 mod get_user_conversations;
+mod growth;
 mod identity;
 mod import_user;
 mod load;

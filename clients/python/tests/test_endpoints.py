@@ -724,3 +724,31 @@ def test_ids_are_of_version_7_and_in_the_order_of_time() -> None:
     assert len(set(ids)) == 1000
     assert all(each.version == 7 and each.variant == uuid.RFC_4122 for each in ids)
     assert abs((ids[0].int >> 80) / 1000 - before) < 1
+
+
+class Dumped:
+    """A message of OpenAI's package, as far as it counts here."""
+
+    def model_dump(self) -> dict[str, Any]:
+        call = {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
+        return {
+            "role": "assistant",
+            "content": None,
+            "refusal": None,
+            "reasoning_content": "Hm.",
+            "tool_calls": [call],
+            "logit": 1,
+        }
+
+
+def test_a_message_of_openais_package_is_stored_whole(client: Client, conversation: Conversation) -> None:
+    asked = {"role": "user", "content": "Rain?", "name": "Ada"}
+    both = [NewMessage.from_openai(Dumped(), metadata={"model": "m"}, token_count=7), NewMessage.from_openai(asked)]
+    reply, question = client.add_messages(conversation.id, both)
+    assert reply == client.get_message(conversation.id, both[0].id)
+    assert (reply.content, reply.tool_calls, reply.token_count) == (None, Dumped().model_dump()["tool_calls"], 7)
+    assert (reply.extra, reply.metadata) == ({"reasoning_content": "Hm."}, {"model": "m", "openai": {"logit": 1}})
+    assert (question.role, question.content, question.name, question.metadata) == ("user", "Rain?", "Ada", {})
+    for wrong in (3, "text", None, {"content": "x"}, ["role"]):
+        with pytest.raises(TypeError, match="has a role"):
+            NewMessage.from_openai(wrong)  # type: ignore[arg-type]

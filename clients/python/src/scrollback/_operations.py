@@ -568,7 +568,8 @@ def add_messages(
 
     def fields(message: NewMessage | Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(message, NewMessage):
-            return _given(**{each.name: getattr(message, each.name) for each in dataclass_fields(message)})
+            given = {each.name: getattr(message, each.name) for each in dataclass_fields(message)}
+            return _given(**(given.pop("extra") or {}), **given)
         given = dict(message)
         given["id"] = given.get("id") or new_id()
         return given

@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from functools import cache
-from typing import Any, Generic, Literal, TypeAlias, TypeVar, cast, overload
+from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar, cast, overload
 from uuid import UUID
 
 from ._ids import new_id
@@ -178,9 +178,17 @@ class Message:
     extra: Mapping[str, Any] = _private(default_factory=dict)
 
 
+class SupportsModelDump(Protocol):
+    """What pydantic's models have, and so the messages of OpenAI's package."""
+
+    def model_dump(self) -> dict[str, Any]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class NewMessage:
     """A message to store with `add_messages`. It gets its id here, so the same object can be sent again safely.
+
+    `extra` is what Chat Completions answers beside the content: `refusal`, `annotations`, `audio`, `function_call` and `reasoning_content`.
 
     >>> NewMessage("user", "Is it raining in Oslo?").role
     'user'
@@ -195,6 +203,37 @@ class NewMessage:
     token_count: int | None = field(default=None, kw_only=True)
     status: Status | None = field(default=None, kw_only=True)
     id: UUID | str = field(default_factory=new_id, kw_only=True)
+    extra: Mapping[str, Any] | None = _private(default=None, kw_only=True)
+
+    @classmethod
+    def from_openai(cls, message: Mapping[str, Any] | SupportsModelDump, **fields: Any) -> NewMessage:
+        """A message of Chat Completions: a `ChatCompletionMessage` of OpenAI's package, or a dictionary with the members of one.
+
+        Members that are None are left out. Those that the API does not know, such as a provider's own, are in `metadata` under `openai`.
+
+        Args:
+            message: the message.
+            fields: other fields of the new message, such as `token_count`, or an `id` that the caller chooses.
+
+        Raises:
+            TypeError: it is neither of them.
+
+        >>> NewMessage.from_openai({"role": "assistant", "content": "Yes.", "refusal": None}, token_count=2).token_count
+        2
+        """
+        given = message if isinstance(message, Mapping) else getattr(message, "model_dump", dict)()
+        if not isinstance(given, Mapping) or "role" not in given:
+            raise TypeError(f"a message of Chat Completions has a role; this is of the type {type(message).__name__}")
+        members = {name: value for name, value in given.items() if value is not None}
+        own = {name: members.pop(name) for name in _OF_A_MESSAGE if name in members}
+        extra = {name: members.pop(name) for name in _BESIDE_THE_CONTENT if name in members}
+        if members:
+            fields["metadata"] = {**(fields.get("metadata") or {}), "openai": members}
+        return cls(**{**own, "extra": extra or None, **fields})
+
+
+_OF_A_MESSAGE = ("role", "content", "tool_calls", "tool_call_id", "name")
+_BESIDE_THE_CONTENT = ("refusal", "annotations", "audio", "function_call", "reasoning_content")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2124,7 +2124,7 @@ export interface operations {
                 /** @description The id of the copy. */
                 id?: components["schemas"]["Id"];
                 /** @description The position of the last message to copy. If it is left out, all messages are copied. */
-                at?: components["schemas"]["Position"];
+                through?: components["schemas"]["Position"];
                 title?: components["schemas"]["Title"];
                 /** @description As JSON text. */
                 metadata?: components["parameters"]["Metadata"];

@@ -1,8 +1,8 @@
 //! What to send to a model: the newest part of a conversation that fits, and that the model's API accepts.
 //!
-//! [`Context::choose`] takes messages as they are stored. It repairs calls that nobody answered ([`units`]), chooses the messages that fit
-//! ([`start`]), and shortens old results ([`results`]). [`Context::written`] writes what was chosen for an API: every spelling of calls, texts and
-//! pictures is read into one representation ([`part`]), of which turns are made ([`turns`]), from which each of the [`formats`] writes.
+//! [`Context::choose`] takes messages as they are stored. It repairs calls that nobody answered (`units`), chooses the messages that fit
+//! (`start`), and shortens old results (`results`). [`Context::written`] writes what was chosen for an API: every spelling of calls, texts and
+//! pictures is read into one representation (`part`), of which turns are made (`turns`), from which each of the `formats` writes.
 //!
 //! Nothing here knows a database or HTTP.
 
@@ -173,7 +173,7 @@ impl Context {
     /// Chooses from what was read: the `pinned` messages, the newest message of the user, and the `newest` messages without a gap. The
     /// newest may or may not reach back to the user's. The conversation holds as many messages as `stored` says.
     ///
-    /// Calls without results and results without calls are repaired first ([`units`]). The context is the pinned messages and the longest
+    /// Calls without results and results without calls are repaired first (`units`). The context is the pinned messages and the longest
     /// run of the newest that is within the limits and starts with a user's message. When not even the newest turn fits, it is shortened:
     /// its user's message stays, and the longest run of its newest steps that fits. The pinned messages and that message are sent even if
     /// they alone are over the limits: without them there is nothing to answer.
@@ -181,7 +181,7 @@ impl Context {
     /// If the conversation as a whole is not within the limits, a summary is sent behind the pinned messages. Then the rest is chosen from
     /// what comes behind the messages that it stands for.
     ///
-    /// With a step, the start is the first possible one behind a mark on a ruler ([`start`]).
+    /// With a step, the start is the first possible one behind a mark on a ruler (`start`).
     ///
     /// The limits hold for the answer, repairs included, and for the stored messages that it was made from. So nothing but the stored
     /// size decides how far back the database reads.

@@ -15,7 +15,7 @@ use anyhow::{Context, Result, ensure};
 use local::runtime_api;
 
 /// How long a function has for an event. Valgrind takes some seconds to start one, and more on a busy machine.
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A running function. Dropping it ends it.
 pub(super) struct Function {

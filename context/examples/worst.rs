@@ -57,12 +57,7 @@ fn stored(position: usize, message: &Value) -> Message {
     Message {
         source: Source::Stored(position),
         position: i64::try_from(position).unwrap() + 1,
-        role: match message["role"].as_str().unwrap() {
-            "user" => Role::User,
-            "assistant" => Role::Assistant,
-            "tool" => Role::Tool,
-            _ => Role::System,
-        },
+        role: Role::parse(message["role"].as_str().unwrap()).unwrap(),
         content: match &message["content"] {
             Value::Null => None,
             Value::String(text) => Some(Content::Text(text.clone())),

@@ -1,8 +1,8 @@
 //! What to send to a model: the newest part of a conversation that fits, and that the model's API accepts.
 //!
 //! [`Context::choose`] takes messages as they are stored. It repairs calls that nobody answered (`units`), chooses the messages that fit
-//! (`start`), and shortens old results (`results`). [`Context::written`] writes what was chosen for an API: every spelling of calls, texts and
-//! pictures is read into one representation (`part`), of which turns are made (`turns`), from which each of the `formats` writes.
+//! (`start`), and shortens old results (`results`). [`Context::written`] writes the chosen messages for an API. It reads every spelling of texts,
+//! calls and pictures into one representation (`part`). From the parts it makes turns (`turns`), and each of the `formats` writes the turns.
 //!
 //! Nothing here knows a database or HTTP.
 

@@ -203,7 +203,7 @@ pub struct MediaSize {
 }
 
 impl MediaSize {
-    /// Of this array of content parts. `None`: it has no pictures and files.
+    /// Measures an array of content parts. `None`: it has no pictures and files.
     #[must_use]
     pub fn of(parts: &str) -> Option<Self> {
         // Every spelling of a picture or file has a string or a member that begins so.

@@ -23,6 +23,31 @@ pub enum Role {
 }
 
 impl Role {
+    /// # Errors
+    /// No role is called so. The text says what would be right.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        match text {
+            "user" => Ok(Self::User),
+            "assistant" => Ok(Self::Assistant),
+            "tool" => Ok(Self::Tool),
+            "system" => Ok(Self::System),
+            "developer" => Ok(Self::Developer),
+            _ => Err("a role is one of user, assistant, tool, system, developer"),
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Assistant => "assistant",
+            Self::Tool => "tool",
+            Self::System => "system",
+            Self::Developer => "developer",
+        }
+    }
+
     /// Whether it gives instructions.
     pub(crate) fn instructs(self) -> bool {
         matches!(self, Self::System | Self::Developer)

@@ -1,4 +1,4 @@
-//! What messages say, whoever's spelling it is stored in: texts, reasoning, pictures and files, calls and results. Every spelling is read
+//! Texts, reasoning, pictures and files, calls and results: what a message says. Each API spells them in its own way. Every spelling is read
 //! into a [`Part`], and every format is written from it.
 
 use std::borrow::Cow;
@@ -10,7 +10,7 @@ use crate::json::{Json, Object, elements, is_filled_object, quoted, string};
 use crate::media::Media;
 use crate::message::{Content, Message, Role};
 
-/// Whose way of storing parts it is. A format gives parts of its own spelling back with all their members.
+/// The API whose way of storing parts this is. A format gives parts of its own spelling back with all their members.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Spelling {
     /// A string, or a part `text` with nothing else in it, which several APIs write alike.

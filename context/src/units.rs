@@ -487,8 +487,8 @@ impl Repair {
     }
 }
 
-/// Finds the call of every result: by id first. Then a result without an id answers any call, and a call without an id takes any result.
-/// The nearest message with such a call comes first, and its first such call.
+/// Finds the call of every result. An id decides first. Then a result without an id answers any call, and a call without an id takes any
+/// result. If there are several, it is the first one in the nearest message.
 fn match_results(step: &mut [Entry], run: usize) {
     // Lists of calls: their messages, and their places among the calls of these. The nearest is the last.
     let mut with_id: HashMap<String, Vec<(usize, usize)>> = HashMap::new();
@@ -527,8 +527,8 @@ fn match_results(step: &mut [Entry], run: usize) {
     }
 }
 
-/// The results that the message's calls lack, spelled as the calls are: a tool message for each call, or one user's message for all where
-/// the API has results there. Those of the AI SDK's UI messages are in the message itself.
+/// The results that the message's calls lack, spelled as the calls are. Each call gets a tool message, or all get one user's message where
+/// the API has results there. The AI SDK's UI messages hold their own results.
 fn missing_results(entry: &Entry) -> Vec<Message> {
     let message = |call: &Call, role, content| {
         let place = match call.place {

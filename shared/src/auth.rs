@@ -153,7 +153,7 @@ impl Roles {
         if text == "none" {
             return Ok(Self(Vec::new()));
         }
-        text.split(',').map(|role| Role::parse(role.trim())).collect::<Result<_, _>>().map(Self)
+        text.split(',').map(|role| Ok(Role::parse(role.trim())?)).collect::<Result<_, _>>().map(Self)
     }
 }
 

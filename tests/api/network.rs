@@ -123,7 +123,7 @@ async fn a_dead_address_of_the_host_costs_two_seconds() {
 #[cfg_attr(not(has_namespaces), ignore = "needs Linux, unshare, iproute2, nftables, and the right to make a network namespace")]
 async fn a_refusal_is_not_repeated_on_the_hosts_other_addresses_and_is_what_the_log_says() {
     let test = async {
-        // Nobody listens on the second one, as if it was an IPv6 address of a host that has IPv4 only.
+        // The second address is refused, as an IPv6 address is on a host that has IPv4 only.
         let (app, proxy) = on_two_addresses("127.0.0.1").await;
         app.post("/conversations").expect(201).await;
         proxy.refuse_logins(|| Some("password authentication failed for user 'scrollback_functions'"));

@@ -302,7 +302,7 @@ async fn what_a_deletion_leaves_says_nothing_and_goes_with_a_later_purge() {
     let (id, key) = (app.conversation().await, new_key());
     let path = format!("/conversations/{id}");
     app.delete(&path).header("idempotency-key", &key).expect(204).await;
-    // Whoever learns of the key is still another caller.
+    // Another caller who knows the key learns nothing from it.
     app.delete(&path).by("bob").header("idempotency-key", &key).refused(404, "not_found", None).await;
     let superuser = app.superuser().await;
     let left = async || superuser.query_typed("select to_json(d)::text from deletions d", &[]).await.unwrap();

@@ -147,13 +147,22 @@ fn the_documents_name_the_versions_of_postgresql_that_ci_runs() {
     assert!(promises >= 1, "no document says which PostgreSQL is the oldest that works");
 }
 
-/// The pages for people, as paths from the project's root.
+/// The pages for people, as paths from the project's root. What is built or installed has none of ours.
 fn pages() -> Vec<String> {
-    let arguments = ["ls-files", "-z", "--cached", "--others", "--exclude-standard", "*.md"];
-    let output = std::process::Command::new("git").args(arguments).current_dir(project()).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let names = String::from_utf8(output.stdout).unwrap();
-    names.split_terminator('\0').filter(|name| project().join(name).is_file()).map(str::to_owned).collect()
+    fn collect(folder: &str, pages: &mut Vec<String>) {
+        for name in folders(folder) {
+            let path = if folder.is_empty() { name.clone() } else { format!("{folder}/{name}") };
+            let is_ours = !name.starts_with('.') && !["target", "node_modules", "dist"].contains(&name.as_str());
+            if is_ours && project().join(&path).is_dir() {
+                collect(&path, pages);
+            } else if is_ours && name.rsplit('.').next() == Some("md") {
+                pages.push(path);
+            }
+        }
+    }
+    let mut pages = Vec::new();
+    collect("", &mut pages);
+    pages
 }
 
 /// A page's lines outside of blocks of code.

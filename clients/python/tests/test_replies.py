@@ -72,6 +72,22 @@ def stream(request: pytest.FixtureRequest, proxy: Proxy) -> Stream:
 FLUSH = Client.stream_reply
 
 
+class BadNetwork(list[Any]):
+    """A proxy's faults without an end, as chance has it."""
+
+    def __init__(self, chance: random.Random) -> None:
+        super().__init__()
+        self.chance = chance
+
+    def __bool__(self) -> bool:
+        return True
+
+    def pop(self, index: int = -1) -> Any:  # type: ignore[override]
+        return self.chance.choice(
+            [FORWARD] * 5 + [LOSE_ANSWER, LOSE_REQUEST, CUT_ANSWER, Fault(503), Fault(503, afterwards=True)]
+        )
+
+
 def appends(proxy: Proxy) -> list[tuple[int | None, str | None]]:
     bodies = [json.loads(seen.body) for seen in proxy.seen if seen.method == "PATCH"]
     return [(body.get("at"), body.get("append")) for body in bodies]
@@ -266,7 +282,7 @@ def test_a_silent_reply_is_stored_and_kept_alive(
     # As of a model that says something and then waits for a tool.
     stream(conversation, "Wait, I ", "look.", 0.5, read, 1.0, read, flush_seconds=0.05)
     assert seen == ["Wait, I look."] * 2
-    # A sign of life, of which readers see nothing.
+    # The writer also sent signs of life, which readers do not see.
     assert appends(proxy).count((13, "")) >= 2
 
 
@@ -370,17 +386,8 @@ def test_nothing_that_was_shown_is_lost_or_stored_twice(
     seed = random.randrange(1 << 32)  # noqa: S311
     chance = random.Random(seed)  # noqa: S311
 
-    class Faults(list[Any]):
-        def __bool__(self) -> bool:
-            return True
-
-        def pop(self, index: int = -1) -> Any:  # type: ignore[override]
-            return chance.choice(
-                [FORWARD] * 5 + [LOSE_ANSWER, LOSE_REQUEST, CUT_ANSWER, Fault(503), Fault(503, afterwards=True)]
-            )
-
     conversation = client.get_or_create_conversation("ada", new=True)
-    proxy.faults = Faults()
+    proxy.faults = BadNetwork(chance)
     shown: dict[Any, tuple[str, set[str]]] = {}
 
     async def write(asynchronous: AsyncClient, number: int) -> None:
@@ -557,16 +564,7 @@ def test_readers_see_what_was_written(proxy: Proxy, client: Client, server_url: 
     seed = random.randrange(1 << 32)  # noqa: S311
     chance = random.Random(seed)  # noqa: S311
 
-    class Faults(list[Any]):
-        def __bool__(self) -> bool:
-            return True
-
-        def pop(self, index: int = -1) -> Any:  # type: ignore[override]
-            return chance.choice(
-                [FORWARD] * 5 + [LOSE_ANSWER, LOSE_REQUEST, CUT_ANSWER, Fault(503), Fault(503, afterwards=True)]
-            )
-
-    proxy.faults = Faults()
+    proxy.faults = BadNetwork(chance)
     conversation = client.get_or_create_conversation("ada", new=True).id
     retry = Retry(base=0.001, attempts=30)
     written: dict[Any, tuple[str, str]] = {}

@@ -18,13 +18,7 @@ pub fn message(position: usize, message: &Value) -> Message {
     Message {
         source: Source::Stored(position),
         position: i64::try_from(position).unwrap() + 1,
-        role: match message["role"].as_str().unwrap() {
-            "user" => Role::User,
-            "assistant" => Role::Assistant,
-            "tool" => Role::Tool,
-            "system" => Role::System,
-            _ => Role::Developer,
-        },
+        role: Role::parse(message["role"].as_str().unwrap()).unwrap(),
         content: match &message["content"] {
             Value::String(text) => Some(Content::Text(text.clone())),
             Value::Null => None,

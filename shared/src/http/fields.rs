@@ -434,7 +434,7 @@ impl<'a> Fields<'a> {
     /// # Errors
     /// The first field that is wrong.
     pub fn new_message(&mut self) -> Result<NewMessage> {
-        let role = self.parse("role", |text| Role::parse(&text))?.ok_or_else(|| {
+        let role = self.parse("role", |text| Ok(Role::parse(&text)?))?.ok_or_else(|| {
             Invalid::new(Fault::Missing, "role is required: user, assistant, tool, system or developer").at(self.path("role"))
         })?;
         let (mut content, tool_calls) = (self.content()?, self.tool_calls()?);

@@ -124,7 +124,7 @@ fn read_summary(mut fields: Fields<'_>, line: i64, next_position: i64) -> Result
 }
 
 fn read_message(mut fields: Fields<'_>, line: i64) -> Result<ImportedMessage> {
-    let role = fields.parse("role", |text| Role::parse(&text))?;
+    let role = fields.parse("role", |text| Ok(Role::parse(&text)?))?;
     let (role, content, tool_calls) = (fields.required("role", role)?, fields.content()?, fields.tool_calls()?);
     let mut message =
         NewMessage::new(role, content, tool_calls).map_err(|invalid| invalid.at(format!("line {line}: message.content")))?;

@@ -164,7 +164,7 @@ fn split(mut message: Message, number: usize) -> (context::Message, Message) {
     let said = context::Message {
         source: Source::Stored(number),
         position: message.position,
-        role: message.role.into(),
+        role: message.role,
         content,
         tool_calls: message.tool_calls.take(),
         tool_call_id: message.tool_call_id.take().map(Text::into_string),
@@ -191,7 +191,7 @@ fn join(said: context::Message, frames: &[Message]) -> Message {
         }
     };
     Message {
-        role: said.role.into(),
+        role: said.role,
         content,
         tool_calls: said.tool_calls,
         tool_call_id: said.tool_call_id.map(Text::stored),
@@ -199,29 +199,5 @@ fn join(said: context::Message, frames: &[Message]) -> Message {
         token_count: said.token_count,
         extra: said.extra,
         ..frame
-    }
-}
-
-impl From<Role> for context::Role {
-    fn from(role: Role) -> Self {
-        match role {
-            Role::User => Self::User,
-            Role::Assistant => Self::Assistant,
-            Role::Tool => Self::Tool,
-            Role::System => Self::System,
-            Role::Developer => Self::Developer,
-        }
-    }
-}
-
-impl From<context::Role> for Role {
-    fn from(role: context::Role) -> Self {
-        match role {
-            context::Role::User => Self::User,
-            context::Role::Assistant => Self::Assistant,
-            context::Role::Tool => Self::Tool,
-            context::Role::System => Self::System,
-            context::Role::Developer => Self::Developer,
-        }
     }
 }

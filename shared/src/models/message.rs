@@ -3,56 +3,13 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use context::MediaSize;
+use context::{MediaSize, Role};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::{Change, Cursor, Json, Metadata, Text, serialize_time};
 use crate::error::{Fault, Invalid};
-
-/// Who speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// The person.
-    User,
-    /// The model.
-    Assistant,
-    /// A tool that the model called.
-    Tool,
-    /// Instructions to the model.
-    System,
-    /// Instructions to the model, as newer models call them.
-    Developer,
-}
-
-impl Role {
-    /// # Errors
-    /// No role is called so.
-    pub fn parse(text: &str) -> Result<Self, Invalid> {
-        match text {
-            "user" => Ok(Self::User),
-            "assistant" => Ok(Self::Assistant),
-            "tool" => Ok(Self::Tool),
-            "system" => Ok(Self::System),
-            "developer" => Ok(Self::Developer),
-            _ => Err(Invalid::new(Fault::Parameter, "a role is one of user, assistant, tool, system, developer")),
-        }
-    }
-
-    /// Its name.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::User => "user",
-            Self::Assistant => "assistant",
-            Self::Tool => "tool",
-            Self::System => "system",
-            Self::Developer => "developer",
-        }
-    }
-}
 
 /// Whether all of a message is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -180,7 +137,7 @@ impl Content {
     /// Whether a part is the result of a tool's call, in any way of storing it that contexts read.
     pub(crate) fn has_results(&self) -> bool {
         const KINDS: [&str; 3] = ["tool_result", "function_call_output", "tool-result"];
-        // Of APIs whose parts have no `type`.
+        // Some APIs have parts without a `type`.
         const MEMBERS: [&str; 3] = ["functionResponse", "function_response", "toolResult"];
         let parts: Vec<&RawValue> = self.as_parts().and_then(|parts| serde_json::from_str(parts).ok()).unwrap_or_default();
         let is_result = |part: &RawValue| {

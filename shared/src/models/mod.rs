@@ -31,14 +31,14 @@ pub use json::Json;
 pub(crate) use json::lone_surrogate;
 pub use list::{ConversationFilter, ListOrder, ListedConversation};
 pub(crate) use message::no_content;
-pub use message::{Content, Message, MessageChange, NewMessage, Piece, Role, Status, ToolCalls};
+pub use message::{Content, Message, MessageChange, NewMessage, Piece, Status, ToolCalls};
 pub use operation::Operation;
 pub use search::{SearchHit, SearchQuery};
 pub use text::Text;
 pub use user_id::UserId;
 pub use version::{Conditional, ETags, Version};
 
-pub use ::context::{CallIds, Format as ContextFormat, Limits as ContextLimits, Options as ContextOptions, Unanswered};
+pub use ::context::{CallIds, Format as ContextFormat, Limits as ContextLimits, Options as ContextOptions, Role, Unanswered};
 use chrono::{DateTime, Datelike, Timelike, Utc};
 use serde::Serializer;
 

@@ -61,7 +61,7 @@ pub(super) fn message(row: &Row, first: usize, conversation_id: Uuid) -> Result<
         id: get(row, first + 1)?,
         conversation_id,
         position: get(row, first)?,
-        role: stored(Role::parse(get(row, first + 2)?))?,
+        role: stored(Role::parse(get(row, first + 2)?).map_err(Into::into))?,
         content: match (content, parts) {
             (Some(text), _) => Some(Content::Text(self::text(text)?)),
             (None, Some(parts)) => Some(Content::Parts(raw(parts)?)),

@@ -4,8 +4,8 @@ language sql immutable parallel safe as $$
     select coalesce((char_length($1) - char_length(replace($1, $2, ''))) / char_length($2), 0)
 $$;
 
--- How many results of tools a message has: it is one, or has parts as the APIs of Anthropic, OpenAI (Responses), the AI SDK, Gemini and Converse
--- spell them.
+-- How many results of tools a message has. It is one itself, or has content parts as Anthropic, OpenAI (Responses), the AI SDK, Gemini and
+-- Converse spell them.
 create function results_in(role text, content_parts json) returns integer
 language sql immutable parallel safe as $$
     select case

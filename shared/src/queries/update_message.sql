@@ -83,7 +83,7 @@ begin
         repeated := false;
     end if;
 
-    -- A count is no metadata here, because it decides what is in a context. Whoever may read a message may rate it, and stop it.
+    -- A count is no metadata here, because it decides what is in a context. Everybody who may read a message may rate it, and stop it.
     if repeated or outcome is not null then
         null;
     elsif not writable

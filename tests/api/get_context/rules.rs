@@ -63,7 +63,7 @@ pub enum ChatCompletionMessage {
         name: Option<String>,
         refusal: Option<String>,
         audio: Option<Value>,
-        // Of DeepSeek, Kimi and GLM, which speak this API and want it back.
+        // DeepSeek, Kimi and GLM speak this API, and want this member back.
         reasoning_content: Option<String>,
     },
     // A tool's `name` is from the API's earlier days; it is accepted, and the transcripts have it.

@@ -40,6 +40,14 @@ fn conversation(kind: &str, number: usize) -> Vec<Value> {
             let results = each(&|at| json!({"type": "tool_result", "tool_use_id": name(at), "content": "rain"}));
             all.push(json!({"role": "user", "content": results}));
         }
+        "documents" => {
+            all.push(json!({"role": "user", "content": each(&|_| json!({"document": {"format": "pdf", "name": "a", "source": {"bytes": "JVBERi0="}}}))}));
+        }
+        "long ids" => {
+            let name = |at: usize| format!("{}_{:013}", "a".repeat(50), at / 2);
+            all.push(calls(each(&|at| call(&name(at)))));
+            all.extend(each(&|at| result(&name(at))));
+        }
         "reasoning" => {
             all.extend(each(&|at| json!({"role": "assistant", "content": [{"type": "reasoning", "id": name(at), "summary": []}]})));
         }

@@ -52,6 +52,10 @@ impl<'a> Object<'a> {
         self.get(name).is_some_and(|value| value.get() == "true")
     }
 
+    pub(crate) fn has_nulls(&self) -> bool {
+        self.0.iter().any(|(_, value)| value.get() == "null")
+    }
+
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|(name, _)| &**name)
     }
@@ -61,9 +65,14 @@ impl<'a> Object<'a> {
         self.get(name).map(elements).unwrap_or_default()
     }
 
-    /// The object with no other members than these, as they are spelled.
+    /// The object with no other members than these, as they are spelled, and without those that are null.
     pub(crate) fn only(&self, names: &[&str]) -> Box<RawValue> {
-        let kept = self.0.iter().filter(|(name, value)| names.contains(&&**name) && value.get() != "null");
+        self.filled(|name| names.contains(&name))
+    }
+
+    /// The object with the members whose names `keeps` wants, without those that are null.
+    pub(crate) fn filled(&self, keeps: impl Fn(&str) -> bool) -> Box<RawValue> {
+        let kept = self.0.iter().filter(|(name, value)| keeps(name) && value.get() != "null");
         let members: Vec<String> = kept.map(|(name, value)| format!("{}:{value}", quoted(name))).collect();
         raw(format!("{{{}}}", members.join(",")))
     }

@@ -6,8 +6,11 @@ use std::ops::Range;
 use base64::prelude::{BASE64_STANDARD, Engine};
 
 use crate::json::elements;
-use crate::message::Role;
+use crate::message::{Role, escaped_bytes};
 use crate::part::{Kind, Part};
+
+/// The types of pictures that all the APIs take.
+pub(crate) const COMMON_IMAGES: [&str; 4] = ["image/png", "image/jpeg", "image/gif", "image/webp"];
 
 /// A picture, a sound, or another file.
 #[derive(Clone)]
@@ -61,6 +64,9 @@ impl<'a> Media<'a> {
                 mime_type = Cow::Borrowed(*known);
             }
         }
+        if matches!(&*mime_type, "image/jpg" | "image/pjpeg") {
+            mime_type = Cow::Borrowed("image/jpeg");
+        }
         Self { mime_type, data, name: None, detail: None }
     }
 
@@ -89,7 +95,7 @@ impl<'a> Media<'a> {
 
     /// Whether it is a picture of a type that all the APIs take.
     pub(crate) fn is_common_image(&self) -> bool {
-        let known = ["image/png", "image/jpeg", "image/gif", "image/webp"].contains(&&*self.mime_type);
+        let known = COMMON_IMAGES.contains(&&*self.mime_type);
         // An address need not say which type is behind it.
         known || matches!(self.data, Data::Url(_)) && self.mime_type == "image/*"
     }
@@ -112,7 +118,11 @@ impl<'a> Media<'a> {
         let is_text = self.mime_type.starts_with("text/") || ["application/json", "application/xml"].contains(&&*self.mime_type);
         match &self.data {
             Data::Text(text) => Some(Cow::Borrowed(text)),
-            Data::Base64(data) if is_text => String::from_utf8(decoded(data)?).ok().map(Cow::Owned),
+            // What grows when it is written is no text to read, and could be larger than any answer.
+            Data::Base64(data) if is_text => {
+                let text = String::from_utf8(decoded(data)?).ok()?;
+                (escaped_bytes(&text) <= data.len()).then_some(Cow::Owned(text))
+            }
             _ => None,
         }
     }
@@ -134,19 +144,19 @@ impl<'a> Media<'a> {
         const OF_A_PICTURE: usize = 1600;
         const OF_A_SECOND: usize = 32;
         const OF_4_KIB: usize = 1000;
-        let base64 = match &self.data {
+        let data = match &self.data {
             Data::Text(_) => return (0, 0),
-            Data::Base64(data) => data.len(),
-            Data::Url(_) | Data::Id(_) => 0,
+            Data::Base64(data) => data,
+            Data::Url(_) | Data::Id(_) => "",
         };
         let tokens = if self.is_image() {
             OF_A_PICTURE
         } else if self.mime_type.starts_with("audio/") {
             OF_A_SECOND * self.seconds()
         } else {
-            OF_4_KIB * (base64 / 4 * 3).div_ceil(4096).max(1)
+            OF_4_KIB * bytes(data).div_ceil(4096).max(1)
         };
-        (base64, tokens)
+        (data.len(), tokens)
     }
 
     /// The started seconds of a sound: exactly for WAV, and for other types at 128 kbit/s.

@@ -155,12 +155,17 @@ impl Message {
     /// What a message takes in a response, at most.
     pub(crate) fn json_bytes(&self) -> usize {
         const IDS_TIMES_AND_NAMES: usize = 400;
+        // What a part's members in another format take more.
+        const FRAME: usize = 40;
         let text = |text: &Option<String>| text.as_ref().map_or(0, |text| escaped_bytes(text));
         let content = match &self.content {
             Some(Content::Text(text)) => escaped_bytes(text),
-            // A format may write them as text.
-            Some(Content::Parts(parts)) if part::may_have_calls(parts.get()) => escaped_bytes(parts.get()),
-            Some(Content::Parts(parts)) => parts.get().len(),
+            Some(Content::Parts(parts)) => {
+                let frames = FRAME * parts.get().bytes().filter(|byte| *byte == b'{').count();
+                // A format may write them as text.
+                let may_be_text = part::may_have_calls(parts.get());
+                frames + if may_be_text { escaped_bytes(parts.get()) } else { parts.get().len() }
+            }
             None => 0,
         };
         let tool_calls = self.tool_calls.as_ref().map_or(0, |calls| calls.get().len());

@@ -106,6 +106,23 @@ impl Output<'_> {
     }
 }
 
+impl<'a> Output<'a> {
+    /// Adds what is said beside it.
+    pub(crate) fn extend(&mut self, others: Vec<Part<'a>>) {
+        if others.is_empty() {
+            return;
+        }
+        let text = |text| Part { stored: None, spelling: Spelling::Plain, kind: Kind::Text(text) };
+        let mut parts = match std::mem::replace(self, Self::Parts(Vec::new())) {
+            Self::Text(said) => vec![text(said)],
+            Self::Json(json) => vec![text(Cow::Borrowed(json.get()))],
+            Self::Parts(parts) => parts,
+        };
+        parts.extend(others);
+        *self = Self::Parts(parts);
+    }
+}
+
 impl<'a> Part<'a> {
     /// Reads a content part of a message of this role. Only the assistant calls, and instructions answer nothing.
     pub(crate) fn read(stored: &'a RawValue, role: Role) -> Self {

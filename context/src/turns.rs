@@ -147,7 +147,7 @@ pub(crate) enum IdRule {
 
 /// The turns of these messages.
 pub(crate) fn of(messages: &[Message], ids: IdRule) -> Vec<Turn<'_>> {
-    let ids = Ids { rule: ids, used: HashSet::new(), next: HashMap::new() };
+    let ids = Ids { rule: ids, given: Unique::default() };
     let mut turns = Turns { taken: Vec::new(), step: Step::default(), ids };
     let mut read = messages.iter().map(|message| (Tools::of(message), message)).peekable();
     while let Some((tools, message)) = read.next() {
@@ -247,6 +247,35 @@ impl<'a> Turns<'a> {
         if message.role == Role::User && (!others.is_empty() || !has_answers) {
             self.end_step();
             self.taken.push(Turn::User(message, others));
+        } else if let Some((_, answer, _)) = self.step.results.last_mut().filter(|(.., of)| std::ptr::eq(*of, message)) {
+            // What a tool's message says beside its results.
+            answer.output.extend(others);
+        }
+    }
+}
+
+/// Gives each name once.
+#[derive(Default)]
+pub(crate) struct Unique {
+    used: HashSet<String>,
+    /// The number that is tried next for a key.
+    next: HashMap<(String, i64), usize>,
+}
+
+impl Unique {
+    /// The name, if nobody has it. Otherwise the first free one of those that `numbered` makes. The numbers of a key are tried once, so names
+    /// that become the same when they are numbered have to have the same key.
+    pub(crate) fn take(&mut self, name: String, key: (&str, i64), numbered: impl Fn(usize) -> String) -> String {
+        if self.used.insert(name.clone()) {
+            return name;
+        }
+        let next = self.next.entry((key.0.to_owned(), key.1)).or_default();
+        loop {
+            let name = numbered(*next);
+            *next += 1;
+            if self.used.insert(name.clone()) {
+                return name;
+            }
         }
     }
 }
@@ -254,21 +283,20 @@ impl<'a> Turns<'a> {
 /// The ids of calls.
 struct Ids {
     rule: IdRule,
-    used: HashSet<String>,
-    /// The next number of an id that came again at a position.
-    next: HashMap<(String, i64), usize>,
+    given: Unique,
 }
 
 impl Ids {
     fn end_step(&mut self) {
         if matches!(self.rule, IdRule::Length(_)) {
-            self.used.clear();
-            self.next.clear();
+            self.given = Unique::default();
         }
     }
 
     /// An id that the API takes and that no earlier call has: the stored one, if it is such an id.
     fn free(&mut self, stored: &str, position: i64) -> String {
+        // Long ids that begin alike may be the same without their ends.
+        const ENDS: usize = 24;
         let named = || if stored.is_empty() { "call".to_owned() } else { stored.to_owned() };
         let (id, longest) = match self.rule {
             IdRule::Keep if stored.is_empty() => (named(), usize::MAX),
@@ -276,19 +304,11 @@ impl Ids {
             IdRule::Length(bytes) => (within(named(), stored, bytes), bytes),
             IdRule::Alphabet => (in_alphabet(stored, "call"), 64),
         };
-        if self.used.insert(id.clone()) {
-            return id;
-        }
-        let next = self.next.entry((id.clone(), position)).or_default();
-        loop {
+        let key = &id[..id.floor_char_boundary(longest.saturating_sub(ENDS))];
+        self.given.take(id.clone(), (key, position), |number| {
             // Shorter by as much as the number needs.
-            let suffix = format!("_{position}_{next}");
-            *next += 1;
-            let length = id.floor_char_boundary(longest.saturating_sub(suffix.len()));
-            let numbered = format!("{}{suffix}", &id[..length]);
-            if self.used.insert(numbered.clone()) {
-                return numbered;
-            }
-        }
+            let suffix = format!("_{position}_{number}");
+            format!("{}{suffix}", &id[..id.floor_char_boundary(longest.saturating_sub(suffix.len()))])
+        })
     }
 }

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use crate::support::binary;
 
-const KINDS: [&str; 9] = [
+const KINDS: [&str; 11] = [
     "unanswered calls",
     "late results",
     "calls of one id",
@@ -12,6 +12,8 @@ const KINDS: [&str; 9] = [
     "stray results",
     "instructions",
     "parts",
+    "documents",
+    "long ids",
     "reasoning",
     "turns",
 ];

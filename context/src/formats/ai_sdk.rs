@@ -36,7 +36,8 @@ fn reasoning<'a>(object: &Object<'a>) -> Option<Reasoning<'a>> {
     let text = object.text("text")?;
     let providers = object.any(&["providerMetadata", "providerOptions"]).map(Object::of).unwrap_or_default();
     let anthropic = providers.object("anthropic");
-    Some(Reasoning { text, signature: anthropic.text("signature"), redacted: anthropic.text("redactedData") })
+    let signature = anthropic.text("signature").filter(|text| !text.is_empty());
+    Some(Reasoning { text, signature, redacted: anthropic.text("redactedData") })
 }
 
 /// The signature that Google's API has given the part.

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use super::alternating::{Alternating, Block};
 use crate::json::{Json, Object, array, quoted, raw, with_member};
-use crate::media::{Data, Media};
+use crate::media::{COMMON_IMAGES, Data, Media};
 use crate::message::Role;
 use crate::part::{Answer, Call, Kind, Output, Part, Reasoning, Spelling, arguments_object, id, in_alphabet, output};
 use crate::turns::{IdRule, NOTHING, Step, Turn};
@@ -126,7 +126,8 @@ fn block<'a>(part: &Part<'a>, role: Role) -> Option<Block<'a>> {
             own().unwrap_or_else(|| json!({"type": "thinking", "thinking": text, "signature": signature}).into())
         }
         Kind::Media(media) if role == Role::User => {
-            let Some(json) = own().or_else(|| written_media(media)) else { return Some(instead(media)) };
+            let own = own().filter(|_| part.stored.is_some_and(is_taken));
+            let Some(json) = own.or_else(|| written_media(media)) else { return Some(instead(media)) };
             json
         }
         Kind::Media(media) => return Some(instead(media)),
@@ -143,6 +144,14 @@ fn text_block<'a>(text: &str) -> Block<'a> {
 /// A text in the place of what the API does not take.
 fn instead<'a>(media: &Media) -> Block<'a> {
     text_block(&media.text().filter(|text| !text.trim().is_empty()).unwrap_or_else(|| media.described().into()))
+}
+
+/// Whether the API takes the data of a picture or document of its own as they are.
+fn is_taken(stored: &RawValue) -> bool {
+    let part = Object::of(stored);
+    let source = part.object("source");
+    let types: &[&str] = if part.text("type").is_some_and(|kind| kind == "image") { &COMMON_IMAGES } else { &["application/pdf"] };
+    source.text("type").is_none_or(|kind| kind != "base64") || source.text("media_type").is_some_and(|own| types.contains(&&*own))
 }
 
 fn written_media<'a>(media: &Media) -> Option<Json<'a>> {

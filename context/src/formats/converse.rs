@@ -4,7 +4,6 @@
 //! first blocks of the user's message behind it. The API has no place for instructions between the messages, so all of them are in `system`.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use serde::Serialize;
@@ -19,7 +18,7 @@ use crate::message::Role;
 use crate::part::{
     Answer, Call, Kind, Output, OutputPlace, Part, Reasoning, Spelling, arguments_object, id, in_alphabet, text_or_json, within,
 };
-use crate::turns::{IdRule, NOTHING, Step, Turn};
+use crate::turns::{IdRule, NOTHING, Step, Turn, Unique};
 
 const DOCUMENTS: [(&str, &str); 9] = [
     ("application/pdf", "pdf"),
@@ -157,9 +156,12 @@ impl<'a> Request<'a> {
         for turn in turns {
             match turn {
                 Turn::Instructions(message, said) => {
-                    let said = said.iter().flat_map(Part::leaves);
-                    let blocks = said.filter_map(|part| request.documents.block(part, Role::System, message.position));
-                    request.system.extend(blocks.map(|block| block.json));
+                    for part in said.iter().flat_map(Part::leaves) {
+                        let block = request.documents.block(part, Role::System, message.position);
+                        // A mark for a cache is about what stands before it.
+                        let block = block.filter(|_| !request.system.is_empty() || !matches!(part.kind, Kind::Other));
+                        request.system.extend(block.map(|block| block.json));
+                    }
                 }
                 Turn::User(message, said) => {
                     let said: Vec<&Part> = said.iter().flat_map(Part::leaves).collect();
@@ -205,7 +207,7 @@ impl<'a> Request<'a> {
 
 /// The names of documents, which are unique in a request.
 #[derive(Default)]
-struct Documents(HashSet<String>);
+struct Documents(Unique);
 
 impl Documents {
     /// A part of any API as a block of a turn of this role, in the message at this position. `None` for what the API does not know.
@@ -225,7 +227,7 @@ impl Documents {
             }
             Kind::Media(media) if role == Role::User => self.media(part, media, position).unwrap_or_else(|| instead(media)),
             Kind::Media(media) => instead(media),
-            _ => own().filter(|json| !role.instructs() || json.to_text().contains("cachePoint"))?,
+            _ => own().filter(|_| !role.instructs() || part.stored.is_some_and(|stored| Object::of(stored).has("cachePoint")))?,
         };
         Some(Block { json, thinks: matches!(part.kind, Kind::Reasoning(_)) })
     }
@@ -235,10 +237,12 @@ impl Documents {
             let outer = Object::of(stored);
             let own = ["image", "document", "video", "audio"].into_iter().find_map(|name| Some((name, outer.get(name)?)));
             let (kind, inner) = own?;
-            let source = Object::of(inner).object("source");
+            let (format, source) = (Object::of(inner).text("format").unwrap_or_default(), Object::of(inner).object("source"));
             if !source.has("bytes") || source.text("bytes").is_some() {
+                // A picture in a form that the API does not take is written as another one, or described.
                 if kind != "document" {
-                    return Some(stored.into());
+                    return (kind != "image" || media.is_common_image() && media.mime_type.ends_with(&*format))
+                        .then(|| stored.into());
                 }
                 let name = self.name(media.name.as_deref().unwrap_or_default(), "", position);
                 let is_same = media.name.as_deref() == Some(&name);
@@ -278,13 +282,7 @@ impl Documents {
         let words: Vec<&str> = mapped.split_whitespace().collect();
         let named = if words.is_empty() { "document".to_owned() } else { words.join(" ") };
         let name = within(named, stored, 160).replace('_', "-");
-        let mut unique = name.clone();
-        let mut number = 0;
-        while !self.0.insert(unique.clone()) {
-            unique = format!("{name} {position}-{number}");
-            number += 1;
-        }
-        unique
+        self.0.take(name.clone(), (&name, position), |number| format!("{name} {position}-{number}"))
     }
 
     /// What a tool has said.

@@ -203,6 +203,8 @@ fn written<'a>(part: &Part<'a>, role: Role) -> Option<Json<'a>> {
         Kind::Refusal(text) => Some(written_text(text)),
         Kind::Media(media) if role == Role::User => Some(
             part.stored_as(Spelling::OpenAi)
+                // Some servers take an address in the place of the object.
+                .filter(|stored| Object::of(stored).text("image_url").is_none())
                 .map(Json::Stored)
                 .or_else(|| written_media(media))
                 .unwrap_or_else(|| written_text(&media.text().unwrap_or_else(|| media.described().into()))),

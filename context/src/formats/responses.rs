@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use crate::json::{Json, Object, array, elements, quoted, raw, with_member};
+use crate::json::{Json, Object, array, elements, quoted, raw, string, with_member};
 use crate::media::{Data, Media};
 use crate::message::Role;
 use crate::part::{Answer, Call, Kind, Output, Part, Reasoning, Spelling, arguments_text, id, in_alphabet, output};
@@ -50,12 +50,22 @@ pub(crate) fn read<'a>(kind: &str, stored: &'a RawValue, object: &Object<'a>) ->
             Kind::Reasoning(Reasoning { text, ..Reasoning::default() })
         }
         "message" => Kind::Item(object.get("content").map(parts_of)?),
+        // The API has run these itself.
+        "web_search_call"
+        | "file_search_call"
+        | "code_interpreter_call"
+        | "image_generation_call"
+        | "mcp_call"
+        | "mcp_list_tools" => Kind::Other,
         _ => return None,
     };
     Some((SPELLING, kind))
 }
 
 fn parts_of(content: &RawValue) -> Vec<Part<'_>> {
+    if let Some(text) = string(content) {
+        return vec![Part { stored: None, spelling: Spelling::Plain, kind: Kind::Text(text) }];
+    }
     // Nothing in an item calls or answers.
     elements(content).into_iter().map(|part| Part::read(part, Role::System)).collect()
 }
@@ -123,7 +133,7 @@ impl<'a> Request<'a> {
         for element in &step.elements {
             if let Element::Said(part) = element
                 && !part.leaves().is_empty()
-                && !matches!(part.kind, Kind::Reasoning(_) | Kind::Item(_))
+                && !matches!(part.kind, Kind::Reasoning(_) | Kind::Item(_) | Kind::Other)
             {
                 said.extend(output_text(part));
                 if part.stored.is_some() {
@@ -133,8 +143,9 @@ impl<'a> Request<'a> {
             self.say(&mut said);
             match element {
                 Element::Said(part) => match (&part.kind, part.stored_as(Spelling::Responses)) {
-                    (Kind::Reasoning(_), Some(stored)) => self.thoughts.push(stored.into()),
-                    (Kind::Item(_), Some(stored)) if self.takes_whole(stored) => self.write(stored.into()),
+                    (Kind::Reasoning(_), Some(stored)) => self.thoughts.push(item(stored)),
+                    (Kind::Item(_), Some(stored)) if self.takes_whole(stored) => self.write(item(stored)),
+                    (Kind::Other, Some(stored)) if self.has_thoughts() => self.write(item(stored)),
                     (Kind::Item(parts), _) => {
                         said.extend(parts.iter().filter_map(output_text));
                         self.say(&mut said);
@@ -142,8 +153,8 @@ impl<'a> Request<'a> {
                     _ => {}
                 },
                 Element::Call { call, id, number } if step.is_answered(*number) => {
-                    let leads = self.has_thought || !self.thoughts.is_empty();
-                    self.write(function_call(call, id, leads));
+                    let item = function_call(call, id, self.has_thoughts());
+                    self.write(item);
                 }
                 Element::Call { .. } => self.thoughts.clear(),
             }
@@ -163,14 +174,27 @@ impl<'a> Request<'a> {
         }
     }
 
+    /// Whether a thought has led to the item that comes next, so that its `id` may stay.
+    fn has_thoughts(&self) -> bool {
+        self.has_thought || !self.thoughts.is_empty()
+    }
+
     /// Whether it is a message as this API has answered, with an `id` that may stay.
     fn takes_whole(&self, stored: &RawValue) -> bool {
         let object = Object::of(stored);
-        (self.has_thought || !self.thoughts.is_empty())
+        self.has_thoughts()
             && ["id", "status"].iter().all(|name| object.text(name).is_some())
             && object.text("role").is_some_and(|role| role == "assistant")
             && object.get("content").is_some_and(|content| content.get().starts_with('['))
     }
+}
+
+/// An item as it is stored. The SDK dumps members that are null, and what it has read the arguments as. The API refuses both.
+fn item(stored: &RawValue) -> Json<'_> {
+    const OF_THE_SDK: &str = "parsed_arguments";
+    let object = Object::of(stored);
+    let is_clean = !object.has_nulls() && !object.has(OF_THE_SDK);
+    if is_clean { stored.into() } else { object.filled(|name| name != OF_THE_SDK).into() }
 }
 
 /// The texts of instructions.
@@ -233,7 +257,7 @@ fn function_call<'a>(call: &Call<'a>, id: &str, keeps_own_id: bool) -> Json<'a> 
         if call.name != name {
             own = with_member(&own, "name", &quoted(&name));
         }
-        return if keeps_own_id { own.into() } else { without_id(&own).into() };
+        return if keeps_own_id { raw(item(&own).to_text().into_owned()).into() } else { without_id(&own).into() };
     }
     json!({"type": "function_call", "call_id": id, "name": name, "arguments": arguments_text(call.arguments)}).into()
 }
@@ -253,7 +277,8 @@ fn function_call_output<'a>(answer: &Answer<'a>, id: &str) -> Json<'a> {
         }
     };
     if let (Spelling::Responses, Some(stored)) = (answer.spelling, answer.stored) {
-        return with_member(&with_member(stored, "call_id", &id), "output", &output).into();
+        let own = raw(item(stored).to_text().into_owned());
+        return with_member(&with_member(&own, "call_id", &id), "output", &output).into();
     }
     raw(format!(r#"{{"type":"function_call_output","call_id":{id},"output":{output}}}"#)).into()
 }

@@ -319,6 +319,15 @@ pub fn messages_api_refuses(request: &Value) -> Option<String> {
     trailing.then(|| "final assistant content cannot end with trailing whitespace".to_owned())
 }
 
+/// Items of tools that the Responses API runs itself.
+const RUN_BY_THE_API: [&str; 6] =
+    ["web_search_call", "file_search_call", "code_interpreter_call", "image_generation_call", "mcp_call", "mcp_list_tools"];
+
+fn a_thought_leads_to(item: &Value) -> bool {
+    let kind = item["type"].as_str().unwrap_or_default();
+    matches!(kind, "reasoning" | "function_call") || RUN_BY_THE_API.contains(&kind) || item["role"] == "assistant"
+}
+
 /// Why the Responses API would refuse a request with these `instructions` and `input`.
 pub fn responses_api_refuses(request: &Value) -> Option<String> {
     let is_text = |value: &Value| value.as_str().is_some_and(|text| !text.is_empty());
@@ -356,11 +365,12 @@ pub fn responses_api_refuses(request: &Value) -> Option<String> {
     let mut thought = false;
     for (at, item) in input.iter().enumerate() {
         let refuse = |why: &str| Some(format!("input[{at}]: {why}: {item}"));
-        if !has_status(item) {
+        let kind = item.get("type").map_or("message", |kind| kind.as_str().unwrap_or_default());
+        let has_run = RUN_BY_THE_API.contains(&kind);
+        if !has_run && !has_status(item) {
             return refuse("status");
         }
-        let kind = item.get("type").map_or("message", |kind| kind.as_str().unwrap_or_default());
-        let is_models = kind == "function_call" || kind == "reasoning" || item["role"] == "assistant";
+        let is_models = has_run || kind == "function_call" || kind == "reasoning" || item["role"] == "assistant";
         thought = is_models && (thought || kind == "reasoning");
         if is_models && !thought && item.get("id").is_some() {
             return refuse("an id without the reasoning that led to it");
@@ -410,13 +420,11 @@ pub fn responses_api_refuses(request: &Value) -> Option<String> {
                 {
                     return refuse("a reasoning has a summary");
                 }
-                let leads_to = input.get(at + 1).is_some_and(|next| {
-                    matches!(next["type"].as_str(), Some("reasoning" | "function_call")) || next["role"] == "assistant"
-                });
-                if !leads_to {
+                if !input.get(at + 1).is_some_and(a_thought_leads_to) {
                     return refuse("reasoning was provided without its required following item");
                 }
             }
+            _ if has_run && is_id(&item["id"]) => {}
             _ => return refuse("unknown type"),
         }
     }
@@ -546,8 +554,11 @@ pub fn converse_api_refuses(request: &Value) -> Option<String> {
         "guardContent",
     ];
     let is_text = |block: &Value| block["text"].as_str().is_some_and(|text| !text.trim().is_empty());
+    let is_mark = |block: &Value| block["cachePoint"].is_object();
     if let Some(system) = request.get("system")
-        && !system.as_array().is_some_and(|blocks| !blocks.is_empty() && blocks.iter().all(is_text))
+        && !system.as_array().is_some_and(|blocks| {
+            blocks.first().is_some_and(is_text) && blocks.iter().all(|block| is_text(block) || is_mark(block))
+        })
     {
         return Some(format!("system: {system}"));
     }

@@ -1,7 +1,7 @@
 //! The environment, read once: what is missing or can't work is said at start, by name, and never with a password.
 
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use tokio_postgres::config::{Host, SslMode};
-use url::Url;
 
 use crate::auth::{AuthMode, Roles};
 use crate::log::LogKey;
@@ -108,24 +108,19 @@ impl Config {
 /// A URL that can't work; the message names `variable` and the part, and holds no password.
 pub fn database(variable: &str, url: &str) -> Result<tokio_postgres::Config, ConfigError> {
     let fail = |reason: String| ConfigError::new(variable, reason);
-    let mut url = Url::parse(url.trim()).map_err(|error| fail(format!("is not a URL ({error}); {FORM}")))?;
-    if !matches!(url.scheme(), "postgresql" | "postgres") {
-        return Err(fail("the URL starts with postgresql://".to_owned()));
-    }
-    for (part, present) in [
-        ("user", !url.username().is_empty()),
-        ("password", url.password().is_some_and(|password| !password.is_empty())),
-        ("host", url.host_str().is_some_and(|host| !host.is_empty())),
-        ("database", url.path().len() > 1),
-    ] {
-        if !present {
-            return Err(fail(format!("the URL has no {part}; {FORM}")));
-        }
-    }
+    let (url, query) = url.trim().split_once('?').unwrap_or((url.trim(), ""));
+    let rest = ["postgresql://", "postgres://"].iter().find_map(|scheme| url.strip_prefix(scheme));
+    let rest = rest.ok_or_else(|| fail(format!("is not a URL that starts with postgresql://; {FORM}")))?;
+    // The driver ends the password at the first @. A password may have one itself.
+    let (credentials, _) = rest.split('/').next().and_then(|authority| authority.rsplit_once('@')).unwrap_or_default();
+    let server = &rest[credentials.len()..];
 
     let mut kept = Vec::new();
-    for (name, value) in url.query_pairs() {
-        match (&*name, &*value) {
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let value = value.replace('+', " ");
+        let value = percent_decode_str(&value).decode_utf8_lossy();
+        match (name, &*value) {
             ("sslmode", "require" | "verify-ca" | "verify-full") | ("sslrootcert", "system") => {}
             ("sslmode", "disable" | "allow" | "prefer") => {
                 return Err(fail(format!("sslmode={value} would send passwords and messages in the clear; use sslmode=require")));
@@ -156,19 +151,27 @@ pub fn database(variable: &str, url: &str) -> Result<tokio_postgres::Config, Con
                 format!("{name}='{}'", value.replace('\\', r"\\").replace('\'', r"\'"))
                     .parse::<tokio_postgres::Config>()
                     .map_err(|_| fail(format!("{name}={value} is not a value that {name} can have")))?;
-                kept.push((name.into_owned(), value.into_owned()));
+                kept.push(format!("{name}={}", utf8_percent_encode(&value, NON_ALPHANUMERIC)));
             }
             _ => return Err(fail(format!("the parameter {name} is not supported; leave it out"))),
         }
     }
-    url.query_pairs_mut().clear().extend_pairs(kept);
-    // A space is %20 to libpq's kind of URL, never a plus.
-    let query = url.query().unwrap_or_default().replace('+', "%20");
-    url.set_query(Some(&query).filter(|query| !query.is_empty()).map(String::as_str));
 
-    let mut config = url.as_str().parse::<tokio_postgres::Config>().map_err(|_| {
+    let url = format!("postgresql://{}{server}?{}", credentials.replace('@', "%40"), kept.join("&"));
+    let mut config = url.parse::<tokio_postgres::Config>().map_err(|_| {
         fail("user, password, host, port or database can't be read; percent-encode special characters in them".to_owned())
     })?;
+    let is_named = |host: &Host| !matches!(host, Host::Tcp(name) if name.is_empty());
+    for (part, present) in [
+        ("user", config.get_user().is_some_and(|user| !user.is_empty())),
+        ("password", config.get_password().is_some_and(|password| !password.is_empty())),
+        ("host", !config.get_hosts().is_empty() && config.get_hosts().iter().all(is_named)),
+        ("database", config.get_dbname().is_some()),
+    ] {
+        if !present {
+            return Err(fail(format!("the URL has no {part}; {FORM}")));
+        }
+    }
     config.ssl_mode(SslMode::Require);
     if config.get_application_name().is_none() {
         config.application_name("scrollback");
@@ -217,6 +220,10 @@ mod tests {
         assert_eq!(config.get_ssl_negotiation(), SslNegotiation::Direct);
         let config = database("DATABASE_URL", &format!("{NEON}?options=endpoint%3Dep-x&application_name=my+app")).unwrap();
         assert_eq!((config.get_options(), config.get_application_name()), (Some("endpoint=ep-x"), Some("my app")));
+        let config = database("DATABASE_URL", "postgres://ada:p@s%40s@[::1]:6432/a%20b?application_name=a%26b").unwrap();
+        assert_eq!((config.get_password(), config.get_dbname()), (Some(&b"p@s@s"[..]), Some("a b")));
+        assert_eq!((config.get_hosts(), config.get_ports()), (&[Host::Tcp("::1".to_owned())][..], &[6432][..]));
+        assert_eq!(config.get_application_name(), Some("a&b"));
         for options in ["endpoint=ep-cool-name-123456", "project=ep-calm--c-1", "endpoint=ep-x-c neon_lsn:0/1"] {
             let config = database("DATABASE_URL", &format!("{NEON}?options={}", options.replace('=', "%3D").replace(' ', "%20")));
             assert_eq!(config.unwrap().get_options(), Some(options));
@@ -246,6 +253,9 @@ mod tests {
         assert!(refused("postgresql://ada@host/db").contains("password"));
         assert!(refused("postgresql://ada:s%2Bcr@/db").contains("host"));
         assert!(refused("postgresql://ada:s%2Bcr@host").contains("database"));
+        assert!(refused("postgresql://:s%2Bcr@host/db").contains("user"));
+        assert!(refused("postgresql://ada:s%2Bcr@:5432/db").contains("host"));
+        assert!(refused("postgresql://ada:s%2Bcr@host:port/db").contains("percent-encode"));
         assert!(refused("mysql://ada:s%2Bcr@host/db").contains("postgresql://"));
         assert!(refused("host=db user=ada password=s+cr").contains("URL"));
     }

@@ -3,9 +3,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::value::{Error, MapDeserializer};
+use serde::Serialize;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
-use serde::{Serialize, forward_to_deserialize_any};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -213,34 +212,5 @@ pub(crate) fn with_member(object: &RawValue, name: &str, value: &str) -> Box<Raw
 
 /// JSON that is known to be valid, because it was made of JSON.
 pub(crate) fn raw(json: String) -> Box<RawValue> {
-    valid(json).unwrap_or_else(|_| RawValue::NULL.to_owned())
-}
-
-/// JSON that is known to be valid, because it comes from a column of type `json`. `RawValue::from_string` would look for mistakes in it,
-/// which takes as long as writing it.
-///
-/// # Errors
-/// `serde_json` no longer reads its raw values as it did.
-pub fn valid(json: String) -> Result<Box<RawValue>, Error> {
-    Box::deserialize(Valid(json))
-}
-
-/// Gives itself to `RawValue` as `serde_json` gives itself JSON that it has read.
-struct Valid(String);
-
-impl<'de> Deserializer<'de> for Valid {
-    type Error = Error;
-
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, Error> {
-        visitor.visit_map(MapDeserializer::new(std::iter::once((name, self.0))))
-    }
-
-    fn deserialize_any<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value, Error> {
-        Err(serde::de::Error::custom("not what a RawValue asks for"))
-    }
-
-    forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct seq tuple
-        tuple_struct map struct enum identifier ignored_any
-    }
+    RawValue::from_string(json).unwrap_or_else(|_| RawValue::NULL.to_owned())
 }

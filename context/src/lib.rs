@@ -18,7 +18,6 @@ mod units;
 
 use serde::Serialize;
 
-pub use crate::json::valid;
 pub use crate::media::MediaSize;
 pub use crate::message::{Content, Message, Role, Source, characters, estimate};
 pub use crate::part::is_untyped_part;

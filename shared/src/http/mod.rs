@@ -2,7 +2,6 @@
 
 mod event;
 mod fields;
-mod quoted;
 mod reply;
 mod request;
 

@@ -95,5 +95,5 @@ fn stored<T>(parsed: Result<T, Invalid>) -> Result<T> {
 }
 
 fn raw(json: String) -> Result<Box<RawValue>> {
-    context::valid(json).map_err(|error| Error::Internal(error.into()))
+    RawValue::from_string(json).map_err(|error| Error::Internal(error.into()))
 }

@@ -88,9 +88,6 @@ impl Caller {
     }
 
     /// Whether the caller may write this role. `param` names the field that would have it.
-    ///
-    /// # Errors
-    /// [`Error::RoleForbidden`].
     pub(crate) fn may_write(&self, role: Role, param: impl FnOnce() -> String) -> Result<()> {
         match self {
             Self::User { roles, .. } if !roles.0.contains(&role) => Err(self.role_forbidden(param())),
@@ -100,9 +97,6 @@ impl Caller {
 
     /// Whether the caller may write this content. A tool's result belongs to the role `tool`. Some APIs put it into the content parts of
     /// another role's message, and contexts send it to the model as the tool's answer all the same.
-    ///
-    /// # Errors
-    /// [`Error::RoleForbidden`].
     pub(crate) fn may_say(&self, content: Option<&Content>, param: impl FnOnce() -> String) -> Result<()> {
         if content.is_some_and(Content::has_results) { self.may_write(Role::Tool, param) } else { Ok(()) }
     }
@@ -156,9 +150,6 @@ impl Roles {
     /// assert!(Roles::parse("user,assistant").is_ok() && Roles::parse("none").is_ok());
     /// assert!(Roles::parse("user,admin").is_err() && Roles::parse("").is_err());
     /// ```
-    ///
-    /// # Errors
-    /// A word is not a role.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         if text == "none" {
             return Ok(Self(Vec::new()));

@@ -382,9 +382,6 @@ impl Drop for Connection {
 }
 
 /// TLS that checks the server's chain and host name, trusting the system's roots or those in `SSL_CERT_FILE`.
-///
-/// # Errors
-/// The roots can't be read.
 pub fn tls_connector(negotiation: SslNegotiation) -> Result<MakeTlsConnector, native_tls::Error> {
     let mut builder = native_tls::TlsConnector::builder();
     // OpenSSL reads SSL_CERT_FILE itself; the TLS of macOS and Windows does not.

@@ -10,7 +10,6 @@ use tokio_postgres::error::{DbError, SqlState};
 pub use crate::invalid::{Fault, Invalid};
 use crate::models::Version;
 
-/// The crate's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Everything that can go wrong with a request.
@@ -22,24 +21,19 @@ pub enum Error {
     Invalid {
         /// Where, if it is in one place.
         param: Option<String>,
-        /// What.
         invalid: Invalid,
     },
-    /// The event carries no identity.
     #[error("no identity in the event")]
     Unauthenticated,
-    /// The caller acts for another user.
     #[error("the caller may not act for this user")]
     Forbidden,
     /// The caller writes a role that is not theirs to write.
     #[error("the caller may not write this role")]
     RoleForbidden {
-        /// The path of the field.
         param: String,
         /// Which roles the caller may write.
         detail: String,
     },
-    /// Only a back end may do this.
     #[error("only a caller with the service scope may do this")]
     ServiceOnly,
     /// No such conversation or message, or another user's: nobody is told which.
@@ -47,10 +41,7 @@ pub enum Error {
     NotFound,
     /// An id that exists with other content or another owner.
     #[error("the id is taken")]
-    Conflict {
-        /// The path of the id.
-        param: String,
-    },
+    Conflict { param: String },
     /// A line of an import that is stored with other content, or for another user.
     #[error("the line is stored with other content")]
     OtherContent {
@@ -59,17 +50,13 @@ pub enum Error {
     },
     /// A piece of a reply that belongs at another place.
     #[error("the content has another length")]
-    OtherLength {
-        /// The characters of the content.
-        length: i64,
-    },
+    OtherLength { length: i64 },
     /// More of a reply that its reader has stopped.
     #[error("the reply is cancelled")]
     Cancelled,
     /// A message that is not being written, and so cannot be cancelled.
     #[error("the message has ended")]
     Ended,
-    /// `If-Match` names another version.
     #[error("the version is another one")]
     PreconditionFailed(Version),
     /// An `Idempotency-Key` that came with another request.
@@ -78,7 +65,6 @@ pub enum Error {
     /// A body that is not `application/x-ndjson`.
     #[error("the body is not application/x-ndjson")]
     NoLines,
-    /// A body that is not `application/json`.
     #[error("the body is not application/json")]
     UnsupportedMediaType,
     /// A body in another encoding than UTF-8, or a compressed one.
@@ -98,22 +84,15 @@ pub enum Error {
         "the database has no schema {schema}: migrate first, from the sources of this binary, with `cargo xtask migrate`. The local database of \
          `cargo dev` is migrated when `cargo dev` starts in that checkout"
     )]
-    NotMigrated {
-        /// The schema of this release.
-        schema: &'static str,
-        /// What the database said.
-        source: tokio_postgres::Error,
-    },
+    NotMigrated { schema: &'static str, source: tokio_postgres::Error },
     /// The database did not answer before the request's deadline.
     #[error("the database did not answer in time")]
     DatabaseTimeout,
-    /// A fault of ours.
     #[error("internal error")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl Invalid {
-    /// Names the field.
     #[must_use]
     pub fn at(self, param: impl Into<String>) -> Error {
         Error::Invalid { param: Some(param.into()), invalid: self }
@@ -127,7 +106,6 @@ impl From<Invalid> for Error {
 }
 
 impl Error {
-    /// The status of the response.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self {

@@ -4,7 +4,6 @@
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{detail}")]
 pub struct Invalid {
-    /// The kind of fault.
     pub fault: Fault,
     /// What was wrong and what would be right, for the caller.
     pub detail: String,

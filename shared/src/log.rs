@@ -166,8 +166,6 @@ impl LogKey {
     const HASH_BYTES: usize = 16;
     const MIN_CHARACTERS: usize = 32;
 
-    /// # Errors
-    /// The key is too short to be a secret.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         if text.len() < Self::MIN_CHARACTERS {
             return Err(Invalid::new(Fault::Parameter, "is shorter than 32 characters; openssl rand -hex 32 makes one"));

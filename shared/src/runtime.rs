@@ -184,7 +184,6 @@ fn start() -> Option<Config> {
     Some(config)
 }
 
-/// What the process ends with.
 fn ended(served: Result<(), lambda_runtime::Error>) -> ExitCode {
     match served {
         Ok(()) => ExitCode::SUCCESS,

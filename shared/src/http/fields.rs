@@ -49,9 +49,6 @@ impl<'a> Fields<'a> {
     }
 
     /// The members of a line of JSON.
-    ///
-    /// # Errors
-    /// The line is no JSON object.
     pub fn of_line(line: &'a str, number: i64) -> Result<Self> {
         let Object(members) = serde_json::from_str(line)
             .map_err(|_| Invalid::new(Fault::Body, "each line is a JSON object").at(format!("line {number}")))?;
@@ -105,9 +102,6 @@ impl<'a> Fields<'a> {
     }
 
     /// A string, made into a `T`.
-    ///
-    /// # Errors
-    /// It is no string, or `parse` refuses it.
     pub fn parse<T>(&mut self, name: &'static str, parse: impl FnOnce(String) -> Result<T, Invalid>) -> Result<Option<T>> {
         let value = self.take(name)?;
         self.text(name, value, parse)
@@ -125,17 +119,11 @@ impl<'a> Fields<'a> {
     }
 
     /// A hyphenated UUID.
-    ///
-    /// # Errors
-    /// `invalid_uuid`.
     pub fn uuid(&mut self, name: &'static str) -> Result<Option<Uuid>> {
         self.parse(name, |text| parse_uuid(&text))
     }
 
     /// `true` or `false`.
-    ///
-    /// # Errors
-    /// It is neither.
     pub fn flag(&mut self, name: &'static str) -> Result<Option<bool>> {
         let value = self.take(name)?;
         match scalar(value.as_ref()) {
@@ -147,9 +135,6 @@ impl<'a> Fields<'a> {
     }
 
     /// A whole number in a range.
-    ///
-    /// # Errors
-    /// It is no such number.
     pub fn integer(&mut self, name: &'static str, range: RangeInclusive<i64>) -> Result<Option<i64>> {
         let value = self.take(name)?;
         let Some(text) = scalar(value.as_ref()) else { return Ok(None) };
@@ -162,9 +147,6 @@ impl<'a> Fields<'a> {
     }
 
     /// Any JSON but null; in the query string, its text.
-    ///
-    /// # Errors
-    /// It is no JSON, or JSON that can't be stored.
     pub fn json(&mut self, name: &'static str) -> Result<Option<Json>> {
         let json = match self.take(name)? {
             None => return Ok(None),
@@ -175,18 +157,12 @@ impl<'a> Fields<'a> {
     }
 
     /// `metadata`: a JSON object, read by [`Metadata::of_conversation`] or [`Metadata::of_message`].
-    ///
-    /// # Errors
-    /// It is no object, or too large or too deep.
     pub fn metadata(&mut self, parse: impl FnOnce(Json) -> Result<Metadata, Invalid>) -> Result<Option<Metadata>> {
         self.json("metadata")?.map(|json| parse(json).map_err(|invalid| invalid.at(self.path("metadata")))).transpose()
     }
 
     /// `feedback`: an object with a `rating`, which may be null, and maybe a `comment` of 4 KiB. It is spelled anew, so that the same feedback
     /// is the same text.
-    ///
-    /// # Errors
-    /// It is another object, or the comment is too large.
     pub fn feedback(&mut self) -> Result<Option<Json>> {
         const MAX_COMMENT_BYTES: usize = 4 << 10;
         let Some(json) = self.json("feedback")? else { return Ok(None) };
@@ -214,9 +190,6 @@ impl<'a> Fields<'a> {
     }
 
     /// Fields whose names are those of members, such as each `metadata.KEY`: the key, which may be any text, and the value.
-    ///
-    /// # Errors
-    /// A value is no string, a field is there twice, or a key or a value has U+0000.
     pub fn members(&mut self, name: &'static str) -> Result<Vec<(Text, Text)>> {
         let prefix = name.trim_end_matches("KEY");
         self.known.push(name);
@@ -232,9 +205,6 @@ impl<'a> Fields<'a> {
     }
 
     /// UUIDs with commas between them, `max` at most.
-    ///
-    /// # Errors
-    /// There are too many, or one is no UUID.
     pub fn uuids(&mut self, name: &'static str, max: usize) -> Result<Option<Vec<Uuid>>> {
         self.parse(name, |text| {
             if text.split(',').count() > max {
@@ -245,9 +215,6 @@ impl<'a> Fields<'a> {
     }
 
     /// `content`: a string, or an array of parts; in the query string always a string.
-    ///
-    /// # Errors
-    /// It is neither, or too large.
     pub fn content(&mut self) -> Result<Option<Content>> {
         let content = match self.take("content")? {
             None => return Ok(None),
@@ -261,35 +228,23 @@ impl<'a> Fields<'a> {
     }
 
     /// `token_count`: how many tokens the caller counted.
-    ///
-    /// # Errors
-    /// It is no whole number from 0, or larger than a column holds.
     pub fn token_count(&mut self) -> Result<Option<i32>> {
         let count = self.integer("token_count", 0..=i64::from(i32::MAX))?;
         Ok(count.and_then(|count| i32::try_from(count).ok()))
     }
 
     /// `status`: what a request may say of it.
-    ///
-    /// # Errors
-    /// It is none that a request may set.
     pub fn status(&mut self) -> Result<Option<Status>> {
         self.parse("status", |text| Status::parse(&text))
     }
 
     /// `expires_in`: seconds, a minute at least.
-    ///
-    /// # Errors
-    /// It is no such number.
     pub fn expires_in(&mut self) -> Result<Option<i64>> {
         // A thousand years: PostgreSQL's calendar holds more, and a time has four digits for its year.
         self.integer("expires_in", 60..=31_556_952_000)
     }
 
     /// `tool_calls`: a model's calls to tools, a JSON object or array.
-    ///
-    /// # Errors
-    /// It is neither, or too large.
     pub fn tool_calls(&mut self) -> Result<Option<ToolCalls>> {
         self.json("tool_calls")?
             .map(|json| ToolCalls::parse(json).map_err(|invalid| invalid.at(self.path("tool_calls"))))
@@ -297,9 +252,6 @@ impl<'a> Fields<'a> {
     }
 
     /// A field that a request changes: null clears it, and without the field it stays as it is.
-    ///
-    /// # Errors
-    /// `read` refuses it.
     pub fn change<T>(&mut self, name: &'static str, read: impl FnOnce(&mut Self) -> Result<Option<T>>) -> Result<Change<T>> {
         let named = self.values.contains_key(name);
         Ok(match read(self)? {
@@ -310,17 +262,11 @@ impl<'a> Fields<'a> {
     }
 
     /// How many items a list may have, at most: 1 to 1000.
-    ///
-    /// # Errors
-    /// It is no such number.
     pub fn limit(&mut self, name: &'static str) -> Result<Option<i64>> {
         self.integer(name, 1..=1000)
     }
 
     /// The objects of an array, each as fields of its own; in the query string there can be none.
-    ///
-    /// # Errors
-    /// It is no array of so many objects.
     pub fn objects(&mut self, name: &'static str, count: RangeInclusive<usize>) -> Result<Option<Vec<Fields<'a>>>> {
         let Some(Value::Json(array)) = self.take(name)? else { return Ok(None) };
         let elements: Option<Vec<&RawValue>> = serde_json::from_str(array.get()).ok();
@@ -336,9 +282,6 @@ impl<'a> Fields<'a> {
     }
 
     /// An object, as fields of its own; in the query string there can be none.
-    ///
-    /// # Errors
-    /// It is no object.
     pub fn object(&mut self, name: &'static str) -> Result<Option<Fields<'a>>> {
         let Some(Value::Json(object)) = self.take(name)? else { return Ok(None) };
         let Object(members) = serde_json::from_str(object.get()).map_err(|_| self.must_be(name, "an object"))?;
@@ -350,9 +293,6 @@ impl<'a> Fields<'a> {
     }
 
     /// A time as the contract writes it, or any other of RFC 3339.
-    ///
-    /// # Errors
-    /// It is no time, or of no year that a time can have.
     pub fn time(&mut self, name: &'static str) -> Result<Option<DateTime<Utc>>> {
         self.parse(name, |text| {
             DateTime::parse_from_rfc3339(&text)
@@ -364,9 +304,6 @@ impl<'a> Fields<'a> {
     }
 
     /// A time that has passed. Clocks may differ by a day.
-    ///
-    /// # Errors
-    /// It is no time, or has not passed.
     pub fn past(&mut self, name: &'static str) -> Result<Option<DateTime<Utc>>> {
         let time = self.time(name)?;
         match time.filter(|time| *time > Utc::now() + TimeDelta::days(1)) {
@@ -376,9 +313,6 @@ impl<'a> Fields<'a> {
     }
 
     /// A field that has to be there.
-    ///
-    /// # Errors
-    /// It is not.
     pub fn required<T>(&self, name: &str, value: Option<T>) -> Result<T> {
         value.ok_or_else(|| Invalid::new(Fault::Missing, format!("{name} is required")).at(self.path(name)))
     }
@@ -392,9 +326,6 @@ impl<'a> Fields<'a> {
     }
 
     /// What a message of `OpenAI`'s SDKs has beside the members of every message, as one object. Null and empty values are left out.
-    ///
-    /// # Errors
-    /// A value is of another type, or they are too large together.
     pub fn extra(&mut self) -> Result<Option<Json>> {
         let mut members = Vec::new();
         for name in NewMessage::EXTRA {
@@ -433,9 +364,6 @@ impl<'a> Fields<'a> {
     }
 
     /// A message to store, of the members that are there.
-    ///
-    /// # Errors
-    /// The first field that is wrong.
     pub fn new_message(&mut self) -> Result<NewMessage> {
         let role = self.parse("role", |text| Ok(Role::parse(&text)?))?.ok_or_else(|| {
             Invalid::new(Fault::Missing, "role is required: user, assistant, tool, system or developer").at(self.path("role"))

@@ -20,7 +20,6 @@ const BODY_BUDGET: usize = 5_990_000;
 /// What a page of lines may weigh: what the body of a request may.
 const LINES_BUDGET: usize = 4 << 20;
 
-/// A response.
 #[derive(Debug)]
 pub struct Reply {
     status: StatusCode,
@@ -66,25 +65,16 @@ impl Reply {
     }
 
     /// 200 and a value.
-    ///
-    /// # Errors
-    /// [`Error::Internal`]: the value can't be serialized.
     pub fn ok(value: &impl Serialize) -> Result<Self> {
         Self::json(StatusCode::OK, value)
     }
 
     /// 201 if something was created, 200 if it was there, and a value.
-    ///
-    /// # Errors
-    /// [`Error::Internal`]: the value can't be serialized.
     pub fn created(created: bool, value: &impl Serialize) -> Result<Self> {
         Self::json(if created { StatusCode::CREATED } else { StatusCode::OK }, value)
     }
 
     /// 202: a part is done, and the same request again goes on. The value says what was done.
-    ///
-    /// # Errors
-    /// [`Error::Internal`]: the value can't be serialized.
     pub fn accepted(value: &impl Serialize) -> Result<Self> {
         Self::json(StatusCode::ACCEPTED, value)
     }
@@ -96,9 +86,6 @@ impl Reply {
     }
 
     /// 304 if the caller has the version, or else the reply that `reply` makes of what was read. Both have the version as ETag.
-    ///
-    /// # Errors
-    /// Those of `reply`.
     pub fn conditional<T>(read: Conditional<T>, reply: impl FnOnce(T) -> Result<Self>) -> Result<Self> {
         match read {
             Conditional::NotModified(version) => Ok(Self::new(StatusCode::NOT_MODIFIED, None).version(version)),
@@ -108,9 +95,6 @@ impl Reply {
 
     /// 200 and as many of the items, in order, as a response can hold. If that is not all, or if there are `more` behind them, the
     /// response links to `next(last item sent, how many were sent)`.
-    ///
-    /// # Errors
-    /// [`Error::Internal`]: an item can't be serialized.
     pub fn list<T: Serialize>(items: &[T], more: bool, next: impl FnOnce(&T, usize) -> String) -> Result<Self> {
         let (mut json, mut sent) = write_list(items, |bytes, escapes| bytes + escapes)?;
         if sent < items.len() && base64_size(json.len()) < json.len() + escapes(&json) {
@@ -132,9 +116,6 @@ impl Reply {
     /// them, the response links to `next(last item sent)`.
     ///
     /// A page has 4 MiB at most, so that it can be the body of a request. As base64 it fits in a response, whatever it holds.
-    ///
-    /// # Errors
-    /// [`Error::Internal`]: an item can't be serialized.
     pub fn lines<T: Serialize>(items: &[T], more: bool, next: impl FnOnce(&T) -> String) -> Result<Self> {
         let (mut text, mut sent) = (Vec::new(), 0);
         for item in items {

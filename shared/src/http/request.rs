@@ -65,24 +65,17 @@ impl Request {
         Ok(Self { event, caller, body })
     }
 
-    /// Who is calling.
     #[must_use]
     pub fn caller(&self) -> &Caller {
         &self.caller
     }
 
     /// The path's `conversation_id`.
-    ///
-    /// # Errors
-    /// `invalid_uuid`.
     pub fn conversation_id(&self) -> Result<Uuid> {
         self.path("conversation_id").and_then(|text| parse_uuid(&text)).map_err(|invalid| invalid.at("conversation_id"))
     }
 
     /// The path's `message_id`.
-    ///
-    /// # Errors
-    /// `invalid_uuid`.
     pub fn message_id(&self) -> Result<Uuid> {
         self.path("message_id").and_then(|text| parse_uuid(&text)).map_err(|invalid| invalid.at("message_id"))
     }
@@ -132,17 +125,11 @@ impl Request {
     }
 
     /// Refuses fields where none are taken.
-    ///
-    /// # Errors
-    /// The body has a field.
     pub fn no_fields(&self) -> Result<()> {
         self.fields()?.finish()
     }
 
     /// `If-Match`, where it is sent.
-    ///
-    /// # Errors
-    /// It is no list of ETags.
     pub fn if_match(&self) -> Result<Option<ETags>> {
         self.event.header("if-match").map(|header| ETags::parse(header).map_err(|invalid| invalid.at("If-Match"))).transpose()
     }
@@ -162,9 +149,6 @@ impl Request {
     }
 
     /// `If-None-Match`, where it is sent.
-    ///
-    /// # Errors
-    /// It is no list of ETags.
     pub fn if_none_match(&self) -> Result<Option<ETags>> {
         self.event
             .header("if-none-match")

@@ -7,18 +7,15 @@ pub enum Change<T> {
     Keep,
     /// Null.
     Clear,
-    /// A new value.
     Set(T),
 }
 
 impl<T> Change<T> {
-    /// Whether it stays.
     #[must_use]
     pub fn is_keep(&self) -> bool {
         matches!(self, Self::Keep)
     }
 
-    /// The new value, if there is one.
     #[must_use]
     pub fn value(&self) -> Option<&T> {
         match self {

@@ -20,9 +20,6 @@ pub struct ContextSummary {
 
 impl ContextSummary {
     /// From what is stored.
-    ///
-    /// # Errors
-    /// The text is no text that could have been stored.
     pub fn new(
         conversation_id: Uuid,
         through: i64,

@@ -11,17 +11,12 @@ use crate::invalid::{Fault, Invalid};
 /// A conversation as it is stored; serializes as the contract's `Conversation`.
 #[derive(Debug, Clone, Serialize)]
 pub struct Conversation {
-    /// Its id.
     pub id: Uuid,
-    /// Whose it is.
     pub user_id: String,
-    /// What it is called, if anything.
     pub title: Option<String>,
     /// A JSON object, as it was given.
     pub metadata: Box<RawValue>,
-    /// How many messages it holds.
     pub message_count: i64,
-    /// When it was made.
     #[serde(serialize_with = "serialize_time")]
     pub created_at: DateTime<Utc>,
     /// When it or one of its messages last changed; strictly increases.
@@ -30,10 +25,8 @@ pub struct Conversation {
     /// When its newest message was stored. Only new messages move it.
     #[serde(serialize_with = "serialize_optional_time")]
     pub last_message_at: Option<DateTime<Utc>>,
-    /// Since when it is archived.
     #[serde(serialize_with = "serialize_optional_time")]
     pub archived_at: Option<DateTime<Utc>>,
-    /// Since when it is pinned.
     #[serde(serialize_with = "serialize_optional_time")]
     pub pinned_at: Option<DateTime<Utc>>,
     /// When it counts as deleted.
@@ -41,7 +34,6 @@ pub struct Conversation {
     pub expires_at: Option<DateTime<Utc>>,
     /// The conversation that it is a copy of.
     pub forked_from: Option<ForkedFrom>,
-    /// Its newest summary.
     pub summary: Option<Summarized>,
     /// Its version, for an ETag.
     #[serde(skip)]
@@ -62,7 +54,6 @@ pub struct ForkedFrom {
 pub struct Summarized {
     /// The position of the last message that it stands for.
     pub through: i64,
-    /// When it was stored.
     #[serde(serialize_with = "serialize_time")]
     pub created_at: DateTime<Utc>,
 }
@@ -72,11 +63,9 @@ pub struct Summarized {
 pub struct Summary {
     /// The position of the last message that it stands for.
     pub through: i64,
-    /// The text.
     pub content: String,
     /// Its tokens, as the caller counted them.
     pub token_count: Option<i32>,
-    /// When it was stored.
     #[serde(serialize_with = "serialize_time")]
     pub created_at: DateTime<Utc>,
 }
@@ -84,7 +73,6 @@ pub struct Summary {
 /// A text that is to stand for all messages up to a position.
 #[derive(Debug, Clone)]
 pub struct NewSummary {
-    /// The position.
     pub through: i64,
     /// The text. It is not empty.
     pub content: Text,
@@ -96,9 +84,6 @@ impl NewSummary {
     const MAX_BYTES: usize = 1 << 20;
 
     /// The text of a summary.
-    ///
-    /// # Errors
-    /// The text is empty, is too large, or has U+0000.
     pub fn content(text: impl Into<String>) -> Result<Text, Invalid> {
         let text = Text::parse(text)?;
         match text.as_str().len() {
@@ -112,7 +97,6 @@ impl NewSummary {
 /// What `get_or_create_conversation` is asked for.
 #[derive(Debug, Clone)]
 pub struct NewConversation {
-    /// Whose.
     pub user_id: UserId,
     /// Exactly this one, found or created.
     pub id: Option<Uuid>,
@@ -150,7 +134,6 @@ pub struct NewFork {
 /// What becomes of a conversation.
 #[derive(Debug, Clone)]
 pub struct ConversationChange {
-    /// Its title.
     pub title: Change<Title>,
     /// Its metadata: a JSON merge patch (RFC 7396), in which null deletes.
     pub metadata: Change<Metadata>,
@@ -169,8 +152,6 @@ pub struct Title(Text);
 impl Title {
     const MAX_CHARACTERS: usize = 512;
 
-    /// # Errors
-    /// The text is too long, or has U+0000.
     pub fn parse(text: impl Into<String>) -> Result<Self, Invalid> {
         let text = Text::parse(text)?;
         if text.as_str().chars().count() > Self::MAX_CHARACTERS {
@@ -179,7 +160,6 @@ impl Title {
         Ok(Self(text))
     }
 
-    /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         self.0.as_str()
@@ -206,9 +186,6 @@ impl Metadata {
     }
 
     /// The metadata of a message.
-    ///
-    /// # Errors
-    /// Those of [`Metadata::of_conversation`].
     pub fn of_message(json: Json) -> Result<Self, Invalid> {
         Self::parse(json, Self::MAX_BYTES_OF_MESSAGE)
     }
@@ -229,7 +206,6 @@ impl Metadata {
         Ok(Self(json))
     }
 
-    /// The JSON text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         self.0.as_str()

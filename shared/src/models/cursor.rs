@@ -33,9 +33,6 @@ pub struct Cursor {
 
 impl Cursor {
     /// Reads what [`Cursor::encode`] wrote for the same list.
-    ///
-    /// # Errors
-    /// Anything else.
     pub fn parse(text: &str, list: List) -> Result<Self, Invalid> {
         let (of, cursor) = Self::decode(text).ok_or_else(|| {
             Invalid::new(Fault::Parameter, "a cursor comes from the next link of a response, and is sent back unchanged")

@@ -5,13 +5,11 @@ use serde::Serialize;
 
 use super::{Conversation, Cursor, Message, serialize_time};
 
-/// A line of an export.
 #[derive(Debug, Clone, Serialize)]
 #[serde(untagged)]
 pub enum ExportLine {
     /// A conversation, which its messages follow.
     Conversation {
-        /// The conversation.
         conversation: Conversation,
         /// Its summaries, the oldest first. If they do not fit in a line, another line of the same conversation has the next ones.
         summaries: Vec<ExportedSummary>,
@@ -19,24 +17,18 @@ pub enum ExportLine {
         next_position: i64,
     },
     /// A message of the conversation before it.
-    Message {
-        /// The message.
-        message: Message,
-    },
+    Message { message: Message },
 }
 
 /// A text that stands for all messages up to a position.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ExportedSummary {
-    /// The position.
     pub through: i64,
-    /// The text.
     pub content: String,
     /// Its tokens, as the caller counted them.
     pub token_count: Option<i32>,
     /// How many messages it stands for.
     pub messages: i64,
-    /// When it was stored.
     #[serde(serialize_with = "serialize_time")]
     pub created_at: DateTime<Utc>,
 }

@@ -22,9 +22,6 @@ pub enum HistoryRange {
 
 impl HistoryRange {
     /// Reads an order: whether the newest come first.
-    ///
-    /// # Errors
-    /// It is neither `asc` nor `desc`.
     pub fn order(text: &str) -> Result<bool, Invalid> {
         match text {
             "asc" => Ok(false),

@@ -14,7 +14,6 @@ pub struct Import {
     pub repeated: i64,
 }
 
-/// A conversation, as it was.
 #[derive(Debug, Clone)]
 pub struct ImportedConversation {
     /// The number of its line, from 1.
@@ -33,7 +32,6 @@ pub struct ImportedConversation {
     pub summaries: Vec<ImportedSummary>,
 }
 
-/// A summary, as it was.
 #[derive(Debug, Clone)]
 pub struct ImportedSummary {
     /// The number of its conversation's line.
@@ -45,7 +43,6 @@ pub struct ImportedSummary {
     pub created_at: DateTime<Utc>,
 }
 
-/// A message, as it was.
 #[derive(Debug, Clone)]
 pub struct ImportedMessage {
     /// The number of its line, from 1.

@@ -23,9 +23,6 @@ impl Json {
     /// assert!(Json::parse(r#"["\u0000"]"#).is_err());
     /// assert!(Json::parse("[1, ").is_err());
     /// ```
-    ///
-    /// # Errors
-    /// The text is not JSON, or is one of the two kinds that are refused.
     pub fn parse(text: impl Into<String>) -> Result<Self, Invalid> {
         let raw = RawValue::from_string(text.into())
             .map_err(|error| Invalid::new(Fault::Parameter, format!("not valid JSON: {error}")))?;
@@ -39,7 +36,6 @@ impl Json {
         Ok(Self(raw))
     }
 
-    /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         self.0.get()

@@ -17,8 +17,6 @@ pub enum ListOrder {
 }
 
 impl ListOrder {
-    /// # Errors
-    /// The text is none of the two.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         match text {
             "updated" => Ok(Self::Updated),
@@ -53,15 +51,12 @@ impl ListOrder {
 /// Which conversations a list has. They have to pass all filters that are set.
 #[derive(Debug, Clone, Default)]
 pub struct ConversationFilter {
-    /// The order of the list.
     pub order: ListOrder,
     /// A part of the title, where upper and lower case are alike.
     pub title: Option<Title>,
     /// Members of the metadata, with their values as text.
     pub members: Vec<(Text, Text)>,
-    /// Whether they are archived.
     pub archived: Option<bool>,
-    /// Whether they are pinned.
     pub pinned: Option<bool>,
     /// Only these.
     pub ids: Option<Vec<Uuid>>,
@@ -98,10 +93,8 @@ impl ConversationFilter {
     }
 }
 
-/// A conversation in a list.
 #[derive(Debug, Serialize)]
 pub struct ListedConversation {
-    /// The conversation.
     #[serde(flatten)]
     pub conversation: Conversation,
     /// Its newest message, if it has one. The outer `None`: nobody has asked.

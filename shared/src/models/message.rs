@@ -15,9 +15,7 @@ use crate::invalid::{Fault, Invalid};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// It is.
     Complete,
-    /// It is still being written.
     InProgress,
     /// It was being written, and nobody has touched it for 60 seconds.
     Incomplete,
@@ -27,9 +25,6 @@ pub enum Status {
 
 impl Status {
     /// Reads what a request says. A message becomes incomplete by itself.
-    ///
-    /// # Errors
-    /// No message can be set to this status.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         match text {
             "complete" => Ok(Self::Complete),
@@ -43,7 +38,6 @@ impl Status {
         }
     }
 
-    /// Its name.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -78,7 +72,6 @@ impl Status {
 #[derive(Debug, Clone, Serialize)]
 #[serde(untagged)]
 pub enum Content {
-    /// A string.
     Text(Text),
     /// An array of objects that each have a `type`, or are parts of an API whose parts have none. Kept as it came.
     Parts(Box<RawValue>),
@@ -88,16 +81,12 @@ impl Content {
     /// How many bytes of UTF-8 or JSON it may have.
     pub(crate) const MAX_BYTES: i64 = 1 << 20;
 
-    /// # Errors
-    /// The text is too large, or has U+0000.
     pub fn text(text: impl Into<String>) -> Result<Self, Invalid> {
         let text = Text::parse(text)?;
         Self::check_size(text.as_str())?;
         Ok(Self::Text(text))
     }
 
-    /// # Errors
-    /// The JSON is no array of such objects, or is too large.
     pub fn parts(json: Json) -> Result<Self, Invalid> {
         Self::check_size(json.as_str())?;
         let elements: Option<Vec<&RawValue>> = serde_json::from_str(json.as_str()).ok();
@@ -154,7 +143,6 @@ impl Content {
         self.stored_text().len()
     }
 
-    /// Its pictures and files.
     pub(crate) fn media(&self) -> Option<MediaSize> {
         MediaSize::of(self.as_parts()?)
     }
@@ -187,13 +175,11 @@ fn string_member<'a>(object: &'a RawValue, name: &str) -> Option<&'a str> {
 /// A message as it is stored; serializes as the contract's `Message`.
 #[derive(Debug, Clone, Serialize)]
 pub struct Message {
-    /// Its id.
     pub id: Uuid,
     /// The conversation that it is in.
     pub conversation_id: Uuid,
     /// Its place there: from 1, strictly increasing, never reused.
     pub position: i64,
-    /// Who speaks.
     pub role: Role,
     /// What is said; null where `tool_calls` says it all.
     pub content: Option<Content>,
@@ -212,7 +198,6 @@ pub struct Message {
     /// When it was stored; never earlier than the message before it.
     #[serde(serialize_with = "serialize_time")]
     pub created_at: DateTime<Utc>,
-    /// When it last changed.
     #[serde(serialize_with = "serialize_time")]
     pub updated_at: DateTime<Utc>,
     /// What `OpenAI`'s SDKs say of a message beside its content and its calls: a JSON object with some of [`EXTRA`](NewMessage::EXTRA).
@@ -237,8 +222,6 @@ pub struct ToolCalls(Json);
 impl ToolCalls {
     const MAX_BYTES: usize = 256 << 10;
 
-    /// # Errors
-    /// The JSON is no object or array, or is too large.
     pub fn parse(json: Json) -> Result<Self, Invalid> {
         if json.as_str().len() > Self::MAX_BYTES {
             return Err(Invalid::new(
@@ -252,7 +235,6 @@ impl ToolCalls {
         Ok(Self(json))
     }
 
-    /// The JSON text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         self.0.as_str()
@@ -290,9 +272,6 @@ impl NewMessage {
     pub(crate) const MAX_EXTRA_BYTES: usize = 256 << 10;
 
     /// A message with an id of its own (UUID v7).
-    ///
-    /// # Errors
-    /// There is neither content nor `tool_calls`.
     pub fn new(role: Role, content: Option<Content>, tool_calls: Option<ToolCalls>) -> Result<Self, Invalid> {
         if content.is_none() && tool_calls.is_none() {
             return Err(no_content());
@@ -325,12 +304,10 @@ impl NewMessage {
         self.token_count.map_or_else(|| context::estimate(text, parts, calls, name), i64::from)
     }
 
-    /// Its pictures and files.
     pub(crate) fn media(&self) -> Option<MediaSize> {
         self.content.as_ref().and_then(Content::media)
     }
 
-    /// Its id.
     #[must_use]
     pub fn id(&self) -> Uuid {
         self.id
@@ -352,9 +329,7 @@ pub(crate) fn no_content() -> Invalid {
 /// What becomes of a message.
 #[derive(Debug, Clone)]
 pub struct MessageChange {
-    /// Its content.
     pub content: Change<Content>,
-    /// Its calls.
     pub tool_calls: Change<ToolCalls>,
     /// Its metadata: a JSON merge patch (RFC 7396), in which null deletes.
     pub metadata: Change<Metadata>,
@@ -371,7 +346,6 @@ pub struct MessageChange {
 /// Text that belongs at one place of a message.
 #[derive(Debug, Clone)]
 pub struct Piece {
-    /// The text.
     pub text: Text,
     /// How many characters are before it.
     pub at: i64,

@@ -44,9 +44,6 @@ impl SearchQuery {
     /// assert!(SearchQuery::parse(r#"rain "in Oslo" -snow or umbrella"#).is_ok());
     /// assert!(SearchQuery::parse(r#" - "" or "#).is_err());
     /// ```
-    ///
-    /// # Errors
-    /// There is nothing to look for, or too much, or U+0000.
     pub fn parse(text: impl Into<String>) -> Result<Self, Invalid> {
         let text = Text::parse(text)?;
         let invalid = |detail: &str| Err(Invalid::new(Fault::Parameter, detail));
@@ -124,10 +121,8 @@ impl SearchQuery {
     }
 }
 
-/// A message that was found.
 #[derive(Debug, Clone, Serialize)]
 pub struct SearchHit {
-    /// The message.
     pub message: Message,
     /// The part of its text around the first hit, with hits between `**`.
     pub snippet: String,

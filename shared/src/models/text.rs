@@ -8,25 +8,17 @@ use crate::invalid::{Fault, Invalid};
 pub struct Text(String);
 
 impl Text {
-    /// # Errors
-    /// U+0000 in the text.
     pub fn parse(text: impl Into<String>) -> Result<Self, Invalid> {
         let text = text.into();
         if text.contains('\0') { Err(null_character()) } else { Ok(Self(text)) }
     }
 
     /// The name of a speaker or tool: 1 KiB at most.
-    ///
-    /// # Errors
-    /// It is longer, or has U+0000.
     pub fn name(text: impl Into<String>) -> Result<Self, Invalid> {
         Self::parse_within(text, 1, "a name")
     }
 
     /// The id of a tool call: 16 KiB at most, because some APIs put signatures into it.
-    ///
-    /// # Errors
-    /// It is longer, or has U+0000.
     pub fn tool_call_id(text: impl Into<String>) -> Result<Self, Invalid> {
         Self::parse_within(text, 16, "a tool_call_id")
     }
@@ -48,7 +40,6 @@ impl Text {
         self.0
     }
 
-    /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

@@ -33,7 +33,6 @@ impl UserId {
         Ok(Self(text))
     }
 
-    /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

@@ -76,9 +76,6 @@ impl ETags {
     }
 
     /// Reads either header. `W/"17"` is `"17"`, in `If-Match`, too: proxies that compress a response make its ETag weak.
-    ///
-    /// # Errors
-    /// The header is not `*` or a list of ETags.
     pub fn parse(header: &str) -> Result<Self, Invalid> {
         let invalid =
             || Invalid::new(Fault::Parameter, "must be an ETag as a response gave it, quotes included, such as \"17\"; or *");

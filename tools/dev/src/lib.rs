@@ -68,9 +68,6 @@ pub enum Format {
 }
 
 /// Serves the API until Ctrl-C, SIGTERM or SIGHUP. Every process that it has started ends with it, even if it is killed.
-///
-/// # Errors
-/// A sentence for each thing that can be missing or in the way, and for a database that ends by itself.
 pub async fn run(options: Options) -> Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;

@@ -42,9 +42,6 @@ impl Owner {
 }
 
 /// Builds the functions.
-///
-/// # Errors
-/// They do not compile.
 async fn build() -> Result<()> {
     let mut cargo = tokio::process::Command::from(project::build());
     let status = cargo.kill_on_drop(true).status().await.context("cannot run cargo")?;
@@ -53,9 +50,6 @@ async fn build() -> Result<()> {
 }
 
 /// Builds the functions when their code changes, and has those run anew whose binary is another one then.
-///
-/// # Errors
-/// The sources can't be watched.
 pub(crate) async fn watch(functions: &BTreeMap<&'static str, Function>, owner: Option<Owner>, wanted: bool) -> Result<()> {
     if !wanted {
         return std::future::pending().await;

@@ -10,9 +10,6 @@ use anyhow::{Context, Result};
 use crate::user::is_root;
 
 /// The directory for what can be fetched or made again. It is made if need be.
-///
-/// # Errors
-/// A user without a home, or a directory that cannot be made.
 pub fn cache() -> Result<PathBuf> {
     let root = is_root();
     let path = if root {
@@ -30,9 +27,6 @@ pub fn cache() -> Result<PathBuf> {
 }
 
 /// The directory of the data of `cargo dev`.
-///
-/// # Errors
-/// A user without a home.
 pub fn data() -> Result<PathBuf> {
     if is_root() {
         return Ok("/var/lib/scrollback-dev".into());

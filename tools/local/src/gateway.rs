@@ -37,9 +37,7 @@ pub const EXPOSE_HEADERS: &str = "apigw-requestid,etag,idempotent-replayed,link,
 /// As above, in seconds.
 pub const MAX_AGE: &str = "86400";
 
-/// The API.
 pub struct Gateway {
-    /// By name.
     functions: BTreeMap<&'static str, Function>,
     /// Checks tokens, where they are wanted.
     key: Option<Key>,
@@ -53,11 +51,9 @@ type Pages = dyn Fn(&Method, &str) -> Option<Reply> + Send + Sync;
 /// A request that has been answered, for a log.
 #[derive(Debug)]
 pub struct Access {
-    /// Its method.
     pub method: String,
     /// Its path, percent-encoded, without the query, which may hold content.
     pub path: String,
-    /// The answer's status.
     pub status: u16,
     /// From the request's head to the answer.
     pub duration: Duration,

@@ -21,7 +21,6 @@ pub struct HttpRequest {
     pub query: String,
     /// Their names in lower case.
     pub headers: BTreeMap<String, String>,
-    /// The body, if there is one.
     pub body: Option<String>,
     /// Whether the body is sent on as base64, as API Gateway does with what it takes for binary.
     pub base64: bool,

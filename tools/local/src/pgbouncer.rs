@@ -30,9 +30,6 @@ pub struct PgBouncer {
 
 impl PgBouncer {
     /// Starts one that knows the functions' role, and has `pool_size` connections for each of the server's databases.
-    ///
-    /// # Errors
-    /// There is no PgBouncer on this machine, or it does not start.
     pub async fn start(server: &Server, pool_size: usize) -> Result<Self> {
         let binary =
             find().context("there is no PgBouncer here: install it (apt-get install pgbouncer), or name it in PGBOUNCER_BIN")?;

@@ -79,9 +79,6 @@ impl Server {
     }
 
     /// Starts a new, empty server that trades safety for speed. Its files are deleted at its end.
-    ///
-    /// # Errors
-    /// As for [`Server::start`].
     pub async fn start_temporary() -> Result<Self> {
         let directory = || std::env::temp_dir().join(format!("scrollback-{}", Uuid::new_v4().simple()));
         Self::start_on_a_free_port(directory, Lifetime::Temporary).await
@@ -100,9 +97,6 @@ impl Server {
     }
 
     /// Its certificate and the key to it, in PEM: who has both can stand in for it.
-    ///
-    /// # Errors
-    /// They can't be read.
     pub fn identity(&self) -> Result<(Vec<u8>, Vec<u8>)> {
         let read =
             |name| std::fs::read(self.ca_file.with_file_name(name)).with_context(|| format!("cannot read the server's {name}"));
@@ -142,9 +136,6 @@ impl Server {
     }
 
     /// Starts it again after [`Server::stop`], with the same port, certificates and passwords.
-    ///
-    /// # Errors
-    /// It does not start.
     pub async fn start_again(&mut self) -> Result<()> {
         let log = OpenOptions::new().append(true).open(self.log_file())?;
         self.process = Supervised::start(server_command(
@@ -183,9 +174,6 @@ impl Server {
     }
 
     /// Whether it has a database of this name.
-    ///
-    /// # Errors
-    /// No connection.
     pub async fn has_database(&self, name: &str) -> Result<bool> {
         let query = "select from pg_database where datname = $1";
         let found = self.administer().await?.query_typed(query, &[(&name, Type::TEXT)]).await?;
@@ -193,9 +181,6 @@ impl Server {
     }
 
     /// Waits for the server to end by itself, which it should not.
-    ///
-    /// # Errors
-    /// When the operating system does not say.
     pub async fn wait(&mut self) -> Result<ExitStatus> {
         Ok(self.process.wait().await?)
     }
@@ -291,9 +276,6 @@ pub struct Running {
 
 impl Running {
     /// Finds the server whose files are in `directory`.
-    ///
-    /// # Errors
-    /// No server runs there.
     pub fn find(directory: &Path) -> Result<Self> {
         // Its process holds the lock of its log. A file of PostgreSQL's own would outlive a crash of the machine.
         let log = File::open(directory.join(LOG));
@@ -337,9 +319,6 @@ fn url(role: &str, password: &str, port: u16, database: &str) -> String {
 }
 
 /// Deletes the data of the server whose files are in `directory`.
-///
-/// # Errors
-/// A directory that another process is using, or files that cannot be deleted.
 pub async fn erase(directory: &Path) -> Result<()> {
     if directory.exists() {
         let _lock = lock(directory).await?;

@@ -64,7 +64,6 @@ pub fn functions() -> BTreeSet<&'static str> {
     ROUTES.values().flat_map(|methods| methods.values().map(String::as_str)).collect()
 }
 
-/// The project's root.
 #[must_use]
 pub fn project() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap_or(Path::new("/"))

@@ -124,9 +124,6 @@ impl fmt::Display for Failure {
 impl Function {
     /// Starts `instances` processes of a binary, with `environment` and nothing else. What they print goes to `log`, which is deleted at
     /// their end, unless that is a panic's.
-    ///
-    /// # Errors
-    /// The binary does not start, or the log can't be written.
     pub fn start(binary: &Path, instances: usize, environment: &[(String, String)], log: PathBuf) -> io::Result<Self> {
         File::create(&log)?;
         let function = Self::new(binary, environment, Scale::Fixed, Log::File(log));
@@ -155,9 +152,6 @@ impl Function {
 
     /// Hands out an event, and waits for the response: the JSON that the function answered with. `id` is the request's id, which the
     /// function logs.
-    ///
-    /// # Errors
-    /// Why there is no response.
     pub async fn send(&self, id: Uuid, event: String) -> Result<Bytes, Failure> {
         let (answer, answered) = oneshot::channel();
         self.0.enqueue(Invocation { id, event, timeout: TIMEOUT, answer });

@@ -75,17 +75,11 @@ impl Supervised {
     }
 
     /// How the program ended, or `None` while it runs.
-    ///
-    /// # Errors
-    /// When the operating system does not say.
     pub fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
         self.child.try_wait()
     }
 
     /// Waits for the program to end by itself.
-    ///
-    /// # Errors
-    /// When the operating system does not say.
     pub async fn wait(&mut self) -> io::Result<ExitStatus> {
         loop {
             if let Some(status) = self.try_wait()? {

@@ -29,9 +29,6 @@ pub struct Key(Hmac<Sha256>);
 
 impl Key {
     /// Reads the key, made when it is first needed.
-    ///
-    /// # Errors
-    /// A file that can't be read or written.
     pub fn of_this_machine() -> Result<Self> {
         let directory = directories::cache()?;
         let path = directory.join("jwt-key");

@@ -54,9 +54,6 @@ pub async fn apply(url: &str, certificate_authority: Option<&Path>) -> Result<Ap
 }
 
 /// The first half of [`apply`]: the migrations, all of them or those up to a version. The tests of an upgrade stop in between.
-///
-/// # Errors
-/// As for [`apply`].
 pub async fn apply_tables(client: &mut Client, until: Option<i32>) -> Result<Report> {
     client.batch_execute(&format!("set lock_timeout = '{LOCK_TIMEOUT}'")).await?;
     // A release that was rolled back to does not know the later migrations, and may have to create its functions.

@@ -25,7 +25,6 @@ fn main() -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Becomes psql.
 fn open(arguments: &[String]) -> Result<Infallible> {
     let running = Running::find(&directories::data()?)?;
     let (port, authority, password_file) = (running.port.to_string(), running.ca_file.display(), running.password_file.display());

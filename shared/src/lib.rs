@@ -11,9 +11,8 @@
 //!     Reply::ok(&request.conversation_id()?)
 //! }
 //!
-//! #[tokio::main(flavor = "current_thread")]
-//! async fn main() -> std::process::ExitCode {
-//!     shared::run(hello).await
+//! fn main() -> std::process::ExitCode {
+//!     shared::run(hello)
 //! }
 //! ```
 

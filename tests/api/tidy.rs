@@ -164,9 +164,10 @@ fn the_oldest_node_that_is_promised_is_the_one_that_the_checks_run_on() {
             assert_eq!(engines(&read(&package)).as_deref(), Some(promised.as_str()), "{package}");
         }
     }
-    let others = ["clients/ai-sdk/check", "clients/assistant-ui/check", "clients/typescript/check", "console/check", "console/deploy"];
+    let others =
+        ["clients/ai-sdk/check", "clients/assistant-ui/check", "clients/typescript/check", "console/check", "console/deploy"];
     let code = ["tools/dev/src/console.rs", "tools/dev/src/lib.rs"];
-    let mut promises = 0;
+    let mut places = 0;
     for file in pages().into_iter().chain(others.into_iter().chain(code).map(str::to_owned)) {
         // What a release has changed is history.
         if file.ends_with("CHANGELOG.md") {
@@ -179,11 +180,11 @@ fn the_oldest_node_that_is_promised_is_the_one_that_the_checks_run_on() {
             let version = version.trim_end_matches('.');
             if !version.is_empty() {
                 assert_eq!(version, oldest, "{file}: Node {version}");
-                promises += 1;
+                places += 1;
             }
         }
     }
-    assert!(promises > 10, "{promises} places name a version of Node");
+    assert!(places > 10, "{places} places name a version of Node");
 }
 
 #[test]

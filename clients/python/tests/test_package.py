@@ -112,7 +112,10 @@ def test_the_wheel_and_the_sdist_work_in_a_fresh_environment(tmp_path: Path, ser
         subprocess.run([*pip, f"{wheel}[cli]"], check=True)
         (conversation,) = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
         assert json.loads(conversation)["message_count"] == 2
-        assert subprocess.run([command[0], "--version"], capture_output=True, check=True, text=True).stdout == f"{scrollback.__version__}\n"
+        assert (
+            subprocess.run([command[0], "--version"], capture_output=True, check=True, text=True).stdout
+            == f"{scrollback.__version__}\n"
+        )
 
 
 def test_what_the_readme_says_installs_it_in_an_empty_environment(tmp_path: Path, server_url: str) -> None:

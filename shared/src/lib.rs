@@ -21,6 +21,7 @@ pub mod config;
 mod db;
 pub mod error;
 pub mod http;
+mod invalid;
 mod log;
 pub mod models;
 pub mod queries;

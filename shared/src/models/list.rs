@@ -4,7 +4,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::{Conversation, Cursor, List, Message, Text, Title, alike};
-use crate::error::{Fault, Invalid, Result};
+use crate::invalid::{Fault, Invalid};
 
 /// What a list of conversations is ordered by, the newest first.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::{Change, Cursor, Json, Metadata, Text, serialize_time};
-use crate::error::{Fault, Invalid};
+use crate::invalid::{Fault, Invalid};
 
 /// Whether all of a message is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

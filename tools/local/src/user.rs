@@ -82,7 +82,7 @@ pub(crate) fn is_root() -> bool {
 }
 
 /// What `id` prints. It reads the same user database as the system, and every Unix has it.
-pub(super) fn id(arguments: &[&str]) -> Option<String> {
+pub(crate) fn id(arguments: &[&str]) -> Option<String> {
     let output = Command::new("id").args(arguments).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }

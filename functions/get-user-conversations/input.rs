@@ -2,8 +2,13 @@
 
 use shared::Result;
 use shared::error::{Fault, Invalid};
-use shared::http::Request;
+use shared::http::{Fields, Request};
 use shared::models::{ConversationFilter, Cursor, ListOrder, Text, Title};
+
+const MAX_IDS: usize = 100;
+const MAX_MEMBERS: usize = 16;
+/// All of them together. They have to fit in the URL of the next page.
+const MAX_MEMBER_BYTES: usize = 2048;
 
 /// What the list has, how many of it, and behind which conversation.
 pub(crate) struct Input {
@@ -23,16 +28,27 @@ pub(crate) fn read(request: &Request) -> Result<Input> {
         order,
         // Every title has an empty part, and so has an empty search box.
         title: fields.parse("title", Title::parse)?.filter(|title| !title.as_str().is_empty()),
-        members: fields.metadata_members()?,
+        members: members(&mut fields)?,
         archived: fields.flag("archived")?,
         pinned: fields.flag("pinned")?,
-        ids: fields.ids()?,
+        ids: fields.uuids("ids", MAX_IDS)?,
         with_last_message: include.is_some(),
     };
     let cursor = fields.parse("cursor", |text| Cursor::parse(&text, order.list()))?;
     let input = Input { filter, limit: fields.limit("limit")?, cursor };
     fields.finish()?;
     Ok(input)
+}
+
+/// The members of the metadata that a conversation has to have.
+fn members(fields: &mut Fields<'_>) -> Result<Vec<(Text, Text)>> {
+    let members = fields.members("metadata.KEY")?;
+    let bytes: usize = members.iter().map(|(key, value)| key.as_str().len() + value.as_str().len()).sum();
+    if members.len() > MAX_MEMBERS || bytes > MAX_MEMBER_BYTES {
+        let detail = "a list is filtered by 16 members at most, which have 2048 bytes at most";
+        return Err(Invalid::new(Fault::Parameter, detail).at("metadata."));
+    }
+    Ok(members)
 }
 
 impl Input {

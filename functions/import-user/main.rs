@@ -1,5 +1,7 @@
 //! Stores the lines of an export for a user.
 
+mod input;
+
 use std::process::ExitCode;
 
 use shared::http::{Reply, Request};
@@ -11,6 +13,6 @@ fn main() -> ExitCode {
 
 async fn import_user(request: Request, database: Database) -> Result<Reply, Error> {
     let user_id = request.user_id_by_service()?;
-    let import = request.import()?;
+    let import = input::read(&request)?;
     Reply::ok(&queries::import_user(&database, &user_id, &import).await?)
 }

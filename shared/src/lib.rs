@@ -24,6 +24,7 @@ pub mod http;
 mod invalid;
 mod log;
 pub mod models;
+#[warn(missing_docs, clippy::missing_errors_doc)]
 pub mod queries;
 mod runtime;
 

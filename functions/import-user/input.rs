@@ -1,31 +1,30 @@
 //! The lines of an import, each an object with fields of its own.
 
 use std::collections::{HashMap, HashSet};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use chrono::Utc;
-
-use super::fields::Fields;
-use crate::error::{Fault, Invalid, Result};
-use crate::models::{
+use shared::error::{Fault, Invalid};
+use shared::http::{Fields, Request};
+use shared::models::{
     ForkedFrom, Import, ImportedConversation, ImportedMessage, ImportedSummary, Metadata, NewMessage, NewSummary, Role, Status,
     Text, Title,
 };
+use shared::{Error, Result};
 
 /// The largest position that a line may have: one for each microsecond since 1970. Conversations grow more slowly, so what was imported and
 /// has grown can be imported again. Until the year 2255, this is less than 2^53, up to which every JSON parser reads integers exactly.
 fn max_position() -> i64 {
-    Utc::now().timestamp_micros()
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_1970.as_micros()).unwrap_or(i64::MAX)
 }
 
-/// Reads the lines of an export. A line that is there again, letter by letter, counts as stored before.
-///
-/// # Errors
-/// A line is none of an export. The error names the first such line, and its field.
-pub(super) fn read(text: &str) -> Result<Import> {
+/// Reads the lines of an export. A line that is there again, letter by letter, counts as stored before. The error names the first line that
+/// is none of an export, and its field.
+pub(crate) fn read(request: &Request) -> Result<Import> {
     let mut import = Import::default();
     let (mut conversations, mut ids, mut positions) = (HashMap::new(), HashSet::new(), HashSet::new());
     let (mut seen, mut throughs) = (HashSet::new(), HashSet::new());
-    for (line, number) in text.lines().zip(1..) {
+    for (line, number) in request.lines()?.lines().zip(1..) {
         if !seen.insert(line) {
             import.repeated += 1;
             continue;
@@ -64,7 +63,7 @@ pub(super) fn read(text: &str) -> Result<Import> {
     Ok(import)
 }
 
-fn twice(line: i64, field: &str) -> crate::error::Error {
+fn twice(line: i64, field: &str) -> Error {
     Invalid::new(Fault::Ambiguous, "it is in the request twice, with different content").at(format!("line {line}: {field}"))
 }
 

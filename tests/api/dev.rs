@@ -166,7 +166,7 @@ async fn without_node_everything_but_the_console_works() {
     let dev = Dev::run(command, &app, &[]).await;
     let about: Vec<&String> = dev.welcome.iter().filter(|line| line.contains("console")).collect();
     let [line] = about[..] else { panic!("{:#?}", dev.welcome) };
-    assert!(line.starts_with("The console needs Node 20.19 or later with npm"), "{line}");
+    assert!(line.starts_with("The console needs Node 22.13 or later with npm"), "{line}");
     dev.json("POST", "/conversations", Some(&json!({"user_id": "ada"})), 201).await;
 }
 

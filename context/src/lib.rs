@@ -24,7 +24,7 @@ pub use crate::message::{Content, Message, Role, Source, characters, estimate};
 pub use crate::part::is_untyped_part;
 use crate::start::{Marks, Rulers};
 use crate::turns::IdRule;
-use crate::units::Unit;
+use crate::units::{Pairs, Unit};
 
 /// How much a model is sent, the pinned messages included.
 #[derive(Debug, Clone, Copy, Default)]
@@ -161,6 +161,8 @@ pub struct Context {
     pub tokens: i64,
     /// Whether the tokens of a message were estimated.
     pub estimated: bool,
+    /// Which calls and results belong together, for each of `messages`.
+    pairs: Vec<Pairs>,
     call_ids: CallIds,
 }
 
@@ -264,11 +266,14 @@ impl Context {
         messages.extend(summary.map(|summary| summary.message));
         let first_chosen = messages.len();
         // The question stays, even if the summary stands for it, too.
-        let chosen_messages = || chosen.iter().flat_map(|unit| &unit.messages);
-        let twice =
-            chosen_messages().filter(|message| summarized_through.is_some_and(|through| message.position <= through)).count();
-        represented += count(chosen_messages().count()) - made - count(twice);
-        messages.extend(chosen.into_iter().flat_map(|unit| unit.messages));
+        let mut pairs = vec![Pairs::default(); first_chosen];
+        for sent in chosen.into_iter().flat_map(|unit| unit.messages) {
+            let is_twice = summarized_through.is_some_and(|through| sent.message.position <= through);
+            represented += i64::from(!is_twice);
+            messages.push(sent.message);
+            pairs.push(sent.pairs);
+        }
+        represented -= made;
         let elided = options.tool_results.map_or(0, |keep| results::elide(&mut messages, keep, marks.as_ref()));
         let first_position = messages.get(first_chosen).map(|message| message.position);
         let tokens = messages.iter().map(Message::tokens).sum();
@@ -284,6 +289,7 @@ impl Context {
             elided,
             tokens,
             estimated,
+            pairs,
             call_ids: options.call_ids,
         }
     }
@@ -300,7 +306,8 @@ impl Context {
             Gemini(formats::gemini::Request<'a>),
             Converse(formats::converse::Request<'a>),
         }
-        let turns = |ids: IdRule| turns::of(&self.messages, if self.call_ids == CallIds::Keep { IdRule::Keep } else { ids });
+        let turns =
+            |ids: IdRule| turns::of(&self.messages, &self.pairs, if self.call_ids == CallIds::Keep { IdRule::Keep } else { ids });
         match format {
             Format::Messages => None,
             Format::OpenAi => Some(Request::OpenAi(formats::openai::Request::of(turns(formats::openai::IDS)))),

@@ -3,13 +3,12 @@
 //! A step is what the assistant says and calls, and then all results. The calls of adjacent messages that are answered together are one
 //! step. A message that holds calls with their results, as the AI SDK stores them, is several steps if the assistant speaks between them.
 
-use std::borrow::Cow;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 
 use crate::formats::openai;
 use crate::message::{Content, Message, Role};
 use crate::part::{Answer, Call, Kind, Part, Read, in_alphabet, within};
-use crate::units::Tools;
+use crate::units::{CallKey, Pairs, Place};
 
 /// What the user has said, if the API knows none of it: a turn must not be empty.
 pub(crate) const NOTHING: &str = "[nothing that can be shown]";
@@ -29,7 +28,7 @@ pub(crate) struct Step<'a> {
     pub(crate) elements: Vec<Element<'a>>,
     /// In the order in which they are stored, each with the number of its call.
     pub(crate) results: Vec<(usize, Answer<'a>, &'a Message)>,
-    calls: Calls<'a>,
+    calls: Calls,
 }
 
 pub(crate) enum Element<'a> {
@@ -44,46 +43,22 @@ pub(crate) enum Element<'a> {
 
 /// The calls of a step, by their numbers.
 #[derive(Default)]
-struct Calls<'a> {
+struct Calls {
     /// Where each is among the elements, and whether it has a result.
     all: Vec<(usize, bool)>,
-    /// Those with the same id that may have no result yet, in order. An empty text stands for no id.
-    waiting: HashMap<Cow<'a, str>, VecDeque<usize>>,
+    numbers: HashMap<CallKey, usize>,
     answered: usize,
-    /// All before this number have results.
-    first_waiting: usize,
 }
 
-impl<'a> Calls<'a> {
+impl Calls {
     fn answer(&mut self, number: usize) {
         self.answered += 1;
         self.all[number].1 = true;
     }
 
-    /// The call that a result with this id belongs to: one with the same id first. Then a result without an id belongs to any call, and a
-    /// call without an id takes any result.
-    fn take(&mut self, id: Option<&Cow<'a, str>>) -> Option<usize> {
-        let same = self.next(id.map_or("", |id| id));
-        let number = same.or_else(|| if id.is_some() { self.next("") } else { self.any() })?;
-        self.answer(number);
-        Some(number)
-    }
-
-    fn next(&mut self, id: &str) -> Option<usize> {
-        let waiting = self.waiting.get_mut(id)?;
-        while let Some(number) = waiting.pop_front() {
-            if !self.all[number].1 {
-                return Some(number);
-            }
-        }
-        None
-    }
-
-    fn any(&mut self) -> Option<usize> {
-        while self.all.get(self.first_waiting)?.1 {
-            self.first_waiting += 1;
-        }
-        Some(self.first_waiting)
+    /// The number of this call, if it has no result yet.
+    fn waiting(&self, key: CallKey) -> Option<usize> {
+        self.numbers.get(&key).copied().filter(|number| !self.all[*number].1)
     }
 }
 
@@ -117,22 +92,26 @@ impl<'a> Step<'a> {
     }
 
     /// Returns the call's number.
-    fn take_call(&mut self, call: Call<'a>, position: i64, ids: &mut Ids) -> usize {
+    fn take_call(&mut self, call: Call<'a>, key: Option<CallKey>, position: i64, ids: &mut Ids) -> usize {
         let number = self.calls.all.len();
         self.calls.all.push((self.elements.len(), false));
-        self.calls.waiting.entry(call.id.clone().unwrap_or_default()).or_default().push_back(number);
+        self.calls.numbers.extend(key.map(|key| (key, number)));
         let id = ids.free(call.id.as_deref().unwrap_or_default(), position);
         self.elements.push(Element::Call { call, id, number });
         number
     }
 
-    /// Finds the call that is answered. Without one, the result is left out.
-    fn take_answer(&mut self, answer: Answer<'a>, message: &'a Message) {
-        if let Some(number) = self.calls.take(answer.id.as_ref()) {
-            self.results.push((number, answer, message));
-        }
+    /// Takes a result, unless its call has not come yet.
+    fn take_answer(&mut self, (answer, key): Answered<'a>, message: &'a Message) -> Option<Answered<'a>> {
+        let Some(number) = key.and_then(|key| self.calls.waiting(key)) else { return Some((answer, key)) };
+        self.calls.answer(number);
+        self.results.push((number, answer, message));
+        None
     }
 }
+
+/// A result, and its call.
+type Answered<'a> = (Answer<'a>, Option<CallKey>);
 
 /// Which ids of calls an API takes.
 #[derive(Clone, Copy)]
@@ -145,26 +124,26 @@ pub(crate) enum IdRule {
     Alphabet,
 }
 
-/// The turns of these messages.
-pub(crate) fn of(messages: &[Message], ids: IdRule) -> Vec<Turn<'_>> {
+/// The turns of these messages, whose calls and results belong together as `pairs` says.
+pub(crate) fn of<'a>(messages: &'a [Message], pairs: &'a [Pairs], ids: IdRule) -> Vec<Turn<'a>> {
     let ids = Ids { rule: ids, given: Unique::default() };
     let mut turns = Turns { taken: Vec::new(), step: Step::default(), ids };
-    let mut read = messages.iter().map(|message| (Tools::of(message), message)).peekable();
-    while let Some((tools, message)) = read.next() {
-        if message.role.instructs() {
+    let mut read = messages.iter().map(Read::of).zip(pairs).peekable();
+    while let Some((next, pairs)) = read.next() {
+        if next.message.role.instructs() {
             turns.end_step();
-            turns.taken.push(Turn::Instructions(message, said(Read::of(message))));
-        } else if tools.are_the_assistants(message.role) {
+            turns.taken.push(Turn::Instructions(next.message, said(next)));
+        } else if next.is_the_assistants() {
             turns.end_step();
-            turns.take_assistant(Read::of(message));
+            turns.take_assistant(next, pairs);
             // Adjacent messages are answered together.
-            while !tools.calls.is_empty()
-                && let Some((_, next)) = read.next_if(|(tools, message)| tools.are_the_assistants(message.role))
-            {
-                turns.take_assistant(Read::of(next));
+            if turns.step.has_open_calls() {
+                while let Some((next, pairs)) = read.next_if(|(next, _)| next.is_the_assistants()) {
+                    turns.take_assistant(next, pairs);
+                }
             }
         } else {
-            turns.take_answers(Read::of(message));
+            turns.take_answers(next, pairs);
         }
     }
     turns.end_step();
@@ -195,20 +174,23 @@ impl<'a> Turns<'a> {
         }
     }
 
-    fn take_assistant(&mut self, mut read: Read<'a>) {
+    fn take_assistant(&mut self, mut read: Read<'a>, pairs: &Pairs) {
         let message = read.message;
         self.step.message.get_or_insert(message);
         for part in openai::extra(message) {
             self.say(part, message);
         }
+        let is_in_parts = |key: &&CallKey| matches!(key.1, Place::Part(_));
+        let (mut in_parts, mut others) =
+            (pairs.calls.iter().filter(is_in_parts), pairs.calls.iter().filter(|key| !is_in_parts(key)));
+        let (mut answers, mut early) = (pairs.results.iter(), Vec::new());
         let tool_calls = std::mem::take(&mut read.tool_calls);
         for part in said(read) {
             match part.kind {
-                Kind::Call(call) => _ = self.step.take_call(call, message.position, &mut self.ids),
-                Kind::Answer(answer) => self.step.take_answer(answer, message),
+                Kind::Call(call) => _ = self.step.take_call(call, in_parts.next().copied(), message.position, &mut self.ids),
+                Kind::Answer(answer) => early.extend(self.step.take_answer((answer, answers.next().copied()), message)),
                 Kind::Answered(call, answer) => {
-                    let number = self.step.take_call(call, message.position, &mut self.ids);
-                    // Its own call, whatever the ids are.
+                    let number = self.step.take_call(call, None, message.position, &mut self.ids);
                     self.step.calls.answer(number);
                     self.step.results.push((number, answer, message));
                 }
@@ -216,7 +198,11 @@ impl<'a> Turns<'a> {
             }
         }
         for (_, call) in tool_calls {
-            self.step.take_call(call, message.position, &mut self.ids);
+            self.step.take_call(call, others.next().copied(), message.position, &mut self.ids);
+        }
+        // Results of what is in `tool_calls`.
+        for answer in early {
+            self.step.take_answer(answer, message);
         }
     }
 
@@ -231,16 +217,18 @@ impl<'a> Turns<'a> {
     }
 
     /// A message of the user, or results.
-    fn take_answers(&mut self, read: Read<'a>) {
+    fn take_answers(&mut self, read: Read<'a>, pairs: &Pairs) {
         let message = read.message;
+        let mut answers = pairs.results.iter();
         let has_answers = read.parts.iter().any(|part| matches!(part.kind, Kind::Answer(_)));
         if message.role == Role::Tool && !has_answers {
-            return self.step.take_answer(read.whole_answer(), message);
+            self.step.take_answer((read.whole_answer(), answers.next().copied()), message);
+            return;
         }
         let mut others = Vec::new();
         for part in said(read) {
             match part.kind {
-                Kind::Answer(answer) => self.step.take_answer(answer, message),
+                Kind::Answer(answer) => _ = self.step.take_answer((answer, answers.next().copied()), message),
                 _ => others.push(part),
             }
         }

@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::formats::openai;
 use crate::message::{Content, Message, Role};
-use crate::part::{Answer, Call, Kind, Part, Read, in_alphabet, within};
+use crate::part::{Answer, Call, Kind, Part, Read, in_alphabet};
 use crate::units::{CallKey, Pairs, Place};
 
 /// What the user has said, if the API knows none of it: a turn must not be empty.
@@ -92,11 +92,10 @@ impl<'a> Step<'a> {
     }
 
     /// Returns the call's number.
-    fn take_call(&mut self, call: Call<'a>, key: Option<CallKey>, position: i64, ids: &mut Ids) -> usize {
+    fn take_call(&mut self, call: Call<'a>, key: Option<CallKey>, id: String) -> usize {
         let number = self.calls.all.len();
         self.calls.all.push((self.elements.len(), false));
         self.calls.numbers.extend(key.map(|key| (key, number)));
-        let id = ids.free(call.id.as_deref().unwrap_or_default(), position);
         self.elements.push(Element::Call { call, id, number });
         number
     }
@@ -120,13 +119,52 @@ pub(crate) enum IdRule {
     Keep,
     /// So many bytes at most. An id may come again in a later step.
     Length(usize),
-    /// Letters, digits, `_` and `-`, 64 of them at most.
+    /// Letters, digits, `_` and `-`, 64 of them at most. An id may come again in a later step.
     Alphabet,
+    /// The same, and no id may come again.
+    Once,
+}
+
+impl IdRule {
+    fn longest(self) -> usize {
+        match self {
+            Self::Keep => usize::MAX,
+            Self::Length(bytes) => bytes,
+            Self::Alphabet | Self::Once => 64,
+        }
+    }
+
+    /// Whether the API takes the id, and nothing makes it likely that another call of the conversation has it, too.
+    fn takes(self, id: &str) -> bool {
+        let in_alphabet = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+        let fits = (1..=self.longest()).contains(&id.len()) && !has_place(id);
+        fits && match self {
+            Self::Keep | Self::Length(_) => true,
+            Self::Alphabet => id.bytes().all(in_alphabet),
+            Self::Once => id.bytes().all(in_alphabet) && is_random(id),
+        }
+    }
+}
+
+/// Whether the id ends with a position and a place, as the ids that are made here do.
+fn has_place(id: &str) -> bool {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let mut ends = id.rsplitn(3, '_');
+    matches!((ends.next(), ends.next(), ends.next()), (Some(place), Some(position), Some(_)) if is_number(place) && is_number(position))
+}
+
+/// Whether the id seems to be made at random, as those of the providers are: it is long, and its end is no counter such as in `call_12`.
+fn is_random(id: &str) -> bool {
+    const SHORTEST: usize = 16;
+    const LONGEST_COUNTER: usize = 6;
+    let end = id.rsplit(['_', '-']).next().unwrap_or(id);
+    let is_counter = end.len() <= LONGEST_COUNTER && end.len() < id.len() && end.bytes().all(|byte| byte.is_ascii_digit());
+    id.len() >= SHORTEST && !is_counter
 }
 
 /// The turns of these messages, whose calls and results belong together as `pairs` says.
 pub(crate) fn of<'a>(messages: &'a [Message], pairs: &'a [Pairs], ids: IdRule) -> Vec<Turn<'a>> {
-    let ids = Ids { rule: ids, given: Unique::default() };
+    let ids = Ids { rule: ids, given: HashSet::new() };
     let mut turns = Turns { taken: Vec::new(), step: Step::default(), ids };
     let mut read = messages.iter().map(Read::of).zip(pairs).peekable();
     while let Some((next, pairs)) = read.next() {
@@ -185,12 +223,20 @@ impl<'a> Turns<'a> {
             (pairs.calls.iter().filter(is_in_parts), pairs.calls.iter().filter(|key| !is_in_parts(key)));
         let (mut answers, mut early) = (pairs.results.iter(), Vec::new());
         let tool_calls = std::mem::take(&mut read.tool_calls);
+        let mut numbers = 0..;
+        let mut id = |ids: &mut Ids, call: &Call| {
+            ids.id(call.id.as_deref().unwrap_or_default(), message.position, numbers.next().unwrap_or_default())
+        };
         for part in said(read) {
             match part.kind {
-                Kind::Call(call) => _ = self.step.take_call(call, in_parts.next().copied(), message.position, &mut self.ids),
+                Kind::Call(call) => {
+                    let id = id(&mut self.ids, &call);
+                    self.step.take_call(call, in_parts.next().copied(), id);
+                }
                 Kind::Answer(answer) => early.extend(self.step.take_answer((answer, answers.next().copied()), message)),
                 Kind::Answered(call, answer) => {
-                    let number = self.step.take_call(call, None, message.position, &mut self.ids);
+                    let id = id(&mut self.ids, &call);
+                    let number = self.step.take_call(call, None, id);
                     self.step.calls.answer(number);
                     self.step.results.push((number, answer, message));
                 }
@@ -198,7 +244,8 @@ impl<'a> Turns<'a> {
             }
         }
         for (_, call) in tool_calls {
-            self.step.take_call(call, others.next().copied(), message.position, &mut self.ids);
+            let id = id(&mut self.ids, &call);
+            self.step.take_call(call, others.next().copied(), id);
         }
         // Results of what is in `tool_calls`.
         for answer in early {
@@ -271,32 +318,32 @@ impl Unique {
 /// The ids of calls.
 struct Ids {
     rule: IdRule,
-    given: Unique,
+    /// Those of the stored ids that were given, where each may be given once.
+    given: HashSet<String>,
 }
 
 impl Ids {
     fn end_step(&mut self) {
-        if matches!(self.rule, IdRule::Length(_)) {
-            self.given = Unique::default();
+        if matches!(self.rule, IdRule::Length(_) | IdRule::Alphabet) {
+            self.given.clear();
         }
     }
 
-    /// An id that the API takes and that no earlier call has: the stored one, if it is such an id.
-    fn free(&mut self, stored: &str, position: i64) -> String {
-        // Long ids that begin alike may be the same without their ends.
-        const ENDS: usize = 24;
-        let named = || if stored.is_empty() { "call".to_owned() } else { stored.to_owned() };
-        let (id, longest) = match self.rule {
-            IdRule::Keep if stored.is_empty() => (named(), usize::MAX),
-            IdRule::Keep => return stored.to_owned(),
-            IdRule::Length(bytes) => (within(named(), stored, bytes), bytes),
-            IdRule::Alphabet => (in_alphabet(stored, "call"), 64),
+    /// An id that the API takes, for the call with this number in the message at this position. It is the stored id, or else the beginning of
+    /// that with the position and the number. So it is unique, and it is the same in all contexts, whatever else is in them. The exception is
+    /// an id that seems to be random and is stored twice: the first call in the context keeps it.
+    fn id(&mut self, stored: &str, position: i64, number: usize) -> String {
+        let is_kept = matches!(self.rule, IdRule::Keep) && !stored.is_empty();
+        if is_kept || self.rule.takes(stored) && self.given.insert(stored.to_owned()) {
+            return stored.to_owned();
+        }
+        let place = format!("_{position}_{number}");
+        let mut id = match self.rule {
+            _ if stored.is_empty() => "call".to_owned(),
+            IdRule::Alphabet | IdRule::Once => in_alphabet(stored, "call"),
+            IdRule::Keep | IdRule::Length(_) => stored.to_owned(),
         };
-        let key = &id[..id.floor_char_boundary(longest.saturating_sub(ENDS))];
-        self.given.take(id.clone(), (key, position), |number| {
-            // Shorter by as much as the number needs.
-            let suffix = format!("_{position}_{number}");
-            format!("{}{suffix}", &id[..id.floor_char_boundary(longest.saturating_sub(suffix.len()))])
-        })
+        id.truncate(id.floor_char_boundary(self.rule.longest().saturating_sub(place.len())));
+        id + &place
     }
 }

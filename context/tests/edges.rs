@@ -31,9 +31,9 @@ fn an_item_with_a_string_says_it() {
 fn items_go_back_without_members_that_are_null() {
     let reasoning =
         json!({"id": "rs_1", "type": "reasoning", "summary": [], "content": null, "encrypted_content": null, "status": null});
-    let call = json!({"id": "fc_1", "type": "function_call", "call_id": "c1", "name": "f", "arguments": "{}", "status": null,
+    let call = json!({"id": "fc_1", "type": "function_call", "call_id": "call_DdmO9pD3xa9XTPNJ32zg2hcA", "name": "f", "arguments": "{}", "status": null,
         "namespace": null, "parsed_arguments": null});
-    let output = json!({"type": "function_call_output", "call_id": "c1", "output": "rain", "id": null, "status": null});
+    let output = json!({"type": "function_call_output", "call_id": "call_DdmO9pD3xa9XTPNJ32zg2hcA", "output": "rain", "id": null, "status": null});
     let all = [
         asked(),
         json!({"role": "assistant", "content": [reasoning, call]}),
@@ -42,8 +42,11 @@ fn items_go_back_without_members_that_are_null() {
     ];
     let input = accepted(&all, "responses")["input"].clone();
     assert_eq!(input[1], json!({"id": "rs_1", "type": "reasoning", "summary": []}));
-    assert_eq!(input[2], json!({"id": "fc_1", "type": "function_call", "call_id": "c1", "name": "f", "arguments": "{}"}));
-    assert_eq!(input[3], json!({"type": "function_call_output", "call_id": "c1", "output": "rain"}));
+    assert_eq!(
+        input[2],
+        json!({"id": "fc_1", "type": "function_call", "call_id": "call_DdmO9pD3xa9XTPNJ32zg2hcA", "name": "f", "arguments": "{}"})
+    );
+    assert_eq!(input[3], json!({"type": "function_call_output", "call_id": "call_DdmO9pD3xa9XTPNJ32zg2hcA", "output": "rain"}));
 }
 
 #[test]

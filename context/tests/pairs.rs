@@ -4,10 +4,13 @@
 
 mod support;
 
+use std::collections::BTreeMap;
+
+use context::{Context, Options};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use support::rules::{FORMATS, refused};
-use support::{accepted, answer, chosen, messages};
+use support::{accepted, answer, chosen, message, messages, written};
 
 const NO_RESULT: &str = "[no result: interrupted]";
 
@@ -118,6 +121,7 @@ fn expected(events: &[Event]) -> Expected {
 /// The conversation in this spelling. A call has its number as an argument, and a result says which one it is.
 fn spelled(events: &[Event], spelling: Spelling) -> Vec<Value> {
     let (mut number, mut result) = (0, 0);
+    let stored = |id: &str, number: usize| if id == RANDOM { format!("toolu_01A09q90qw90lq{number}x") } else { id.to_owned() };
     let messages = events.iter().map(|event| match event {
         Event::User => json!({"role": "user", "content": "q"}),
         Event::Says => json!({"role": "assistant", "content": "hm"}),
@@ -125,11 +129,11 @@ fn spelled(events: &[Event], spelling: Spelling) -> Vec<Value> {
             let calls: Vec<Value> = ids
                 .iter()
                 .map(|id| {
-                    let arguments = json!({"number": number});
+                    let (arguments, id) = (json!({"number": number}), stored(id, number));
                     number += 1;
                     match spelling {
                         Spelling::OpenAi | Spelling::WithoutIds => {
-                            let id = if matches!(spelling, Spelling::OpenAi) { *id } else { "" };
+                            let id = if matches!(spelling, Spelling::OpenAi) { id } else { String::new() };
                             json!({"id": id, "type": "function", "function": {"name": "f", "arguments": arguments.to_string()}})
                         }
                         Spelling::Anthropic => json!({"type": "tool_use", "id": id, "name": "f", "input": arguments}),
@@ -261,6 +265,80 @@ fn paired(heard: Vec<Heard>, open: Vec<String>) -> Expected {
     paired.answered.sort_unstable();
     paired.interrupted.sort_unstable();
     paired
+}
+
+/// Stands for an id that no other call has.
+const RANDOM: &str = "?";
+/// Ids of 70 characters that begin alike.
+const LONG: [&str; 2] = [
+    "call_00000000000000000000000000000000000000000000000000000000000000001",
+    "call_00000000000000000000000000000000000000000000000000000000000000002",
+];
+
+/// Conversations whose calls all have ids that come again, or that an API does not take.
+fn calls() -> impl Strategy<Value = Vec<Event>> {
+    let ids = ["a", "a", "b", "a_3_0", "a_3_1", "functions.f:0", "functions_f_0", RANDOM, LONG[0], LONG[1]];
+    let calls = prop::collection::vec(prop::sample::select(ids.to_vec()), 1..4);
+    let event = prop_oneof![2 => Just(Event::User), 1 => Just(Event::Says), 4 => calls.prop_map(Event::Calls)];
+    prop::collection::vec(event, 1..16)
+}
+
+/// The ids of the calls, by their numbers, in a context of the messages from one of them on.
+fn ids_from(first: usize, all: &[Value], format: &str) -> BTreeMap<usize, String> {
+    let read = all.iter().enumerate().skip(first).map(|(at, value)| (message(at, value), [None, None])).collect();
+    let context = Context::choose(Vec::new(), None, read, None, i64::try_from(all.len()).unwrap(), Options::default());
+    let answer = written(&context, format);
+    assert_eq!(refused(format, &answer), None, "{answer:#}");
+    let calls = heard(&answer, format).into_iter();
+    calls.filter_map(|heard| if let Heard::Call(id, number) = heard { Some((number, id)) } else { None }).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_call_has_the_same_id_in_every_context(events in calls()) {
+        let events: Vec<Event> = std::iter::once(Event::User).chain(events).chain([Event::User]).collect();
+        for spelling in SPELLINGS.into_iter().filter(|spelling| !matches!(spelling, Spelling::GeminiWithoutIds)) {
+            let all = spelled(&events, spelling);
+            for format in FORMATS {
+                let whole = ids_from(0, &all, format);
+                let starts = (1..all.len()).filter(|at| matches!(events[*at], Event::User));
+                for first in starts {
+                    for (number, id) in ids_from(first, &all, format) {
+                        prop_assert_eq!(&id, &whole[&number], "{:?} in {} from {}: {:#}", spelling, format, first, json!(all));
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_call_keeps_an_id_that_the_api_takes_and_no_other_call_has() {
+    let call =
+        |id: &str| json!({"role": "assistant", "content": [{"type": "tool_use", "id": id, "name": "f", "input": {"number": 0}}]});
+    let random = "toolu_01A09q90qw90lq917835lq9";
+    for (format, stored, expected) in [
+        ("anthropic", random, random),
+        ("anthropic", "call_12345678901234567890", "call_12345678901234567890"),
+        ("anthropic", "call_0", "call_0_2_0"),
+        ("responses", "functions.f:0", "functions_f_0_2_0"),
+        ("converse", "call_get_weather_12", "call_get_weather_12_2_0"),
+        ("gemini", "a1b2c3d4", "a1b2c3d4"),
+        ("openai", "call_0", "call_0"),
+        ("openai", "functions.f:0", "functions.f:0"),
+        ("openai", LONG[0], "call_0000000000000000000000000000000_2_0"),
+    ] {
+        let all = [json!({"role": "user", "content": "q"}), call(stored), json!({"role": "user", "content": "q"})];
+        assert_eq!(ids_from(0, &all, format)[&0], expected, "{format}");
+    }
+    // Whatever was stored twice, no id comes twice.
+    let all = [json!({"role": "user", "content": "q"}), call(random), call(random), json!({"role": "user", "content": "q"})];
+    for format in ["anthropic", "responses", "converse"] {
+        let written = accepted(&all, format).to_string();
+        assert!(written.contains(&format!("{random}_3_0")), "{format}: {written}");
+    }
 }
 
 proptest! {

@@ -138,7 +138,7 @@ pub(crate) fn place_of_output<'a>(object: &Object<'a>) -> Option<OutputPlace<'a>
 }
 
 /// Which ids of calls the API takes.
-pub(crate) const IDS: IdRule = IdRule::Alphabet;
+pub(crate) const IDS: IdRule = IdRule::Once;
 
 /// The members of a request that hold the conversation.
 #[derive(Default, Serialize)]

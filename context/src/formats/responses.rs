@@ -71,7 +71,7 @@ fn parts_of(content: &RawValue) -> Vec<Part<'_>> {
 }
 
 /// Which ids of calls the API takes.
-pub(crate) const IDS: IdRule = IdRule::Alphabet;
+pub(crate) const IDS: IdRule = IdRule::Once;
 
 /// The members of a request that hold the conversation.
 #[derive(Default, Serialize)]

@@ -37,9 +37,13 @@ pub fn message(position: usize, message: &Value) -> Message {
 pub fn answer(messages: &[Value], format: &str, query: &str) -> Value {
     let chosen = chosen(messages, query);
     let mut answer = json!({"omitted": chosen.omitted, "tokens": chosen.tokens});
-    let written = serde_json::to_value(chosen.written(Format::parse(format).unwrap())).unwrap();
-    answer.as_object_mut().unwrap().extend(written.as_object().unwrap().clone());
+    answer.as_object_mut().unwrap().extend(written(&chosen, format).as_object().unwrap().clone());
     answer
+}
+
+/// The members of the answer that this format has.
+pub fn written(context: &Context, format: &str) -> Value {
+    serde_json::to_value(context.written(Format::parse(format).unwrap())).unwrap()
 }
 
 /// The messages as they are stored, with what was repaired.

@@ -474,13 +474,10 @@ type Id = (String, String, u64);
 fn unique_ids(messages: &[&Value]) -> Vec<Id> {
     let mut ids: Vec<Id> = Vec::new();
     for message in messages {
-        for call in message["tool_calls"].as_array().into_iter().flatten() {
+        for (number, call) in message["tool_calls"].as_array().into_iter().flatten().enumerate() {
             let old = call["id"].as_str().unwrap_or_default().to_owned();
-            let (mut new, mut number) = (old.clone(), 0);
-            while !old.is_empty() && ids.iter().any(|(_, used, _)| *used == new) {
-                new = format!("{old}_{}_{number}", message["position"]);
-                number += 1;
-            }
+            let is_used = ids.iter().any(|(_, used, _)| *used == old);
+            let new = if is_used { format!("{old}_{}_{number}", message["position"]) } else { old.clone() };
             ids.push((old, new, position(message)));
         }
     }

@@ -90,7 +90,7 @@ impl<'a> Request<'a> {
                 Turn::Step(step) => request.take(&step),
             }
         }
-        request.messages.end();
+        request.messages.end(&mut request.system);
         request
     }
 

@@ -1,14 +1,13 @@
 /** The whole page: who, which conversation, and what a model would be sent of it. */
-import { isProblem } from "@scrollback/client";
 import { useEffect, useState, type SyntheticEvent } from "react";
 import { ConversationView } from "./conversation.js";
-import { Dialog } from "./dialogs.js";
-import { go, hrefOf, togglePanel, usePanel, usePlace } from "./place.js";
-import { recentUsers, rememberUser, setTheme, setToken, theme, type Theme } from "./settings.js";
-import { SignInButton, SignOutButton } from "./gate.js";
+import { Dialog, Problem } from "./dialogs.js";
+import { follow, go, hrefOf, togglePanel, usePanel, usePlace } from "./place.js";
+import { recentUsers, rememberUser, setTheme, theme, type Theme } from "./settings.js";
+import { SignOutButton } from "./gate.js";
 import { Sidebar } from "./sidebar.js";
 import { configuration } from "./signin.js";
-import { reason, useConversation } from "./api.js";
+import { useConversation } from "./api.js";
 import { visible } from "./text.js";
 
 const KEYS = [
@@ -98,13 +97,6 @@ function step(by: number): void {
   next?.focus();
 }
 
-/** A click moves within the page. With a modifier it is the browser's. */
-export function follow(event: React.MouseEvent, place: Parameters<typeof go>[0]): void {
-  if (event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0) return;
-  event.preventDefault();
-  go(place);
-}
-
 /** A link may name the conversation alone. */
 function Opened({ id }: { id: string }) {
   const place = usePlace();
@@ -118,39 +110,6 @@ function Opened({ id }: { id: string }) {
   if (data === undefined)
     return <main className="empty">{error === null ? <p>Loading …</p> : <Problem error={error} />}</main>;
   return <ConversationView conversation={data} />;
-}
-
-export function Problem({ error }: { error: unknown }) {
-  const [value, setValue] = useState("");
-  const wantsToken = isProblem(error, "unauthenticated") || isProblem(error, "forbidden");
-  const submit = (event: SyntheticEvent) => {
-    event.preventDefault();
-    setToken(value.trim());
-    location.reload();
-  };
-  return (
-    <div className="problem" role="alert">
-      <p>
-        {isProblem(error) ? reason(error) : "Something went wrong."}
-        {isProblem(error, "no_response") && configuration === undefined && " Is cargo dev running?"}
-      </p>
-      {configuration !== undefined && isProblem(error, "unauthenticated") && <SignInButton config={configuration} />}
-      {configuration === undefined && wantsToken && (
-        <form onSubmit={submit}>
-          <label className="field">
-            A token for this API. On this machine, <code>cargo xtask token USER_ID</code> prints one.
-            <input
-              value={value}
-              type="password"
-              autoComplete="off"
-              onChange={(event) => setValue(event.target.value)}
-            />
-          </label>
-          <button type="submit">Use it</button>
-        </form>
-      )}
-    </div>
-  );
 }
 
 function UserForm({ user }: { user: string | undefined }) {

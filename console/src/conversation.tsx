@@ -3,16 +3,14 @@ import { useVirtualizer } from "@tanstack/react-virtual";
 import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
 import type { Conversation, Message, Versioned } from "@scrollback/client";
 import { api, CHUNK, queries, reason, refresh, useLastPosition, useMessage, useMessages } from "./api.js";
-import { follow } from "./app.js";
 import { fold } from "./calls.js";
 import { ContextPanel, useAsked, useFates, type Asked } from "./context.js";
 import { Confirm, EditDialog, RawDialog } from "./dialogs.js";
 import { Menu, type Item } from "./menu.js";
 import { MessageView } from "./message.js";
-import { go, hrefOf, togglePanel, usePlace } from "./place.js";
+import { follow, go, hrefOf, togglePanel, usePlace } from "./place.js";
 import { token } from "./settings.js";
-import { titleOf } from "./sidebar.js";
-import { count, curl, exact, pretty } from "./text.js";
+import { count, curl, exact, pretty, titleOf } from "./text.js";
 import { copy, useToast } from "./toasts.js";
 
 /** How high a message is that nobody has measured. */

@@ -1,7 +1,11 @@
-/** Dialogs. The browser's own element keeps the focus inside and closes with Escape. */
-import { useEffect, useRef, useState, type ReactNode } from "react";
+/** Dialogs, and what has gone wrong. The browser's own element keeps the focus inside and closes with Escape. */
+import { isProblem } from "@scrollback/client";
+import { useEffect, useRef, useState, type ReactNode, type SyntheticEvent } from "react";
 import { reason } from "./api.js";
+import { SignInButton } from "./gate.js";
 import { CopyButton, Plain } from "./markdown.js";
+import { setToken } from "./settings.js";
+import { configuration } from "./signin.js";
 
 export function Dialog({
   title,
@@ -168,5 +172,38 @@ export function EditDialog({
         </button>
       </Choice>
     </Dialog>
+  );
+}
+
+export function Problem({ error }: { error: unknown }) {
+  const [value, setValue] = useState("");
+  const wantsToken = isProblem(error, "unauthenticated") || isProblem(error, "forbidden");
+  const submit = (event: SyntheticEvent) => {
+    event.preventDefault();
+    setToken(value.trim());
+    location.reload();
+  };
+  return (
+    <div className="problem" role="alert">
+      <p>
+        {isProblem(error) ? reason(error) : "Something went wrong."}
+        {isProblem(error, "no_response") && configuration === undefined && " Is cargo dev running?"}
+      </p>
+      {configuration !== undefined && isProblem(error, "unauthenticated") && <SignInButton config={configuration} />}
+      {configuration === undefined && wantsToken && (
+        <form onSubmit={submit}>
+          <label className="field">
+            A token for this API. On this machine, <code>cargo xtask token USER_ID</code> prints one.
+            <input
+              value={value}
+              type="password"
+              autoComplete="off"
+              onChange={(event) => setValue(event.target.value)}
+            />
+          </label>
+          <button type="submit">Use it</button>
+        </form>
+      )}
+    </div>
   );
 }

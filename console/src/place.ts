@@ -58,6 +58,13 @@ export function go(place: Place, replace = false, panel?: Panel): void {
   dispatchEvent(new Event(MOVED));
 }
 
+/** A click moves within the page. With a modifier it is the browser's. */
+export function follow(event: React.MouseEvent, place: Place): void {
+  if (event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0) return;
+  event.preventDefault();
+  go(place);
+}
+
 /** Changes what the panel asks for, or closes it. */
 export function setPanel(panel: Panel | undefined): void {
   go(placeIn(location.search), true, panel ?? {});

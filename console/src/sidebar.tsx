@@ -2,12 +2,11 @@
 import { Fragment, useDeferredValue, useEffect, useState } from "react";
 import type { ListedConversation } from "@scrollback/client";
 import { api, FILTERS, queries, reason, refresh, useConversations, useSearch, type Filter } from "./api.js";
-import { follow, Problem } from "./app.js";
-import { Confirm } from "./dialogs.js";
+import { Confirm, Problem } from "./dialogs.js";
 import { Menu } from "./menu.js";
-import { go, hrefOf } from "./place.js";
+import { follow, go, hrefOf } from "./place.js";
 import { forgetUser } from "./settings.js";
-import { brief, count, exact, visible } from "./text.js";
+import { brief, count, exact, titleOf, visible } from "./text.js";
 import { useToast } from "./toasts.js";
 
 /** Waits for a pause in the typing. */
@@ -18,10 +17,6 @@ function useSettled(value: string): string {
     return () => clearTimeout(timer);
   }, [value]);
   return settled;
-}
-
-export function titleOf({ title, id }: { title: string | null; id: string }): string {
-  return title === null || title === "" ? `Untitled ${id.slice(-6)}` : visible(title);
 }
 
 export function Sidebar({ user, conversation }: { user: string; conversation: string | undefined }) {

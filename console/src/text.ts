@@ -25,6 +25,11 @@ export function visible(text: string): string {
   });
 }
 
+/** What a conversation is called. */
+export function titleOf({ title, id }: { title: string | null; id: string }): string {
+  return title === null || title === "" ? `Untitled ${id.slice(-6)}` : visible(title);
+}
+
 /** JSON with indentation. Text of JSON that is none stays as it is. */
 export function pretty(value: unknown): string {
   if (typeof value !== "string") return JSON.stringify(value, null, 2);

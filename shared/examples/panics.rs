@@ -6,9 +6,8 @@ use std::process::ExitCode;
 use shared::http::{Reply, Request};
 use shared::{Database, Error};
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
-    shared::run(panics).await
+fn main() -> ExitCode {
+    shared::run(panics)
 }
 
 async fn panics(request: Request, _database: Database) -> Result<Reply, Error> {

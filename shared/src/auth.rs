@@ -1,18 +1,28 @@
 //! Who is calling, for whom, and which roles they may write.
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Debug, Write as _};
 
-use hmac::{Hmac, KeyInit, Mac};
 use serde_json::Value;
-use sha2::Sha256;
 
-use crate::config::AuthMode;
 use crate::error::{Error, Fault, Invalid, Result};
 use crate::models::{Content, Role, UserId};
 
 /// The claims of a token, as API Gateway hands them over.
 pub(crate) type Claims = BTreeMap<String, Value>;
+
+/// Who may call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AuthMode {
+    /// The claims of a JWT that API Gateway has checked say who is calling.
+    Claims {
+        /// A token with this scope may act for any user; `None`: no token may.
+        service_scope: Option<String>,
+        /// The roles that a user's own token may write.
+        user_roles: Roles,
+    },
+    /// Everybody may do everything: for a machine of one's own.
+    Off,
+}
 
 /// Who is calling. Every statement takes its owner, so that none can forget to check.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -165,41 +175,6 @@ impl Default for Roles {
     }
 }
 
-/// The key that users' ids are hashed with for the log. Without the key, nobody can try out ids to find whose hash it is.
-#[derive(Clone)]
-pub struct LogKey(Hmac<Sha256>);
-
-impl LogKey {
-    /// How many bytes of a hash the log has.
-    const HASH_BYTES: usize = 16;
-    const MIN_CHARACTERS: usize = 32;
-
-    /// # Errors
-    /// The key is too short to be a secret.
-    pub fn parse(text: &str) -> Result<Self, Invalid> {
-        if text.len() < Self::MIN_CHARACTERS {
-            return Err(Invalid::new(Fault::Parameter, "is shorter than 32 characters; openssl rand -hex 32 makes one"));
-        }
-        let key = Hmac::new_from_slice(text.as_bytes());
-        key.map(Self).map_err(|_| Invalid::new(Fault::Parameter, "cannot be a key"))
-    }
-
-    /// HMAC-SHA-256 of a user's id, the first half in hexadecimal digits.
-    pub(crate) fn hash(&self, user_id: &str) -> String {
-        let hash = self.0.clone().chain_update(user_id).finalize().into_bytes();
-        hash.iter().take(Self::HASH_BYTES).fold(String::new(), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
-    }
-}
-
-impl Debug for LogKey {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("LogKey")
-    }
-}
-
 /// The application that a token was issued to, for the log: `client_id`, or else `azp`. One that is the user's own id is left out.
 pub(crate) fn client(claims: &Claims, caller: &Caller) -> Option<String> {
     let client = ["client_id", "azp"].iter().find_map(|name| claims.get(*name)?.as_str())?;
@@ -231,16 +206,6 @@ mod tests {
         {
             assert!(!has(json!({"scope": other, "scp": other})), "{other}");
         }
-    }
-
-    #[test]
-    fn a_users_id_is_hashed_as_openssl_does_it() {
-        // printf %s 'auth0|ada' | openssl dgst -sha256 -hmac 0123456789abcdef0123456789abcdef
-        let key = LogKey::parse("0123456789abcdef0123456789abcdef").unwrap();
-        assert_eq!(key.hash("auth0|ada"), "ab1f2a704bb74ba59c60295a2bf484e0");
-        assert_ne!(key.hash("auth0|bob"), key.hash("auth0|ada"));
-        assert_eq!(format!("{key:?}"), "LogKey");
-        assert!(LogKey::parse("0123456789abcdef0123456789abcde").is_err());
     }
 
     #[test]

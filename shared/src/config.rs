@@ -3,7 +3,8 @@
 use tokio_postgres::config::{Host, SslMode};
 use url::Url;
 
-use crate::auth::{LogKey, Roles};
+use crate::auth::{AuthMode, Roles};
+use crate::log::LogKey;
 
 /// What a URL must be.
 const FORM: &str = "it must be postgresql://USER:PASSWORD@HOST/DATABASE";
@@ -21,20 +22,6 @@ pub struct Config {
     pub retention_days: Option<i32>,
     /// From `LOG_KEY`. `None`: the log has no hashes of users' ids.
     pub log_key: Option<LogKey>,
-}
-
-/// Who may call.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AuthMode {
-    /// The claims of a JWT that API Gateway has checked say who is calling.
-    Claims {
-        /// A token with this scope may act for any user; `None`: no token may.
-        service_scope: Option<String>,
-        /// The roles that a user's own token may write.
-        user_roles: Roles,
-    },
-    /// Everybody may do everything: for a machine of one's own.
-    Off,
 }
 
 /// A variable that can't be used.

@@ -7,6 +7,7 @@
 use lambda_http::http::StatusCode;
 use tokio_postgres::error::{DbError, SqlState};
 
+pub use crate::invalid::{Fault, Invalid};
 use crate::models::Version;
 
 /// The crate's result.
@@ -94,11 +95,15 @@ pub enum Error {
     Database(#[source] tokio_postgres::Error),
     /// The database does not have the stored functions of this release.
     #[error(
-        "the database has no schema {}: migrate first, from the sources of this binary, with `cargo xtask migrate`. The local database of \
-         `cargo dev` is migrated when `cargo dev` starts in that checkout",
-        crate::queries::release::SCHEMA
+        "the database has no schema {schema}: migrate first, from the sources of this binary, with `cargo xtask migrate`. The local database of \
+         `cargo dev` is migrated when `cargo dev` starts in that checkout"
     )]
-    NotMigrated(#[source] tokio_postgres::Error),
+    NotMigrated {
+        /// The schema of this release.
+        schema: &'static str,
+        /// What the database said.
+        source: tokio_postgres::Error,
+    },
     /// The database did not answer before the request's deadline.
     #[error("the database did not answer in time")]
     DatabaseTimeout,
@@ -107,50 +112,7 @@ pub enum Error {
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// Why a value was refused, before it is known which field it came from.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{detail}")]
-pub struct Invalid {
-    /// The kind of fault.
-    pub fault: Fault,
-    /// What was wrong and what would be right, for the caller.
-    pub detail: String,
-}
-
-/// The kinds of malformed input, one for each `code` of the contract.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
-    /// An id that is not a hyphenated UUID.
-    Uuid,
-    /// A parameter of the wrong type, or out of its range.
-    Parameter,
-    /// A body that is not the JSON object that was asked for.
-    Body,
-    /// A character that can't be stored.
-    Character,
-    /// The same field twice.
-    Ambiguous,
-    /// A required field is not there.
-    Missing,
-    /// A field that the endpoint does not have.
-    Unknown,
-    /// More than the limit of its kind.
-    TooLarge,
-}
-
-/// A value that another crate has refused. The text says what would be right.
-impl From<&'static str> for Invalid {
-    fn from(detail: &'static str) -> Self {
-        Self::new(Fault::Parameter, detail)
-    }
-}
-
 impl Invalid {
-    /// A value that is refused, with what would be right.
-    pub fn new(fault: Fault, detail: impl Into<String>) -> Self {
-        Self { fault, detail: detail.into() }
-    }
-
     /// Names the field.
     #[must_use]
     pub fn at(self, param: impl Into<String>) -> Error {
@@ -182,7 +144,7 @@ impl Error {
             | Self::Ended => StatusCode::CONFLICT,
             Self::PreconditionFailed(_) => StatusCode::PRECONDITION_FAILED,
             Self::UnsupportedMediaType | Self::NoLines | Self::Encoded { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::Connect(_) | Self::Database(_) | Self::NotMigrated(_) | Self::DatabaseTimeout | Self::Internal(_) => {
+            Self::Connect(_) | Self::Database(_) | Self::NotMigrated { .. } | Self::DatabaseTimeout | Self::Internal(_) => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
         }
@@ -211,7 +173,7 @@ impl Error {
             Self::Cancelled => "cancelled",
             Self::PreconditionFailed(_) => "precondition_failed",
             Self::UnsupportedMediaType | Self::NoLines | Self::Encoded { .. } => "unsupported_media_type",
-            Self::Connect(_) | Self::Database(_) | Self::NotMigrated(_) | Self::DatabaseTimeout => "database_error",
+            Self::Connect(_) | Self::Database(_) | Self::NotMigrated { .. } | Self::DatabaseTimeout => "database_error",
             Self::Internal(_) => "internal_error",
         }
     }
@@ -274,7 +236,7 @@ impl Error {
             Self::PreconditionFailed(_) => "the conversation has changed since; read it again and send its current ETag",
             Self::NoLines => "a body must be lines of JSON, sent with content-type: application/x-ndjson",
             Self::UnsupportedMediaType => "a body must be JSON, sent with content-type: application/json",
-            Self::Connect(_) | Self::Database(_) | Self::NotMigrated(_) => {
+            Self::Connect(_) | Self::Database(_) | Self::NotMigrated { .. } => {
                 "the database failed; the request can be sent again safely if it names its ids"
             }
             Self::DatabaseTimeout => {
@@ -292,7 +254,9 @@ impl Error {
     /// The SQLSTATE, where the server has spoken.
     pub(crate) fn sqlstate(&self) -> Option<&str> {
         match self {
-            Self::Connect(error) | Self::Database(error) | Self::NotMigrated(error) => error.code().map(SqlState::code),
+            Self::Connect(error) | Self::Database(error) | Self::NotMigrated { source: error, .. } => {
+                error.code().map(SqlState::code)
+            }
             _ => None,
         }
     }

@@ -11,9 +11,8 @@
 //!     Reply::ok(&request.conversation_id()?)
 //! }
 //!
-//! #[tokio::main(flavor = "current_thread")]
-//! async fn main() -> std::process::ExitCode {
-//!     shared::run(hello).await
+//! fn main() -> std::process::ExitCode {
+//!     shared::run(hello)
 //! }
 //! ```
 
@@ -22,8 +21,10 @@ pub mod config;
 mod db;
 pub mod error;
 pub mod http;
+mod invalid;
 mod log;
 pub mod models;
+#[warn(missing_docs, clippy::missing_errors_doc)]
 pub mod queries;
 mod runtime;
 

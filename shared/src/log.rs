@@ -3,11 +3,13 @@
 //! `lambda_runtime` has a subscriber, too. This one has no filter by regular expression, which every binary would carry, and prints the
 //! span's fields once. A field named `db.ms` becomes a member of an object `db`, as the queries in `template.yaml` read it.
 
-use std::fmt::{Debug, Write as _};
+use std::fmt::{self, Debug, Write as _};
 
 use chrono::{SecondsFormat, Utc};
+use hmac::{Hmac, KeyInit, Mac};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::Value;
+use sha2::Sha256;
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id};
@@ -16,6 +18,8 @@ use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::invalid::{Fault, Invalid};
 
 /// Starts the log of this process, at the level of `AWS_LAMBDA_LOG_LEVEL` (INFO without it), in the format of `AWS_LAMBDA_LOG_FORMAT`.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-advanced.html>
@@ -153,6 +157,41 @@ impl Visit for Fields {
     }
 }
 
+/// The key that users' ids are hashed with for the log. Without the key, nobody can try out ids to find whose hash it is.
+#[derive(Clone)]
+pub struct LogKey(Hmac<Sha256>);
+
+impl LogKey {
+    /// How many bytes of a hash the log has.
+    const HASH_BYTES: usize = 16;
+    const MIN_CHARACTERS: usize = 32;
+
+    /// # Errors
+    /// The key is too short to be a secret.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        if text.len() < Self::MIN_CHARACTERS {
+            return Err(Invalid::new(Fault::Parameter, "is shorter than 32 characters; openssl rand -hex 32 makes one"));
+        }
+        let key = Hmac::new_from_slice(text.as_bytes());
+        key.map(Self).map_err(|_| Invalid::new(Fault::Parameter, "cannot be a key"))
+    }
+
+    /// HMAC-SHA-256 of a user's id, the first half in hexadecimal digits.
+    pub(crate) fn hash(&self, user_id: &str) -> String {
+        let hash = self.0.clone().chain_update(user_id).finalize().into_bytes();
+        hash.iter().take(Self::HASH_BYTES).fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+    }
+}
+
+impl Debug for LogKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("LogKey")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::{Arc, Mutex};
@@ -205,5 +244,15 @@ mod tests {
         assert_eq!(lines.len(), 2, "{lines:?}");
         assert!(lines[0].contains("  INFO request ") && lines[0].contains(" db.ms=0.5 db.statements=1"), "{lines:?}");
         assert!(lines[1].contains(r#" cause="two\nlines and \"quotes\"""#), "{lines:?}");
+    }
+
+    #[test]
+    fn a_users_id_is_hashed_as_openssl_does_it() {
+        // printf %s 'auth0|ada' | openssl dgst -sha256 -hmac 0123456789abcdef0123456789abcdef
+        let key = LogKey::parse("0123456789abcdef0123456789abcdef").unwrap();
+        assert_eq!(key.hash("auth0|ada"), "ab1f2a704bb74ba59c60295a2bf484e0");
+        assert_ne!(key.hash("auth0|bob"), key.hash("auth0|ada"));
+        assert_eq!(format!("{key:?}"), "LogKey");
+        assert!(LogKey::parse("0123456789abcdef0123456789abcde").is_err());
     }
 }

@@ -30,20 +30,30 @@ const EMULATED_JOB: Duration = Duration::from_mins(4);
 ///
 /// Reads the environment ([`Config::from_env`]), asks the Lambda runtime for events, and connects to the database meanwhile. Every
 /// event gets an answer: an [`Error`] becomes a problem document, a panic a 500, and each request one log line.
-pub async fn run<H, F>(handler: H) -> ExitCode
+pub fn run<H, F>(handler: H) -> ExitCode
 where
     H: Fn(Request, Database) -> F,
     F: Future<Output = Result<Reply>>,
 {
     // One type for all handlers, so that the loop is compiled once and not in each function.
-    serve(&|request, database| handler(request, database).boxed_local()).await
+    block_on(serve(&|request, database| handler(request, database).boxed_local()))
 }
 
 /// Runs a job each time that a schedule asks for it, until the process ends: a binary's whole `main`.
 ///
 /// There is no request, no caller and no reply. The job gets the database and the time until which it may begin something. Each run is one
 /// log line. A job that fails is a failed call to Lambda, which counts these.
-pub async fn run_schedule(job: impl AsyncFn(&Database, std::time::Instant) -> Result<Purged>) -> ExitCode {
+pub fn run_schedule(job: impl AsyncFn(&Database, std::time::Instant) -> Result<Purged>) -> ExitCode {
+    block_on(serve_schedule(job))
+}
+
+/// Runs the loop on this thread, which has one event at a time.
+fn block_on(serve: impl Future<Output = ExitCode>) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("the system gives a process timers and sockets").block_on(serve)
+}
+
+async fn serve_schedule(job: impl AsyncFn(&Database, std::time::Instant) -> Result<Purged>) -> ExitCode {
     let Some(config) = start() else { return ExitCode::FAILURE };
     let database = Database::with_retention(config.database, config.retention_days);
     let cold = AtomicBool::new(true);

@@ -7,6 +7,7 @@ mod add_message;
 mod cargo_lambda;
 mod concurrency;
 mod conventions;
+mod cycles;
 mod database;
 mod delete_conversation;
 mod delete_message;

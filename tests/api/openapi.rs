@@ -8,7 +8,7 @@ use local::project::SCHEDULED;
 use serde_json::Value;
 
 use crate::malformed::FIELDS;
-use crate::support::{ROUTES, project};
+use crate::support::{ROUTES, folders_of_functions, project};
 
 fn description() -> &'static Value {
     static DESCRIPTION: OnceLock<Value> = OnceLock::new();
@@ -46,8 +46,7 @@ fn every_route_is_described_under_the_name_of_its_function() {
     assert_eq!(&described, &*ROUTES, "openapi.yaml and the emulator's routes in Cargo.toml");
 
     let described: BTreeSet<String> = described.into_values().flat_map(BTreeMap::into_values).collect();
-    let folders = std::fs::read_dir(project().join("functions")).unwrap();
-    let mut functions: BTreeSet<String> = folders.map(|folder| folder.unwrap().file_name().into_string().unwrap()).collect();
+    let mut functions = folders_of_functions();
     functions.retain(|function| !SCHEDULED.contains(&&**function));
     assert_eq!(described, functions, "openapi.yaml and functions/");
 }

@@ -9,7 +9,7 @@ use local::project::SCHEDULED;
 use serde_json::{Value, json};
 use shared::auth::Roles;
 
-use crate::support::{App, ROUTES, project};
+use crate::support::{App, ROUTES, folders_of_functions, project};
 
 /// The template. Its short tags (`!Ref` and others) say how a value is found, which is of no interest here: `!Ref Api` reads as `Api`.
 fn template() -> Value {
@@ -147,9 +147,7 @@ fn no_function_is_told_to_do_without_identity() {
 
 #[test]
 fn every_folder_in_functions_is_deployed_under_its_name() {
-    let entries = std::fs::read_dir(project().join("functions")).unwrap();
-    let folders: BTreeSet<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    assert_eq!(functions().values().map(binary).collect::<BTreeSet<_>>(), folders);
+    assert_eq!(functions().values().map(binary).collect::<BTreeSet<_>>(), folders_of_functions());
     for (id, function) in functions() {
         assert_eq!(text(&function["Properties"]["FunctionName"]), format!("${{AWS::StackName}}-{}", binary(&function)), "{id}");
     }

@@ -104,7 +104,7 @@ pub(super) fn is_lost(error: &tokio_postgres::Error) -> bool {
 /// What an operator can do about it, where that is known.
 pub(crate) fn hint(error: &Error) -> Option<&'static str> {
     match error {
-        Error::NotMigrated(_) => Some("run cargo xtask migrate from this release's source, with the direct host"),
+        Error::NotMigrated { .. } => Some("run cargo xtask migrate from this release's source, with the direct host"),
         Error::Connect(error) => Some(known(error).map_or(UNKNOWN, |known| known.hint)),
         // If a pooler cannot log in to its server, a client's statement gets the error.
         Error::Database(error) if error.code().is_some_and(|code| code.code().starts_with("08")) => {

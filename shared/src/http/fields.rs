@@ -12,9 +12,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::error::{Error, Fault, Invalid, Result};
-use crate::models::{
-    Change, Content, ConversationFilter, Json, Metadata, NewMessage, Role, Status, Text, ToolCalls, lone_surrogate,
-};
+use crate::models::{Change, Content, Json, Metadata, NewMessage, Role, Status, Text, ToolCalls, lone_surrogate};
 
 /// The fields of a request, each taken once by name and type. An error names the field.
 pub struct Fields<'a> {
@@ -54,7 +52,7 @@ impl<'a> Fields<'a> {
     ///
     /// # Errors
     /// The line is no JSON object.
-    pub(super) fn of_line(line: &'a str, number: i64) -> Result<Self> {
+    pub fn of_line(line: &'a str, number: i64) -> Result<Self> {
         let Object(members) = serde_json::from_str(line)
             .map_err(|_| Invalid::new(Fault::Body, "each line is a JSON object").at(format!("line {number}")))?;
         let mut fields = Self::empty(format!("line {number}: "));
@@ -215,30 +213,35 @@ impl<'a> Fields<'a> {
         Json::parse(format!("{{\"rating\":{}{comment}}}", rating.unwrap_or("null"))).map(Some).map_err(Error::from)
     }
 
-    /// Each `metadata.KEY`: the key, which may be any text, and the value.
+    /// Fields whose names are those of members, such as each `metadata.KEY`: the key, which may be any text, and the value.
     ///
     /// # Errors
-    /// A value is no string, a field is there twice, a key or a value has U+0000, or there are too many.
-    pub fn metadata_members(&mut self) -> Result<Vec<(Text, Text)>> {
-        const PREFIX: &str = "metadata.";
-        self.known.push("metadata.KEY");
-        let names: Vec<String> = self.values.keys().filter(|name| name.starts_with(PREFIX)).cloned().collect();
+    /// A value is no string, a field is there twice, or a key or a value has U+0000.
+    pub fn members(&mut self, name: &'static str) -> Result<Vec<(Text, Text)>> {
+        let prefix = name.trim_end_matches("KEY");
+        self.known.push(name);
+        let names: Vec<String> = self.values.keys().filter(|name| name.starts_with(prefix)).cloned().collect();
         let mut members = Vec::new();
         for name in names {
-            let key = Text::parse(&name[PREFIX.len()..]).map_err(|invalid| invalid.at(self.path(PREFIX)))?;
+            let key = Text::parse(&name[prefix.len()..]).map_err(|invalid| invalid.at(self.path(prefix)))?;
             let value = self.take_named(&name)?;
             let value = self.text(&name, value, Text::parse)?;
             members.extend(value.map(|value| (key, value)));
         }
-        ConversationFilter::check_members(members).map_err(|invalid| invalid.at(self.path(PREFIX)))
+        Ok(members)
     }
 
-    /// `ids`: UUIDs with commas between them.
+    /// UUIDs with commas between them, `max` at most.
     ///
     /// # Errors
     /// There are too many, or one is no UUID.
-    pub fn ids(&mut self) -> Result<Option<Vec<Uuid>>> {
-        self.parse("ids", |text| ConversationFilter::parse_ids(&text, parse_uuid))
+    pub fn uuids(&mut self, name: &'static str, max: usize) -> Result<Option<Vec<Uuid>>> {
+        self.parse(name, |text| {
+            if text.split(',').count() > max {
+                return Err(Invalid::new(Fault::Parameter, format!("must be {max} ids at most, with commas between them")));
+            }
+            text.split(',').map(parse_uuid).collect()
+        })
     }
 
     /// `content`: a string, or an array of parts; in the query string always a string.
@@ -336,7 +339,7 @@ impl<'a> Fields<'a> {
     ///
     /// # Errors
     /// It is no object.
-    pub(super) fn object(&mut self, name: &'static str) -> Result<Option<Fields<'a>>> {
+    pub fn object(&mut self, name: &'static str) -> Result<Option<Fields<'a>>> {
         let Some(Value::Json(object)) = self.take(name)? else { return Ok(None) };
         let Object(members) = serde_json::from_str(object.get()).map_err(|_| self.must_be(name, "an object"))?;
         let mut fields = Self::empty(format!("{}.", self.path(name)));
@@ -350,7 +353,7 @@ impl<'a> Fields<'a> {
     ///
     /// # Errors
     /// It is no time, or of no year that a time can have.
-    pub(super) fn time(&mut self, name: &'static str) -> Result<Option<DateTime<Utc>>> {
+    pub fn time(&mut self, name: &'static str) -> Result<Option<DateTime<Utc>>> {
         self.parse(name, |text| {
             DateTime::parse_from_rfc3339(&text)
                 .ok()
@@ -364,7 +367,7 @@ impl<'a> Fields<'a> {
     ///
     /// # Errors
     /// It is no time, or has not passed.
-    pub(super) fn past(&mut self, name: &'static str) -> Result<Option<DateTime<Utc>>> {
+    pub fn past(&mut self, name: &'static str) -> Result<Option<DateTime<Utc>>> {
         let time = self.time(name)?;
         match time.filter(|time| *time > Utc::now() + TimeDelta::days(1)) {
             None => Ok(time),
@@ -376,12 +379,12 @@ impl<'a> Fields<'a> {
     ///
     /// # Errors
     /// It is not.
-    pub(super) fn required<T>(&self, name: &str, value: Option<T>) -> Result<T> {
+    pub fn required<T>(&self, name: &str, value: Option<T>) -> Result<T> {
         value.ok_or_else(|| Invalid::new(Fault::Missing, format!("{name} is required")).at(self.path(name)))
     }
 
     /// Fields that may be there, and say nothing.
-    pub(super) fn ignore(&mut self, names: &[&'static str]) {
+    pub fn ignore(&mut self, names: &[&'static str]) {
         for name in names {
             self.known.push(name);
             self.values.remove(*name);
@@ -392,7 +395,7 @@ impl<'a> Fields<'a> {
     ///
     /// # Errors
     /// A value is of another type, or they are too large together.
-    pub(super) fn extra(&mut self) -> Result<Option<Json>> {
+    pub fn extra(&mut self) -> Result<Option<Json>> {
         let mut members = Vec::new();
         for name in NewMessage::EXTRA {
             let value = match name {

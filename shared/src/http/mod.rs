@@ -2,7 +2,6 @@
 
 mod event;
 mod fields;
-mod lines;
 mod quoted;
 mod reply;
 mod request;

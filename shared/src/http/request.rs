@@ -7,10 +7,9 @@ use uuid::Uuid;
 
 use super::event::Event;
 use super::fields::{Fields, decode, parse_uuid};
-use super::lines;
 use crate::auth::Caller;
 use crate::error::{Error, Fault, Invalid, Result};
-use crate::models::{ETags, Import, Operation, UserId};
+use crate::models::{ETags, Operation, UserId};
 
 const MAX_BODY_BYTES: usize = 4 << 20;
 /// What a body may have that is one line of an export: as much as the largest of them, whose control characters take six bytes each. As base64,
@@ -119,15 +118,15 @@ impl Request {
         Fields::read(&self.event.query_string(), body)
     }
 
-    /// The lines of an export, which the body is. No body is no lines.
+    /// A body of lines of JSON, where no parameters are taken. No body is no lines.
     ///
     /// # Errors
-    /// [`Error::NoLines`]: the body is something else. Or the first line that can't be read: its number and its field are named.
-    pub fn import(&self) -> Result<Import> {
+    /// [`Error::NoLines`]: the body is something else.
+    pub fn lines(&self) -> Result<&str> {
         Fields::read(&self.event.query_string(), None)?.finish()?;
         match &self.body {
-            None => Ok(Import::default()),
-            Some(Body::Lines(lines)) => lines::read(lines),
+            None => Ok(""),
+            Some(Body::Lines(lines)) => Ok(lines),
             Some(Body::Json(_)) => Err(Error::NoLines),
         }
     }

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::{Content, Message, Role, Status, Text};
-use crate::error::Invalid;
+use crate::invalid::Invalid;
 
 /// A text that stands for all messages up to a position.
 #[derive(Debug, Clone)]

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::{Change, Json, Text, UserId, Version, json, serialize_optional_time, serialize_time};
-use crate::error::{Fault, Invalid};
+use crate::invalid::{Fault, Invalid};
 
 /// A conversation as it is stored; serializes as the contract's `Conversation`.
 #[derive(Debug, Clone, Serialize)]

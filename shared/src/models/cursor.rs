@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::error::{Fault, Invalid};
+use crate::invalid::{Fault, Invalid};
 
 /// What a cursor is of. Another list would read it as another place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Which part of a conversation's history is asked for.
 
-use crate::error::{Fault, Invalid};
+use crate::invalid::{Fault, Invalid};
 
 /// A range of a conversation's messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use serde_json::value::RawValue;
 
 use super::text::null_character;
-use crate::error::{Fault, Invalid};
+use crate::invalid::{Fault, Invalid};
 
 /// Any JSON value, kept as the text it came as: key order, number spelling, duplicate keys and lone surrogates included.
 ///

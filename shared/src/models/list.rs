@@ -4,7 +4,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::{Conversation, Cursor, List, Message, Text, Title, alike};
-use crate::error::{Fault, Invalid, Result};
+use crate::invalid::{Fault, Invalid};
 
 /// What a list of conversations is ordered by, the newest first.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -70,34 +70,6 @@ pub struct ConversationFilter {
 }
 
 impl ConversationFilter {
-    const MAX_IDS: usize = 100;
-    const MAX_MEMBERS: usize = 16;
-    /// All of them together. They have to fit in the URL of the next page.
-    const MAX_MEMBER_BYTES: usize = 2048;
-
-    /// The ids in a text: up to 100, with commas between them. `parse` reads one.
-    ///
-    /// # Errors
-    /// There are too many, or `parse` refuses one.
-    pub fn parse_ids(text: &str, parse: impl Fn(&str) -> Result<Uuid, Invalid>) -> Result<Vec<Uuid>, Invalid> {
-        if text.split(',').count() > Self::MAX_IDS {
-            return Err(Invalid::new(Fault::Parameter, "must be 100 ids at most, with commas between them"));
-        }
-        text.split(',').map(parse).collect()
-    }
-
-    /// The members that a request names.
-    ///
-    /// # Errors
-    /// There are too many, or they are too long.
-    pub fn check_members(members: Vec<(Text, Text)>) -> Result<Vec<(Text, Text)>, Invalid> {
-        let bytes: usize = members.iter().map(|(key, value)| key.as_str().len() + value.as_str().len()).sum();
-        if members.len() > Self::MAX_MEMBERS || bytes > Self::MAX_MEMBER_BYTES {
-            return Err(Invalid::new(Fault::Parameter, "a list is filtered by 16 members at most, which have 2048 bytes at most"));
-        }
-        Ok(members)
-    }
-
     /// Whether conversations of the user have to be read that the list does not have.
     pub(crate) fn is_selective(&self) -> bool {
         self.ids.is_none() && (self.title.is_some() || !self.members.is_empty() || self.archived.is_some() || self.pinned.is_some())

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::{Change, Cursor, Json, Metadata, Text, serialize_time};
-use crate::error::{Fault, Invalid};
+use crate::invalid::{Fault, Invalid};
 
 /// Whether all of a message is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -266,7 +266,7 @@ impl ToolCalls {
 /// A message to store. Its id is fixed before it is first sent to the database, so that it can be sent again.
 #[derive(Debug, Clone)]
 pub struct NewMessage {
-    pub(crate) id: Uuid,
+    pub id: Uuid,
     /// Whether the caller chose the id. One that we have made up can only have been stored by us.
     pub(crate) id_is_given: bool,
     /// Its place in the batch that it came in, for an error's path.
@@ -274,13 +274,13 @@ pub struct NewMessage {
     pub(crate) role: Role,
     pub(crate) content: Option<Content>,
     pub(crate) tool_calls: Option<ToolCalls>,
-    pub(crate) tool_call_id: Option<Text>,
-    pub(crate) name: Option<Text>,
-    pub(crate) metadata: Metadata,
-    pub(crate) token_count: Option<i32>,
-    pub(crate) status: Status,
+    pub tool_call_id: Option<Text>,
+    pub name: Option<Text>,
+    pub metadata: Metadata,
+    pub token_count: Option<i32>,
+    pub status: Status,
     /// An object with some of [`NewMessage::EXTRA`], none of them null or empty.
-    pub(crate) extra: Option<Json>,
+    pub extra: Option<Json>,
 }
 
 impl NewMessage {

@@ -25,8 +25,7 @@ pub use conversation::{
 pub use cursor::{Cursor, List};
 pub use export::{ExportLine, ExportedSummary};
 pub use history::HistoryRange;
-pub use import::Import;
-pub(crate) use import::{ImportedConversation, ImportedMessage, ImportedSummary};
+pub use import::{Import, ImportedConversation, ImportedMessage, ImportedSummary};
 pub use json::Json;
 pub(crate) use json::lone_surrogate;
 pub use list::{ConversationFilter, ListOrder, ListedConversation};

@@ -7,7 +7,7 @@
 use serde::{Serialize, Serializer};
 
 use super::{Message, Text, alike};
-use crate::error::{Fault, Invalid};
+use crate::invalid::{Fault, Invalid};
 
 /// A query in web-search syntax: words that must all be there, `"a phrase"`, `-not`, and `or` between alternatives.
 ///

@@ -1,6 +1,6 @@
 //! Text that the database can hold.
 
-use crate::error::{Fault, Invalid};
+use crate::invalid::{Fault, Invalid};
 
 /// Any Unicode text without U+0000, which Postgres's `text` can't hold.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]

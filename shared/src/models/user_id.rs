@@ -1,6 +1,6 @@
 //! Who a conversation belongs to.
 
-use crate::error::{Fault, Invalid};
+use crate::invalid::{Fault, Invalid};
 
 /// A user's id: 1 to 255 characters, none of them a control character. It is not `.` or `..`, which mean something else in a path. What it means is the caller's affair.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Versions of a conversation, and the ETags that carry them.
 
-use crate::error::{Fault, Invalid};
+use crate::invalid::{Fault, Invalid};
 
 /// A conversation's version: from 1, moves with every change to it or to its messages.
 ///

@@ -78,7 +78,9 @@ async fn call(database: &Database, function: &str, parameters: &Parameters<'_>) 
     let places: Vec<String> = (1..=parameters.len()).map(|number| format!("${number}")).collect();
     let statement = format!("select * from {}.{function}({})", release::SCHEMA, places.join(", "));
     database.fetch(&statement, parameters).await.map_err(|error| match error {
-        Error::Database(error) if error.code() == Some(&SqlState::INVALID_SCHEMA_NAME) => Error::NotMigrated(error),
+        Error::Database(source) if source.code() == Some(&SqlState::INVALID_SCHEMA_NAME) => {
+            Error::NotMigrated { schema: release::SCHEMA, source }
+        }
         error => error,
     })
 }

@@ -89,6 +89,12 @@ pub fn without_cargos_variables(command: &mut Command) {
     }
 }
 
+/// The folders of `functions/`, one for each function.
+pub fn folders_of_functions() -> BTreeSet<String> {
+    let entries = std::fs::read_dir(project().join("functions")).unwrap().map(Result::unwrap);
+    entries.filter(|entry| entry.path().is_dir()).map(|entry| entry.file_name().into_string().unwrap()).collect()
+}
+
 /// A built binary, by its name.
 pub fn binary(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();

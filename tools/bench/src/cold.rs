@@ -127,14 +127,14 @@ pub(super) async fn round_trips(bench: &mut Bench, database: &str) -> Result<()>
         let is_other = Endpoint::OTHERS.contains(&endpoint);
         let event = if is_other { endpoint.event(one::CONVERSATION, one::USER)? } else { endpoint.event(conversation, &user)? };
         if is_other {
-            one::prepare(&superuser, endpoint).await?;
+            one::prepare(&superuser, endpoint.before()).await?;
         }
         let function = Function::start(&bench.subjects.binary(endpoint.function()), &environment)?;
         function.call(&event.bytes())?;
         let first = count(proxy.take_flights());
         bench.figures.add(Figure::new(group, format!("{}: first", endpoint.name()), first, "").within(1.0, least));
         if is_other {
-            one::prepare(&superuser, endpoint).await?;
+            one::prepare(&superuser, endpoint.before()).await?;
         }
         let started = Instant::now();
         function.call(&event.bytes())?;

@@ -5,8 +5,6 @@ use serde_json::json;
 use tokio_postgres::Client;
 use uuid::Uuid;
 
-use super::subjects::Endpoint;
-
 pub(super) const USER: &str = "guest";
 /// Who gets it in a transfer.
 pub(super) const ACCOUNT: &str = "account";
@@ -33,8 +31,17 @@ pub(super) fn lines() -> String {
     std::iter::once(conversation).chain(messages).map(|line| line.to_string() + "\n").collect()
 }
 
-/// Makes both users as they are before a request: with nothing before an import, and with the conversation before all others.
-pub(super) async fn prepare(client: &Client, endpoint: Endpoint) -> Result<()> {
+/// What stands before a request.
+#[derive(Clone, Copy)]
+pub(super) enum Before {
+    Nothing,
+    Conversation,
+    /// With two summaries.
+    SummarizedConversation,
+}
+
+/// Makes both users as they are before a request.
+pub(super) async fn prepare(client: &Client, before: Before) -> Result<()> {
     let delete = format!("delete from conversations where user_id in ('{USER}', '{ACCOUNT}');");
     let fill = format!(
         "insert into conversations (
@@ -55,10 +62,10 @@ pub(super) async fn prepare(client: &Client, endpoint: Endpoint) -> Result<()> {
         select '{CONVERSATION}', through, repeat('It rained in Oslo. ', 11), through, now() from (values (20), (40)) as made (through);
         update conversations set summary_through = 40, summary_created_at = now() where id = '{CONVERSATION}'"
     );
-    let statements = match endpoint {
-        Endpoint::Import => delete,
-        Endpoint::Summary | Endpoint::DeleteSummary => delete + &fill + &summarize,
-        _ => delete + &fill,
+    let statements = match before {
+        Before::Nothing => delete,
+        Before::Conversation => delete + &fill,
+        Before::SummarizedConversation => delete + &fill + &summarize,
     };
     Ok(client.batch_execute(&statements).await?)
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::Bench;
 use super::capture::Capture;
 use super::function::Function;
-use super::one;
+use super::one::{self, Before};
 use super::statement::{Client, Statement};
 use local::http_api::HttpRequest;
 use local::postgres::Server;
@@ -83,6 +83,15 @@ impl Endpoint {
             Self::Transfer,
         ]
         .contains(&self)
+    }
+
+    /// What has to be there before a request.
+    pub(super) fn before(self) -> Before {
+        match self {
+            Self::Import => Before::Nothing,
+            Self::Summary | Self::DeleteSummary => Before::SummarizedConversation,
+            _ => Before::Conversation,
+        }
     }
 
     pub(super) fn function(self) -> &'static str {

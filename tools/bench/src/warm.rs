@@ -48,7 +48,7 @@ pub(super) async fn measure(bench: &mut Bench, database: &str) -> Result<()> {
     for endpoint in Endpoint::ALL.into_iter().chain([Endpoint::ContextOfTokens]).chain(Endpoint::OTHERS) {
         let is_other = Endpoint::OTHERS.contains(&endpoint);
         let event = if is_other {
-            one::prepare(&superuser, endpoint).await?;
+            one::prepare(&superuser, endpoint.before()).await?;
             endpoint.event(one::CONVERSATION, one::USER)?
         } else {
             endpoint.event(conversation, &user)?
@@ -67,7 +67,7 @@ pub(super) async fn measure(bench: &mut Bench, database: &str) -> Result<()> {
             let (echo, mut client, function) =
                 (bench.subjects.echo()?, bench.client(database)?, bench.function(endpoint, database)?);
             if endpoint.is_done_once() {
-                one::prepare(&superuser, endpoint).await?;
+                one::prepare(&superuser, endpoint.before()).await?;
             }
             // The echo's answer is as long as the function's, because that has to be sent, too.
             let as_long = event.answered_with(function.answer(&event.bytes())?.body.len());
@@ -78,11 +78,11 @@ pub(super) async fn measure(bench: &mut Bench, database: &str) -> Result<()> {
             for turn in 0..warming + counted {
                 let of_echo = measured(echo.process_id(), || echo.call(&as_long.bytes()))?;
                 if endpoint.is_done_once() {
-                    one::prepare(&superuser, endpoint).await?;
+                    one::prepare(&superuser, endpoint.before()).await?;
                 }
                 let times = client.run(1)?;
                 if endpoint.is_done_once() {
-                    one::prepare(&superuser, endpoint).await?;
+                    one::prepare(&superuser, endpoint.before()).await?;
                 }
                 let before = process::cpu(backend);
                 let of_function = measured(function.process_id(), || function.call(&event.bytes()))?;

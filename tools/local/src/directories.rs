@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-use crate::postgres::user::is_root;
+use crate::user::is_root;
 
 /// The directory for what can be fetched or made again. It is made if need be.
 ///

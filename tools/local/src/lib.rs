@@ -15,3 +15,4 @@ pub mod project;
 pub mod runtime_api;
 pub mod supervise;
 pub mod tokens;
+mod user;

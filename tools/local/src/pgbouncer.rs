@@ -12,8 +12,9 @@ use tokio::net::TcpStream;
 use tokio::time::sleep;
 use uuid::Uuid;
 
-use crate::postgres::{Server, certificates, user::ServerUser};
+use crate::postgres::{Server, certificates};
 use crate::supervise::{self, Stop, Supervised};
+use crate::user::ServerUser;
 use migrate::database::FUNCTIONS_ROLE;
 
 /// Where packages put it that is not on a user's `PATH`.

@@ -5,7 +5,6 @@
 mod bare_machine;
 mod binaries;
 pub(crate) mod certificates;
-pub(crate) mod user;
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::net::TcpListener;
@@ -21,10 +20,10 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use crate::supervise::{self, Stop, Supervised};
+use crate::user::ServerUser;
 use binaries::Binaries;
 pub use binaries::{FETCHED_MAJOR, OLDEST};
 use migrate::database::{self, FUNCTIONS_ROLE};
-use user::ServerUser;
 
 /// The role that owns everything in a local database.
 pub const SUPERUSER: &str = "postgres";

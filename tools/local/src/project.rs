@@ -96,8 +96,7 @@ pub fn cargo() -> Command {
 pub fn build() -> Command {
     let mut command = cargo();
     command.args(["build", "--package", "dev", "--bin", "dev"]);
-    for function in functions().into_iter().chain(SCHEDULED) {
-        command.args(["--package", function, "--bin", function]);
-    }
+    command.args(["--package", "functions"]);
+    command.args(functions().into_iter().chain(SCHEDULED).flat_map(|function| ["--bin", function]));
     command
 }

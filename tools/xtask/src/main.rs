@@ -48,9 +48,9 @@ fn dev(arguments: &[OsString]) -> ExitCode {
         );
     }
     let mut build = cargo();
-    build.args(["build", "--package", "dev", "--bin", "dev"]);
+    build.args(["build", "--package", "dev", "--bin", "dev", "--package", "functions"]);
     for function in functions() {
-        build.arg("--package").arg(&function).arg("--bin").arg(&function);
+        build.arg("--bin").arg(function);
     }
     match build.status() {
         Ok(status) if status.success() => become_it(Command::new(server).args(arguments)),
@@ -67,7 +67,7 @@ fn dev(arguments: &[OsString]) -> ExitCode {
 fn purge(arguments: &[OsString]) -> ExitCode {
     let tool = std::env::current_exe().ok().and_then(|path| path.parent().map(Path::to_owned)).unwrap_or_default().join("purge");
     let mut build = cargo();
-    build.args(["build", "--package", "dev", "--bin", "purge", "--package", "purge-expired", "--bin", "purge-expired"]);
+    build.args(["build", "--package", "dev", "--bin", "purge", "--package", "functions", "--bin", "purge-expired"]);
     match build.status() {
         Ok(status) if status.success() => become_it(Command::new(tool).args(arguments)),
         // Cargo has said why.
@@ -79,10 +79,10 @@ fn purge(arguments: &[OsString]) -> ExitCode {
     }
 }
 
-/// The names of the folders in `functions/`, which are those of the packages and binaries.
+/// The names of the folders in `functions/`, which are those of the binaries.
 fn functions() -> Vec<OsString> {
-    let entries = std::fs::read_dir(project().join("functions")).into_iter().flatten();
-    entries.filter_map(|entry| Some(entry.ok()?.file_name())).collect()
+    let entries = std::fs::read_dir(project().join("functions")).into_iter().flatten().flatten();
+    entries.filter(|entry| entry.path().is_dir()).map(|entry| entry.file_name()).collect()
 }
 
 fn run(package: &[&str], arguments: &[OsString]) -> ExitCode {

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::Server;
 use super::binaries::{self, FETCHED, FETCHED_MAJOR, NEEDS_PIP, PACKAGE, UNREACHABLE};
-use super::user::{id, is_root};
+use crate::user::{id, is_root};
 
 /// This variable tells a test that it runs on the bare machine.
 const MARKER: &str = "SCROLLBACK_BARE_MACHINE";

@@ -206,9 +206,10 @@ impl Context {
             pinned.iter().all(|message| room.take_message(message)) && units.iter().all(|unit| room.take(unit))
         };
         // The question stays, so a summary is sent only if it fits in the response beside it.
-        let asked = newest.iter().rfind(|message| units::begins_turn(message)).or(newest_of_user.as_ref());
-        let asked = asked.map_or(0, Message::json_bytes);
-        let fits = |summary: &Summary| asked + summary.message.json_bytes() <= Self::MAX_JSON_BYTES;
+        let fits = |summary: &Summary| {
+            let asked = newest.iter().rfind(|message| units::begins_turn(message)).or(newest_of_user.as_ref());
+            asked.map_or(0, Message::json_bytes) + summary.message.json_bytes() <= Self::MAX_JSON_BYTES
+        };
         let summary = summary.filter(|summary| (!is_whole || !whole_fits()) && fits(summary));
         let mut represented = 0;
         if let Some(summary) = &summary {
@@ -267,6 +268,9 @@ impl Context {
         let first_chosen = messages.len();
         // The question stays, even if the summary stands for it, too.
         let mut pairs = vec![Pairs::default(); first_chosen];
+        let length: usize = chosen.iter().map(|unit| unit.messages.len()).sum();
+        messages.reserve(length);
+        pairs.reserve(length);
         for sent in chosen.into_iter().flat_map(|unit| unit.messages) {
             let is_twice = summarized_through.is_some_and(|through| sent.message.position <= through);
             represented += i64::from(!is_twice);

@@ -76,7 +76,7 @@ pub(crate) fn of(messages: Vec<Message>, unanswered: Unanswered) -> (Vec<Unit>, 
     let entries: Vec<Entry> = messages.into_iter().map(Entry::of).collect();
     // Behind the last message that is no instruction, a step is at the end of the conversation.
     let end = entries.iter().rposition(|entry| !entry.instructs()).map_or(0, |last| last + 1);
-    let mut repair = Repair { unanswered, units: Vec::new(), open_calls: Vec::new() };
+    let mut repair = Repair { unanswered, units: Vec::with_capacity(entries.len()), open_calls: Vec::new() };
     let (mut entries, mut at) = (entries.into_iter(), 0);
     while let Some(first) = entries.as_slice().first() {
         if !first.is_assistants() {
@@ -572,9 +572,9 @@ struct Timed<'a> {
 /// results come, calls of the nearest message are answered, and the first ones there: the others were given up. The calls that are answered
 /// get their results in order, because programs store the results of parallel calls in the order of the calls.
 fn matched(calls: &[Timed], results: &[Timed]) -> Vec<Option<usize>> {
+    type Key = for<'a> fn(Option<&'a str>) -> Option<&'a str>;
     let mut found = vec![None; results.len()];
     let mut answered = vec![false; calls.len()];
-    type Key = for<'a> fn(Option<&'a str>) -> Option<&'a str>;
     let passes: [(Key, Key); 3] = [
         (|call| call, |result| result),
         (|call| if call.is_none() { Some("") } else { None }, |result| result.map(|_| "")),

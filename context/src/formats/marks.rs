@@ -45,7 +45,7 @@ impl Marks {
             *json = rest.into();
             return name != BLOCK;
         }
-        if !object.object(name).text("ttl").is_some_and(|time| time == "1h") {
+        if object.object(name).text("ttl").is_none_or(|time| time != "1h") {
             self.is_short = true;
         } else if self.is_short {
             let shorter = object.object(name).filled(|member| member != "ttl");

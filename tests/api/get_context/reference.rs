@@ -252,7 +252,9 @@ fn answers_of(messages: &[Value], caller: usize) -> std::ops::Range<usize> {
 /// Which calls and results belong to each other: for each result of each message, the message with its call. The nearest calls of an id are
 /// answered, and they get their results in order.
 fn answered(messages: &[Value]) -> Vec<Vec<Option<usize>>> {
-    let mut unanswered: Vec<Vec<String>> = messages.iter().map(calls).collect();
+    // The places of results, and their callers.
+    type Pairs = Vec<(usize, usize, usize)>;
+    let (mut answered, mut unanswered) = (Vec::<Vec<Option<usize>>>::new(), messages.iter().map(calls).collect::<Vec<_>>());
     let mut answer = |at: usize, id: String| {
         let caller = (0..at).rev().find(|caller| {
             is_assistant(&messages[*caller]) && answers_of(messages, *caller).contains(&at) && unanswered[*caller].contains(&id)
@@ -261,8 +263,7 @@ fn answered(messages: &[Value]) -> Vec<Vec<Option<usize>>> {
         unanswered[caller].remove(call);
         Some(caller)
     };
-    let mut answered: Vec<Vec<Option<usize>>> = Vec::new();
-    let mut same: BTreeMap<(String, usize), Vec<(usize, usize, usize)>> = BTreeMap::new();
+    let mut same: BTreeMap<(String, usize), Pairs> = BTreeMap::new();
     for (at, message) in messages.iter().enumerate() {
         let ids = results(message);
         answered.push(ids.iter().map(|id| answer(at, id.clone())).collect());

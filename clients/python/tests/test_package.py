@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
 import json
 import os
@@ -12,10 +11,13 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
+import jedi  # type: ignore[import-untyped]
 import pytest
 
+import generate
 import scrollback
 from conftest import PACKAGE, PROJECT
 from scrollback import new_id
@@ -77,7 +79,7 @@ def test_the_wheel_and_the_sdist_work_in_a_fresh_environment(tmp_path: Path, ser
     subprocess.run(build, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
     (sdist,) = tmp_path.glob("*.tar.gz")
-    assert wheel.name == "scrollback_client-0.1.0-py3-none-any.whl"
+    assert wheel.name == f"scrollback_client-{scrollback.__version__}-py3-none-any.whl"
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {"scrollback/__init__.py", "scrollback/py.typed"} <= names
     assert {Path(name).name for name in names if "licenses" in name} == {"LICENSE-APACHE", "LICENSE-MIT"}
@@ -101,7 +103,7 @@ def test_the_wheel_and_the_sdist_work_in_a_fresh_environment(tmp_path: Path, ser
         theirs = program.replace(LOCAL, server_url).replace("user-123", user)
         assert run(environment / "bin" / "python", theirs) == output
         version = "import importlib.metadata, scrollback; print(importlib.metadata.version('scrollback-client'))"
-        assert run(environment / "bin" / "python", version) == "0.1.0\n"
+        assert run(environment / "bin" / "python", version) == f"{scrollback.__version__}\n"
 
         command = [str(environment / "bin" / "scrollback"), "--url", server_url, "ls", user, "--json"]
         without = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -110,7 +112,10 @@ def test_the_wheel_and_the_sdist_work_in_a_fresh_environment(tmp_path: Path, ser
         subprocess.run([*pip, f"{wheel}[cli]"], check=True)
         (conversation,) = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
         assert json.loads(conversation)["message_count"] == 2
-        assert subprocess.run([command[0], "--version"], capture_output=True, check=True).stdout == b"0.1.0\n"
+        assert (
+            subprocess.run([command[0], "--version"], capture_output=True, check=True, text=True).stdout
+            == f"{scrollback.__version__}\n"
+        )
 
 
 def test_what_the_readme_says_installs_it_in_an_empty_environment(tmp_path: Path, server_url: str) -> None:
@@ -152,18 +157,46 @@ def test_everything_that_is_public_is_documented() -> None:
             assert ">>>" in (value.__doc__ or ""), f"{name} has no example"
 
 
-def test_editors_find_documentation_in_the_source() -> None:
-    """They do not run the package, so that they see no docstring that is set at run time."""
-    source = (PACKAGE / "src/scrollback/_client.py").read_text()
-    for kind in (node for node in ast.parse(source).body if isinstance(node, ast.ClassDef)):
-        if kind.name not in ("Client", "AsyncClient"):
-            continue
-        for method in kind.body:
-            if not isinstance(method, (ast.FunctionDef, ast.AsyncFunctionDef)) or method.name.startswith("_"):
-                continue
-            if any(isinstance(each, ast.Name) and each.id == "overload" for each in method.decorator_list):
-                continue
-            first = ast.get_docstring(method)
-            assert first, f"{kind.name}.{method.name}"
-            whole = inspect.getdoc(getattr(getattr(scrollback, kind.name), method.name)) or ""
-            assert whole.startswith(first), f"{kind.name}.{method.name}"
+def test_the_clients_methods_are_those_that_are_generated() -> None:
+    assert generate.TARGET.read_text() == generate.text(), "run python3 clients/python/generate.py"
+
+
+def methods(kind: type) -> list[str]:
+    return [name for name, value in inspect.getmembers(kind, callable) if not name.startswith("_")]
+
+
+@pytest.fixture
+def in_an_editor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], jedi.Script]:
+    """A program in an editor. Editors read the package, and do not run it."""
+    monkeypatch.setattr(jedi.settings, "cache_directory", str(tmp_path))
+    return lambda code: jedi.Script(code, project=jedi.Project(PACKAGE / "src"))
+
+
+@pytest.mark.parametrize("kind", [scrollback.Client, scrollback.AsyncClient])
+def test_editors_know_each_method(in_an_editor: Callable[[str], jedi.Script], kind: type) -> None:
+    names = methods(kind)
+    head = [f"from scrollback import {kind.__name__}", f"client = {kind.__name__}('http://127.0.0.1:9000')"]
+    program = in_an_editor("\n".join([*head, *(f"client.{name}()" for name in names), "client."]))
+    completed = {found.name for found in program.complete()}
+    assert completed >= set(names)
+    for line, name in enumerate(names, start=len(head) + 1):
+        method = getattr(kind, name)
+        # Each overload is a signature.
+        calls = program.get_signatures(line, len(f"client.{name}("))
+        assert calls, name
+        for call in calls:
+            assert [each.name for each in call.params] == list(inspect.signature(method).parameters)[1:], name
+        (hovered, *_) = program.help(line, len("client."))
+        assert inspect.cleandoc(method.__doc__) in hovered.docstring(), name
+
+
+def test_editors_know_what_a_method_returns(in_an_editor: Callable[[str], jedi.Script]) -> None:
+    for call, member in {
+        "get_conversation('1')": "message_count",
+        "get_chat_history('1')": "first_page",
+        "stream_reply('1')": "write",
+        "erase_user('1')": "conversations",
+        "get_context('1')": "messages",
+    }.items():
+        program = f"from scrollback import Client\nwith Client('http://127.0.0.1:9000') as client:\n    client.{call}."
+        assert member in {found.name for found in in_an_editor(program).complete()}, call

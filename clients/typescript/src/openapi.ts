@@ -170,7 +170,7 @@ export interface paths {
          *     The run of the newest messages then begins behind the messages that the summary stands for. The limits count the summary, which
          *     is sent even if it is over them. A `user` message that has to be answered is sent even if the summary stands for it, too.
          *
-         *     Calls without results cost no history, and nothing that is stored changes:
+         *     Unanswered tool calls do not block the conversation, and nothing that is stored changes:
          *
          *     - A call is *interrupted* when its result is missing and a `user` message or another `assistant` message follows. `unanswered`
          *       says what happens to it. A result that comes later is left out.

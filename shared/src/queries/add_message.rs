@@ -3,8 +3,8 @@
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::call;
-use super::rows::{self, get};
+use super::rows::Columns;
+use super::{call, refused};
 use crate::auth::Caller;
 use crate::db::Database;
 use crate::error::{Error, Fault, Invalid, Result};
@@ -72,7 +72,6 @@ pub async fn add_message(
     let token_counts: Vec<Option<i32>> = messages.iter().map(|message| message.token_count).collect();
     let unfinished: Vec<Option<bool>> = messages.iter().map(|message| message.status.in_progress()).collect();
     let characters: Vec<i64> = messages.iter().map(NewMessage::characters).collect();
-    let tokens: Vec<i64> = messages.iter().map(NewMessage::tokens).collect();
     let media = || messages.iter().map(NewMessage::media);
     let media_bytes: Vec<Option<i32>> = media().map(|media| Some(media?.bytes)).collect();
     let media_tokens: Vec<Option<i32>> = media().map(|media| Some(media?.tokens)).collect();
@@ -98,7 +97,8 @@ pub async fn add_message(
             (&token_counts, Type::INT4_ARRAY),
             (&unfinished, Type::BOOL_ARRAY),
             (&characters, Type::INT8_ARRAY),
-            (&tokens, Type::INT8_ARRAY),
+            (&running_totals(characters.iter().copied()), Type::INT8_ARRAY),
+            (&running_totals(messages.iter().map(NewMessage::tokens)), Type::INT8_ARRAY),
             (&media_bytes, Type::INT4_ARRAY),
             (&media_tokens, Type::INT4_ARRAY),
             (&from, Type::INT8),
@@ -106,28 +106,33 @@ pub async fn add_message(
         ],
     )
     .await?;
-    let first = rows.first().ok_or(Error::NotFound)?;
-    if let Some(number) = get::<Option<i64>>(first, 0)? {
-        let taken = usize::try_from(number - 1).ok().and_then(|at| messages.get(at)?.index);
-        return Err(Error::Conflict { param: taken.map_or_else(|| "id".to_owned(), |index| format!("messages[{index}].id")) });
+    let mut first = Columns::of(rows.first().ok_or(Error::NotFound)?);
+    let (outcome, nearest): (Option<&str>, Option<i64>) = (first.read()?, first.read()?);
+    let (replayed, version): (Option<bool>, _) = (first.read()?, first.version()?);
+    match (outcome, nearest) {
+        (None, _) => {}
+        (Some("conflict"), Some(number)) => {
+            let taken = usize::try_from(number - 1).ok().and_then(|at| messages.get(at)?.index);
+            return Err(Error::Conflict { param: taken.map_or_else(|| "id".to_owned(), |index| format!("messages[{index}].id")) });
+        }
+        (Some("beyond"), Some(next)) => {
+            let detail = format!("no message has this position; the next one gets the position {next}, so from is {next} at most");
+            return Err(Invalid::new(Fault::Parameter, detail).at("from"));
+        }
+        _ => return Err(refused(outcome, version)),
     }
-    if !get::<bool>(first, 1)? {
-        return Err(Error::PreconditionFailed(Version::new(get(first, 3)?)));
-    }
-    if let Some(next) = get::<Option<i64>>(first, 9)? {
-        let detail = format!("no message has this position; the next one gets the position {next}, so from is {next} at most");
-        return Err(Invalid::new(Fault::Parameter, detail).at("from"));
-    }
-    let replayed = get::<bool>(first, 2)? && messages.iter().any(|message| message.id_is_given);
-    let version = Version::new(get(first, 3)?);
+    let replayed = replayed == Some(true) && messages.iter().any(|message| message.id_is_given);
     let messages = messages
         .into_iter()
         .zip(&rows)
         .map(|(message, row)| {
+            let mut columns = Columns::of(row);
+            // They are the same in all rows.
+            columns.skip(4);
             Ok(Message {
                 id: message.id,
                 conversation_id,
-                position: get(row, 4)?,
+                position: columns.read()?,
                 role: message.role,
                 content: message.content,
                 tool_calls: message.tool_calls.map(ToolCalls::into_raw),
@@ -135,13 +140,23 @@ pub async fn add_message(
                 name: message.name,
                 metadata: message.metadata.into_raw(),
                 token_count: message.token_count,
-                status: Status::stored(get(row, 5)?),
-                created_at: get(row, 6)?,
-                updated_at: get(row, 7)?,
+                status: Status::stored(columns.read()?),
+                created_at: columns.read()?,
+                updated_at: columns.read()?,
                 extra: message.extra.map(Json::into_raw),
-                feedback: rows::feedback(get(row, 8)?)?,
+                feedback: columns.json()?,
             })
         })
         .collect::<Result<Vec<_>>>()?;
     Ok(Appended { messages, replayed, version })
+}
+
+/// What there is up to each of them.
+fn running_totals(sizes: impl Iterator<Item = i64>) -> Vec<i64> {
+    sizes
+        .scan(0, |total, size| {
+            *total += size;
+            Some(*total)
+        })
+        .collect()
 }

@@ -3,99 +3,124 @@
 -- and all after it are deleted first, unless all messages are stored already.
 --
 -- Returns a row for each message, in their order. Returns no row where the owner has no such conversation. Where nothing may be stored,
--- one row says why. `taken` is the number, from 1, of the first message whose id is stored with another content. `allowed` is false
--- where the version is none of `if_match`. `beyond` is the position of the next message where `replaced` is behind it.
+-- one row has an `outcome`, and `nearest` belongs to it. conflict: the first message whose id is stored with another content, by its number
+-- from 1. precondition: the version is none of `if_match`. beyond: `replaced` is behind the position of the next message, which is `nearest`.
+--
+-- `characters_through` and `tokens_through` are running totals: what the messages up to this one have.
 create function add_message(
     conversation uuid, owner text, if_match bigint[], ids uuid[], roles text[], contents text[], parts text[], parts_texts text[],
     tool_calls text[], tool_call_ids text[], names text[], metadata text[],
-    extras text[], token_counts integer[], unfinished boolean[], characters bigint[], tokens bigint[],
+    extras text[], token_counts integer[], unfinished boolean[], characters bigint[], characters_through bigint[], tokens_through bigint[],
     media_bytes integer[], media_tokens integer[], replaced bigint, retention integer
 )
 returns table (
-    taken bigint, allowed boolean, replayed boolean, version bigint, "position" bigint, status text, created_at timestamptz,
-    updated_at timestamptz, feedback text, beyond bigint
+    outcome text, nearest bigint, replayed boolean, version bigint, "position" bigint, status text, created_at timestamptz,
+    updated_at timestamptz, feedback text
 )
 language plpgsql security definer set search_path from current set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_variable
 declare
-    stored uuid[];
-    kept uuid[];
-    taken_before bigint;
-    stored_in bigint;
-    deleted bigint := 0;
-    fresh bigint;
+    messages constant integer := cardinality(ids);
     first bigint;
+    changed_at timestamptz;
     characters_before bigint;
     tokens_before bigint;
-    changed_at timestamptz;
     owner_key bigint;
+    is_known boolean;
+    stored uuid[] := '{}';
+    kept uuid[];
+    other bigint;
+    other_before bigint;
+    stored_in bigint;
+    deleted bigint := 0;
+    -- Where some messages are stored already: the place of each one among those that are not.
+    places bigint[];
 begin
     -- Writers to a conversation take turns from here on.
     select c.version, c.next_position, c.updated_at, coalesce(c.characters_appended, 0), coalesce(c.tokens_appended, 0),
         public.owner_key(c.user_id)
     into version, first, changed_at, characters_before, tokens_before, owner_key
     from public.conversations c
-    where c.id = conversation and (owner is null or c.user_id = owner)
-        and is_kept(c.expires_at, c.updated_at, retention)
+    where c.id = conversation and is_visible(c, owner, retention)
     for update;
     if not found then
         return;
     end if;
 
-    select
-        coalesce(array_agg(old.id) filter (where old.is_same), '{}'),
-        coalesce(array_agg(old.id) filter (where old.position < replaced), '{}'),
-        min(old.ordinal) filter (where not old.is_same),
-        min(old.ordinal) filter (where not old.is_same and old.position < replaced),
-        max(old.appended_version)
-    into stored, kept, taken, taken_before, stored_in
-    from (
-        select m.id, m.position, m.appended_version, i.ordinal,
-            (m.role, m.content, m.content_parts::text, m.tool_calls::text, m.tool_call_id, m.name, m.metadata::text, m.extra::text,
-                m.token_count)
-            is not distinct from
-            (i.role, i.content, i.content_parts, i.tool_calls, i.tool_call_id, i.name, i.metadata, i.extra, i.token_count) as is_same
-        from unnest(ids, roles, contents, parts, tool_calls, tool_call_ids, names, metadata, extras, token_counts)
-                with ordinality as i (id, role, content, content_parts, tool_calls, tool_call_id, name, metadata, extra, token_count, ordinal)
-            join public.messages m on m.id = i.id and m.conversation_id = conversation
-    ) old;
-    replayed := cardinality(ids) = cardinality(stored);
-    -- The answer has the version that the last of these messages was stored with. So a conditional write that follows sees what came since.
-    version := case when replayed then coalesce(stored_in, 1) else version end;
-    if replaced is not null and not replayed then
-        -- The others of these ids are deleted before they are stored anew.
-        stored := kept;
-        taken := taken_before;
+    -- Almost no append is a retry, so the contents are compared only if one is.
+    is_known := exists (select from public.messages m where m.conversation_id = conversation and m.id = any (ids));
+    if is_known then
+        select
+            coalesce(array_agg(old.id) filter (where old.is_same), '{}'),
+            coalesce(array_agg(old.id) filter (where old.position < replaced), '{}'),
+            min(old.number) filter (where not old.is_same),
+            min(old.number) filter (where not old.is_same and old.position < replaced),
+            max(old.appended_version)
+        into stored, kept, other, other_before, stored_in
+        from (
+            select m.id, m.position, m.appended_version, n.number,
+                (m.role, m.content, m.content_parts::text, m.tool_calls::text, m.tool_call_id, m.name, m.metadata::text, m.extra::text,
+                    m.token_count)
+                is not distinct from
+                (roles[n.number], contents[n.number], parts[n.number], tool_calls[n.number], tool_call_ids[n.number], names[n.number],
+                    metadata[n.number], extras[n.number], token_counts[n.number]) as is_same
+            from unnest(ids) with ordinality as n (id, number)
+                join public.messages m on m.conversation_id = conversation and m.id = n.id
+        ) old;
     end if;
-    fresh := cardinality(ids) - cardinality(stored);
-    allowed := replayed or if_match is null or version = any (if_match);
-    beyond := case when not replayed and replaced > first then first end;
-    if taken is not null or not allowed or beyond is not null then
-        return next;
-        return;
-    end if;
+    replayed := messages = cardinality(stored);
+    if replayed then
+        -- The answer has the version that the last of these messages was stored with. So a conditional write that follows sees what came since.
+        version := coalesce(stored_in, 1);
+    else
+        if replaced is not null then
+            -- The others of these ids are deleted before they are stored anew.
+            stored := coalesce(kept, '{}');
+            other := other_before;
+        end if;
+        if other is not null then
+            outcome := 'conflict';
+            nearest := other;
+        elsif not (if_match is null or version = any (if_match)) then
+            outcome := 'precondition';
+        elsif replaced > first then
+            outcome := 'beyond';
+            nearest := first;
+        end if;
+        if outcome is not null then
+            return next;
+            return;
+        end if;
 
-    if not replayed then
+        if stored <> '{}' then
+            select array_agg(n.place order by n.number), array_agg(n.characters order by n.number), array_agg(n.tokens order by n.number)
+            into places, characters_through, tokens_through
+            from (
+                select n.number, sum(n.is_fresh) over in_order as place,
+                    sum(n.is_fresh * characters[n.number]) over in_order as characters,
+                    sum(n.is_fresh * (tokens_through[n.number] - coalesce(tokens_through[n.number - 1], 0))) over in_order as tokens
+                from (
+                    select one.number, case when one.id = any (stored) then 0 else 1 end as is_fresh
+                    from unnest(ids) with ordinality as one (id, number)
+                ) n
+                window in_order as (order by n.number rows unbounded preceding)
+            ) n;
+        end if;
         changed_at := greatest(clock_timestamp(), changed_at + interval '1 microsecond');
+        version := version + 1;
         if replaced is not null then
             delete from public.messages m where m.conversation_id = conversation and m.position >= replaced;
             get diagnostics deleted = row_count;
         end if;
         update public.conversations c
-        set next_position = c.next_position + fresh,
-            characters_appended = characters_before + added.characters,
-            tokens_appended = tokens_before + added.tokens,
-            message_count = c.message_count + fresh - deleted,
-            version = c.version + 1,
+        set next_position = first + messages - cardinality(stored),
+            characters_appended = characters_before + characters_through[messages],
+            tokens_appended = tokens_before + tokens_through[messages],
+            message_count = c.message_count + messages - cardinality(stored) - deleted,
+            version = version,
             updated_at = changed_at,
             last_message_at = changed_at
-        from (
-            select sum(i.characters) as characters, sum(i.tokens) as tokens
-            from unnest(ids, characters, tokens) as i (id, characters, tokens)
-            where i.id <> all (stored)
-        ) added
-        where c.id = conversation
-        returning c.version into version;
+        where c.id = conversation;
         if deleted > 0 then
             perform change_messages(conversation, replaced, version);
         end if;
@@ -104,26 +129,35 @@ begin
             extra, token_count, in_progress, characters_before, tokens_before, created_at, updated_at, size, characters, owner_key,
             appended_version, media_bytes, media_tokens
         )
-        select conversation, first - 1 + row_number() over in_order, i.id, i.role, i.content, i.content_parts::json,
-            i.parts_text, i.tool_calls::json, i.tool_call_id, i.name, i.metadata::json, i.extra::json, i.token_count, i.unfinished,
-            characters_before + sum(i.characters) over in_order - i.characters,
-            tokens_before + sum(i.tokens) over in_order - i.tokens, changed_at, changed_at,
-            message_size(i.content, i.content_parts, i.tool_calls, i.tool_call_id, i.name, i.metadata, i.extra), i.characters, owner_key,
-            version, i.media_bytes, i.media_tokens
-        from unnest(ids, roles, contents, parts, parts_texts, tool_calls, tool_call_ids, names, metadata, extras, token_counts, unfinished, characters,
-                tokens, media_bytes, media_tokens)
-                with ordinality as i (
-                    id, role, content, content_parts, parts_text, tool_calls, tool_call_id, name, metadata, extra, token_count, unfinished,
-                    characters, tokens, media_bytes, media_tokens, ordinal
-                )
-        where i.id <> all (stored)
-        window in_order as (order by i.ordinal rows unbounded preceding);
+        select conversation, first - 1 + coalesce(places[n.number], n.number), ids[n.number], roles[n.number], contents[n.number],
+            parts[n.number]::json, parts_texts[n.number], tool_calls[n.number]::json, tool_call_ids[n.number], names[n.number],
+            metadata[n.number]::json, extras[n.number]::json, token_counts[n.number], unfinished[n.number],
+            characters_before + characters_through[n.number] - characters[n.number],
+            tokens_before + coalesce(tokens_through[n.number - 1], 0), changed_at, changed_at,
+            message_size(
+                contents[n.number], parts[n.number], tool_calls[n.number], tool_call_ids[n.number], names[n.number], metadata[n.number],
+                extras[n.number]
+            ),
+            characters[n.number], owner_key, version, media_bytes[n.number], media_tokens[n.number]
+        from generate_series(1, messages) as n (number)
+        where ids[n.number] <> all (stored);
+        if stored = '{}' then
+            -- What was stored is known, so it need not be read.
+            created_at := changed_at;
+            updated_at := changed_at;
+            for number in 1 .. messages loop
+                position := first - 1 + number;
+                status := message_status(unfinished[number], null, changed_at);
+                return next;
+            end loop;
+            return;
+        end if;
     end if;
     return query
-    select null::bigint, true, replayed, version, m.position, message_status(m.in_progress, m.alive_at, m.updated_at), m.created_at,
-        m.updated_at, m.feedback::text, null::bigint
-    from unnest(ids) with ordinality as i (id, ordinal)
-        join public.messages m on m.id = i.id and m.conversation_id = conversation
-    order by i.ordinal;
+    select null::text, null::bigint, replayed, version, m.position, message_status(m.in_progress, m.alive_at, m.updated_at), m.created_at,
+        m.updated_at, m.feedback::text
+    from unnest(ids) with ordinality as n (id, number)
+        join public.messages m on m.conversation_id = conversation and m.id = n.id
+    order by n.number;
 end
 $$;

@@ -3,7 +3,7 @@
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::rows::get;
+use super::rows::Columns;
 use super::{call, done};
 use crate::auth::Caller;
 use crate::db::Database;
@@ -31,6 +31,7 @@ pub async fn delete_conversation(
         (&database.retention() as _, Type::INT4),
     ];
     let rows = call(database, "delete_conversation", &parameters).await?;
-    let row = rows.first().ok_or(Error::NotFound)?;
-    done(operation, get(row, 0)?, Version::new(get::<Option<i64>>(row, 1)?.unwrap_or_default()))
+    let mut columns = Columns::of(rows.first().ok_or(Error::NotFound)?);
+    let (outcome, version): (_, Option<i64>) = (columns.read()?, columns.read()?);
+    done(operation, outcome, Version::new(version.unwrap_or_default()))
 }

@@ -15,8 +15,7 @@ begin
     -- Writers to a conversation take turns from here on.
     select c.version into version
     from public.conversations c
-    where c.id = conversation and (owner is null or c.user_id = owner)
-        and is_kept(c.expires_at, c.updated_at, retention)
+    where c.id = conversation and is_visible(c, owner, retention)
     for update;
     is_there := found;
 

@@ -3,7 +3,7 @@
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::rows::get;
+use super::rows::Columns;
 use super::{call, done};
 use crate::auth::Caller;
 use crate::db::Database;
@@ -36,7 +36,7 @@ pub async fn delete_summary(
         ],
     )
     .await?;
-    let row = rows.first().ok_or(Error::NotFound)?;
-    let version = Version::new(get(row, 1)?);
-    Ok((version, done(operation, get(row, 0)?, version)?))
+    let mut columns = Columns::of(rows.first().ok_or(Error::NotFound)?);
+    let (outcome, version) = (columns.read()?, columns.version()?);
+    Ok((version, done(operation, outcome, version)?))
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::call;
-use super::rows::get;
+use super::rows::Columns;
 use crate::db::Database;
 use crate::error::Result;
 use crate::models::UserId;
@@ -50,10 +50,12 @@ pub async fn erase_user(database: &Database, user_id: &UserId) -> Result<Erased>
         ];
         // The function always returns one row.
         let row = &call(database, "erase_user", parameters).await?[0];
-        erased.conversations += get::<i64>(row, 0)?;
-        erased.messages += get::<i64>(row, 1)?;
-        erased.complete = get(row, 3)?;
-        if erased.complete || get(row, 2)? && started.elapsed() > TIME {
+        let mut columns = Columns::of(row);
+        erased.conversations += columns.read::<i64>()?;
+        erased.messages += columns.read::<i64>()?;
+        let is_hidden = columns.read()?;
+        erased.complete = columns.read()?;
+        if erased.complete || is_hidden && started.elapsed() > TIME {
             return Ok(erased);
         }
     }

@@ -4,7 +4,7 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::call;
-use super::rows::{self, get};
+use super::rows::Columns;
 use crate::db::Database;
 use crate::error::{Error, Result};
 use crate::models::{Cursor, ExportLine, ExportedSummary, UserId};
@@ -37,19 +37,25 @@ pub async fn export_user(database: &Database, user_id: &UserId, cursor: Option<C
     let (mut lines, mut more) = (Vec::new(), false);
     // A row is dropped when it has been read: a page is held once and not twice.
     for row in rows {
-        match (rows::outcome(&row)?, lines.last_mut()) {
+        let mut columns = Columns::of(&row);
+        let (outcome, _): (_, Option<i64>) = (columns.read()?, columns.read()?);
+        match (outcome, lines.last_mut()) {
             (Some("conversation"), _) => {
-                let (conversation, next_position) = (rows::conversation(&row)?, get(&row, 18)?);
+                let (conversation, next_position) = (columns.conversation()?, columns.read()?);
                 lines.push(ExportLine::Conversation { conversation, summaries: Vec::new(), next_position });
             }
-            (Some("summary"), Some(ExportLine::Conversation { summaries, .. })) => summaries.push(ExportedSummary {
-                through: get(&row, 19)?,
-                content: get(&row, 22)?,
-                token_count: get(&row, 28)?,
-                messages: get(&row, 34)?,
-                created_at: get(&row, 30)?,
-            }),
-            (Some("message"), _) => lines.push(ExportLine::Message { message: rows::message(&row, 19, get(&row, 2)?)? }),
+            (Some("summary"), Some(ExportLine::Conversation { summaries, .. })) => {
+                // It stands in the columns of a message.
+                let (through, content) = (columns.skip(17).read()?, columns.skip(2).read()?);
+                let (token_count, created_at) = (columns.skip(5).read()?, columns.skip(1).read()?);
+                let messages = columns.skip(3).read()?;
+                summaries.push(ExportedSummary { through, content, token_count, messages, created_at });
+            }
+            (Some("message"), _) => {
+                let conversation_id = columns.skip(1).read()?;
+                let message = columns.skip(15).message(conversation_id)?;
+                lines.push(ExportLine::Message { message });
+            }
             (Some("more"), _) => more = true,
             (outcome, _) => return Err(Error::Internal(format!("a row of an export that is {outcome:?}").into())),
         }

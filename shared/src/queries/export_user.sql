@@ -6,8 +6,8 @@
 -- outcome more. All rows are of one snapshot.
 create function export_user(of_user text, from_id uuid, after bigint, bytes bigint, retention integer)
 returns table (
-    outcome text, nearest bigint, id uuid, user_id text, title text, metadata text, message_count bigint, created_at timestamptz,
-    updated_at timestamptz, version bigint, summary_through bigint, summary_created_at timestamptz, last_message_at timestamptz,
+    outcome text, nearest bigint, version bigint, id uuid, user_id text, title text, metadata text, message_count bigint,
+    created_at timestamptz, updated_at timestamptz, summary_through bigint, summary_created_at timestamptz, last_message_at timestamptz,
     archived_at timestamptz, pinned_at timestamptz, expires_at timestamptz, forked_from uuid, forked_position bigint,
     next_position bigint, "position" bigint, message_id uuid, role text, content text, content_parts text, tool_calls text,
     tool_call_id text, name text, message_metadata text, token_count integer, status text, message_created_at timestamptz,

@@ -3,7 +3,8 @@
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::{call, rows, violates};
+use super::rows::Columns;
+use super::{call, violates};
 use crate::auth::Caller;
 use crate::db::Database;
 use crate::error::{Error, Fault, Invalid, Result};
@@ -65,14 +66,14 @@ pub async fn fork_conversation(
         error if violates(&error, "erased_conversations_pkey") => Error::Conflict { param: "id".to_owned() },
         error => error,
     })?;
-    let row = rows.first().ok_or(Error::NotFound)?;
-    match (rows::outcome(row)?, rows::nearest(row)?) {
+    let mut columns = Columns::of(rows.first().ok_or(Error::NotFound)?);
+    match (columns.read::<Option<&str>>()?, columns.read()?) {
         // An id that we have just made up can only have been created by us.
-        (outcome @ (None | Some("created")), _) => Ok((rows::conversation(row)?, outcome.is_some() || fork.id.is_none())),
+        (outcome @ (None | Some("created")), _) => Ok((columns.conversation()?, outcome.is_some() || fork.id.is_none())),
         (Some("conflict"), _) => Err(Error::Conflict { param: "id".to_owned() }),
         (Some("large"), fitting) => Err(too_large(fitting.unwrap_or_default())),
         (Some(_), Some(newest)) => Err(beyond(&format!("the newest message has the position {newest}"))),
-        (Some(_), None) => Err(beyond("the conversation has no messages; leave at out")),
+        (Some(_), None) => Err(beyond("the conversation has no messages; leave through out")),
     }
 }
 
@@ -82,7 +83,7 @@ fn beyond(detail: &str) -> Error {
 
 fn too_large(fitting: i64) -> Error {
     let detail = format!(
-        "a fork copies at most {MOST_MESSAGES} messages and {MOST_MIB} MiB; send an at of up to {fitting}, \
+        "a fork copies at most {MOST_MESSAGES} messages and {MOST_MIB} MiB; send a through of up to {fitting}, \
          or start a new conversation with a summary and the newest messages"
     );
     Invalid::new(Fault::TooLarge, detail).at("through")

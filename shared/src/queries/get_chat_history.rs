@@ -3,7 +3,7 @@
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::rows::{self, get};
+use super::rows::Columns;
 use super::{RESPONSE_BYTES, RESPONSE_ROWS, call, cut};
 use crate::auth::Caller;
 use crate::db::Database;
@@ -75,12 +75,13 @@ pub async fn get_chat_history(
     .await?;
     let mut rows = rows.into_iter();
     let first = rows.next().ok_or(Error::NotFound)?;
-    let version = Version { number: get(&first, 0)?, abandoned: get(&first, 1)? };
-    if get(&first, 2)? {
+    let mut columns = Columns::of(&first);
+    let version = Version { number: columns.read()?, abandoned: columns.read()? };
+    if columns.read()? {
         return Ok(Conditional::NotModified(version));
     }
     // A row is dropped when it has been read: a page is held once and not twice.
-    let mut messages = rows.map(|row| rows::message(&row, 3, conversation_id)).collect::<Result<Vec<_>>>()?;
+    let mut messages = rows.map(|row| Columns::of(&row).skip(3).message(conversation_id)).collect::<Result<Vec<_>>>()?;
     let more = cut(&mut messages, wanted);
     Ok(Conditional::Modified(History { messages, more }, version))
 }

@@ -14,8 +14,7 @@ language plpgsql stable security definer set search_path from current set plan_c
 begin
     select c.version into version
     from public.conversations c
-    where c.id = conversation and (owner is null or c.user_id = owner)
-        and is_kept(c.expires_at, c.updated_at, retention);
+    where c.id = conversation and is_visible(c, owner, retention);
     if not found then
         return;
     end if;

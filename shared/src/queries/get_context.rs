@@ -3,12 +3,12 @@
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::rows::{self, get};
+use super::rows::Columns;
 use super::{RESPONSE_BYTES, RESPONSE_ROWS, call};
 use crate::auth::Caller;
 use crate::db::Database;
 use crate::error::{Error, Result};
-use crate::models::{Conditional, Context, ContextOptions, ContextSummary, ETags, Version};
+use crate::models::{Conditional, Context, ContextOptions, ContextSummary, ETags};
 
 /// Reads what to send to a model. It is the leading instructions, and the longest newest part of the conversation that is within the
 /// limits. The model's API accepts it ([`Context`] says how it is chosen). If `if_none_match` names the conversation's version, no message is read. A
@@ -58,21 +58,25 @@ pub async fn get_context(
     )
     .await?;
     let first = rows.first().ok_or(Error::NotFound)?;
-    let version = Version::new(get(first, 0)?);
+    let mut columns = Columns::of(first);
+    let (version, stored): (_, i64) = (columns.version()?, columns.read()?);
     if if_none_match.is_some_and(|known| known.matches(version)) {
         return Ok(Conditional::NotModified(version));
     }
-    let stored: i64 = get(first, 1)?;
     let (mut pinned, mut newest_of_user, mut newest, mut summary) = (Vec::new(), None, Vec::new(), None);
     for row in rows {
-        match get(&row, 2)? {
-            Some(0) => pinned.push(rows::message(&row, 3, conversation_id)?),
-            Some(1) => newest_of_user = Some(rows::message(&row, 3, conversation_id)?),
+        let mut columns = Columns::of(&row);
+        match columns.skip(2).read()? {
+            Some(0) => pinned.push(columns.message(conversation_id)?),
+            Some(1) => newest_of_user = Some(columns.message(conversation_id)?),
             Some(3) => {
-                let (through, content, messages) = (get(&row, 3)?, get(&row, 6)?, get(&row, 20)?);
-                summary = Some(ContextSummary::new(conversation_id, through, content, get(&row, 12)?, messages, get(&row, 14)?)?);
+                // It stands in the columns of a message.
+                let (through, content) = (columns.read()?, columns.skip(2).read()?);
+                let (token_count, created_at) = (columns.skip(5).read()?, columns.skip(1).read()?);
+                let messages = columns.skip(5).read()?;
+                summary = Some(ContextSummary::new(conversation_id, through, content, token_count, messages, created_at)?);
             }
-            Some(_) => newest.push((rows::message(&row, 3, conversation_id)?, [get(&row, 18)?, get(&row, 19)?])),
+            Some(_) => newest.push((columns.message(conversation_id)?, [columns.read()?, columns.read()?])),
             None::<i32> => {}
         }
     }

@@ -22,8 +22,8 @@ with conversation as (
     select id as conversation, version, version::text <> all ($6) as wanted, summary_through,
         -- What is not complete is left out everywhere.
         message_count - (select count(*) from public.messages where conversation_id = $1 and in_progress) as message_count
-    from public.conversations
-    where id = $1 and ($2::text is null or user_id = $2) and is_kept(expires_at, updated_at, $8)
+    from public.conversations c
+    where id = $1 and is_visible(c, $2, $8)
 ), first_other as (
     -- Where the leading instructions end.
     select coalesce(min(position), 9223372036854775807) as position

@@ -3,7 +3,8 @@
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::{call, rows};
+use super::call;
+use super::rows::Columns;
 use crate::auth::Caller;
 use crate::db::Database;
 use crate::error::{Error, Result};
@@ -22,7 +23,7 @@ pub async fn get_conversation(
     let parameters =
         [(&conversation_id as _, Type::UUID), (&caller.owner() as _, Type::TEXT), (&database.retention() as _, Type::INT4)];
     let rows = call(database, "get_conversation", &parameters).await?;
-    let conversation = rows::conversation(rows.first().ok_or(Error::NotFound)?)?;
+    let conversation = Columns::of(rows.first().ok_or(Error::NotFound)?).skip(2).conversation()?;
     let version = conversation.version;
     let is_known = if_none_match.is_some_and(|known| known.matches(version));
     Ok(if is_known { Conditional::NotModified(version) } else { Conditional::Modified(conversation, version) })

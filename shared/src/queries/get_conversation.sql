@@ -5,6 +5,6 @@ begin
     return query
     select shown.*
     from public.conversations c, conversation_row(c, null) shown
-    where c.id = conversation and (owner is null or c.user_id = owner) and is_kept(c.expires_at, c.updated_at, retention);
+    where c.id = conversation and is_visible(c, owner, retention);
 end
 $$;

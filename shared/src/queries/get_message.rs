@@ -7,7 +7,7 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::call;
-use super::rows::{self, get};
+use super::rows::Columns;
 use crate::auth::Caller;
 use crate::db::Database;
 use crate::error::{Error, Fault, Invalid, Result};
@@ -53,10 +53,10 @@ pub async fn get_message(
             ],
         )
         .await?;
-        let row = rows.first().ok_or(Error::NotFound)?;
-        let version = Version { number: get(row, 0)?, abandoned: get(row, 1)? };
-        if !get::<bool>(row, 2)? {
-            let message = rows::message(row, 3, conversation_id)?;
+        let mut columns = Columns::of(rows.first().ok_or(Error::NotFound)?);
+        let version = Version { number: columns.read()?, abandoned: columns.read()? };
+        if !columns.read()? {
+            let message = columns.message(conversation_id)?;
             if skip.is_some() && matches!(message.content, Some(Content::Parts(_))) {
                 return Err(Invalid::new(
                     Fault::Parameter,
@@ -66,7 +66,7 @@ pub async fn get_message(
             }
             return Ok(Conditional::Modified(message, version));
         }
-        let has_ended = Status::stored(get(row, 13)?) != Status::InProgress;
+        let has_ended = Status::stored(columns.skip(10).read()?) != Status::InProgress;
         if has_ended || Instant::now() >= until {
             return Ok(Conditional::NotModified(version));
         }

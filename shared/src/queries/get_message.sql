@@ -29,7 +29,7 @@ begin
             from (select message_status(m.in_progress, m.alive_at, m.updated_at) as status) stored
         ) shown
         cross join lateral (select known is null or etag(c.version, shown.abandoned) = any (known) as caller) known_to
-    where c.id = conversation and (owner is null or c.user_id = owner) and is_kept(c.expires_at, c.updated_at, retention)
+    where c.id = conversation and is_visible(c, owner, retention)
         and m.conversation_id = conversation and m.id = message;
 end
 $$;

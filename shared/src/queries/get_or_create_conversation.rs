@@ -3,7 +3,8 @@
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::{call, rows, violates};
+use super::rows::Columns;
+use super::{call, violates};
 use crate::db::Database;
 use crate::error::{Error, Result};
 use crate::models::{Conversation, NewConversation, Title};
@@ -48,8 +49,9 @@ pub async fn get_or_create_conversation(database: &Database, new: &NewConversati
         error if violates(&error, "erased_conversations_pkey") => Error::Conflict { param: "id".to_owned() },
         error => error,
     })?;
-    let row = rows.first().ok_or_else(|| Error::Conflict { param: "id".to_owned() })?;
+    let mut columns = Columns::of(rows.first().ok_or_else(|| Error::Conflict { param: "id".to_owned() })?);
+    let (outcome, _): (Option<&str>, Option<i64>) = (columns.read()?, columns.read()?);
     // An id that we have just made up can only have been created by us.
-    let created = rows::outcome(row)?.is_some() || new.id.is_none() && new.always_new;
-    Ok((rows::conversation(row)?, created))
+    let created = outcome.is_some() || new.id.is_none() && new.always_new;
+    Ok((columns.conversation()?, created))
 }

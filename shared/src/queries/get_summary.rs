@@ -4,11 +4,11 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::call;
-use super::rows::get;
+use super::rows::Columns;
 use crate::auth::Caller;
 use crate::db::Database;
 use crate::error::{Error, Result};
-use crate::models::{Conditional, ETags, Summary, Version};
+use crate::models::{Conditional, ETags, Summary};
 
 /// Reads the newest summary of a conversation. If `if_none_match` names the ETag, its content is not read.
 ///
@@ -31,11 +31,12 @@ pub async fn get_summary(
         ],
     )
     .await?;
-    let row = rows.first().ok_or(Error::NotFound)?;
-    let version = Version::new(get(row, 0)?);
-    if get(row, 1)? {
+    let mut columns = Columns::of(rows.first().ok_or(Error::NotFound)?);
+    let (version, unchanged) = (columns.version()?, columns.read()?);
+    if unchanged {
         return Ok(Conditional::NotModified(version));
     }
-    let summary = Summary { through: get(row, 2)?, content: get(row, 3)?, token_count: get(row, 4)?, created_at: get(row, 5)? };
+    let summary =
+        Summary { through: columns.read()?, content: columns.read()?, token_count: columns.read()?, created_at: columns.read()? };
     Ok(Conditional::Modified(summary, version))
 }

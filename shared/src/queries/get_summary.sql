@@ -12,6 +12,6 @@ begin
     from public.conversations c
         join public.summaries s on s.conversation_id = c.id and s.through = c.summary_through
         cross join lateral (select known is null or c.version::text = any (known) as caller) known_to
-    where c.id = conversation and (owner is null or c.user_id = owner) and is_kept(c.expires_at, c.updated_at, retention);
+    where c.id = conversation and is_visible(c, owner, retention);
 end
 $$;

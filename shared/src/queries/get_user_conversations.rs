@@ -2,7 +2,7 @@
 
 use tokio_postgres::types::Type;
 
-use super::rows::{self, get};
+use super::rows::Columns;
 use super::{RESPONSE_BYTES, RESPONSE_ROWS, call, cut};
 use crate::db::Database;
 use crate::error::Result;
@@ -13,8 +13,6 @@ const READ_CONVERSATIONS: usize = 10_000;
 /// How often a request looks for a member in a conversation's metadata at most. It takes a hundredth of a second if all metadata has 100
 /// bytes, and a third of a second if it has the 16 KiB that are allowed. With many members the request reads fewer conversations.
 const READ_MEMBERS: usize = 4_000;
-/// Where the message begins in a row, behind the conversation.
-const LAST_MESSAGE: usize = 18;
 
 /// A part of a list.
 #[derive(Debug)]
@@ -82,17 +80,18 @@ pub async fn get_user_conversations(
         ],
     )
     .await?;
-    let unread = match rows.pop_if(|row| rows::outcome(row).is_ok_and(|outcome| outcome.is_some())) {
-        Some(row) => Some(Cursor { time: get(&row, 8)?, id: get(&row, 2)?, position: 0 }),
+    let unread = match rows.pop_if(|row| matches!(Columns::of(row).read(), Ok(Some("unread")))) {
+        Some(row) => {
+            let mut columns = Columns::of(&row);
+            Some(Cursor { id: columns.skip(3).read()?, time: columns.skip(5).read()?, position: 0 })
+        }
         None => None,
     };
     let more = cut(&mut rows, wanted);
     let listed = |row| {
-        let conversation = rows::conversation(row)?;
-        let last_message = match get::<Option<i64>>(row, LAST_MESSAGE)? {
-            Some(_) => Some(rows::message(row, LAST_MESSAGE, conversation.id)?),
-            None => None,
-        };
+        let mut columns = Columns::of(row);
+        let conversation = columns.skip(2).conversation()?;
+        let last_message = columns.message_if_any(conversation.id)?;
         Ok(ListedConversation { conversation, last_message: filter.with_last_message.then_some(last_message) })
     };
     Ok(Listed { conversations: rows.iter().map(listed).collect::<Result<_>>()?, more, unread })

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use tokio_postgres::types::Type;
 
-use super::rows::{self, get};
+use super::rows::Columns;
 use super::{call, violates, violates_size};
 use crate::db::{Database, Parameters};
 use crate::error::{Error, Fault, Invalid, Result};
@@ -103,12 +103,14 @@ pub async fn import_user(database: &Database, user_id: &UserId, import: &Import)
         error => error,
     })?;
     // The function always returns one row.
-    let row = &rows[0];
-    match (rows::outcome(row)?, get::<Option<i64>>(row, 1)?) {
-        (None, _) => {
-            let skipped = get::<i64>(row, 4)? + import.repeated;
-            Ok(Imported { conversations: get(row, 2)?, messages: get(row, 3)?, skipped, expired: get(row, 5)? })
-        }
+    let mut columns = Columns::of(&rows[0]);
+    match (columns.read::<Option<&str>>()?, columns.read::<Option<i64>>()?) {
+        (None, _) => Ok(Imported {
+            conversations: columns.read()?,
+            messages: columns.read()?,
+            skipped: columns.read::<i64>()? + import.repeated,
+            expired: columns.read()?,
+        }),
         (Some("conflict"), line) => Err(Error::OtherContent { param: format!("line {}", line.unwrap_or_default()) }),
         (Some(_), line) => {
             let detail = "the message's conversation is in no line before it, and the user has none with this id";

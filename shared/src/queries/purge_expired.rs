@@ -7,7 +7,7 @@ use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 use super::call;
-use super::rows::get;
+use super::rows::Columns;
 use crate::db::Database;
 use crate::error::Result;
 
@@ -43,10 +43,11 @@ pub async fn purge_expired(database: &Database, until: Instant) -> Result<Purged
             &[(&scan, Type::UUID), (&STEP, Type::INT8), (&database.retention(), Type::INT4)];
         // The function always returns one row.
         let row = &call(database, "purge_expired", parameters).await?[0];
-        purged.conversations += get::<i64>(row, 0)?;
-        purged.messages += get::<i64>(row, 1)?;
-        scan = get(row, 2)?;
-        purged.done = scan.is_none() && get(row, 3)?;
+        let mut columns = Columns::of(row);
+        purged.conversations += columns.read::<i64>()?;
+        purged.messages += columns.read::<i64>()?;
+        scan = columns.read()?;
+        purged.done = scan.is_none() && columns.read()?;
         if purged.done || Instant::now() > until {
             return Ok(purged);
         }

@@ -4,7 +4,7 @@ use serde::Serialize;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::rows::get;
+use super::rows::Columns;
 use super::{call, done};
 use crate::auth::Caller;
 use crate::db::Database;
@@ -46,8 +46,8 @@ pub async fn rewind_conversation(
         ],
     )
     .await?;
-    let row = rows.first().ok_or(Error::NotFound)?;
-    let version = Version::new(get(row, 1)?);
-    let repeated = done(operation, get(row, 0)?, version)?;
-    Ok((Rewound { deleted: get(row, 2)? }, version, repeated))
+    let mut columns = Columns::of(rows.first().ok_or(Error::NotFound)?);
+    let (outcome, version) = (columns.read()?, columns.version()?);
+    let repeated = done(operation, outcome, version)?;
+    Ok((Rewound { deleted: columns.read()? }, version, repeated))
 }

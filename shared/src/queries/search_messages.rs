@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use tokio_postgres::types::Type;
 
-use super::rows::{self, get};
+use super::rows::Columns;
 use super::{RESPONSE_BYTES, RESPONSE_ROWS, call, cut};
 use crate::db::Database;
 use crate::error::Result;
@@ -79,11 +79,16 @@ pub async fn search_messages(
     .await?;
     // The first row says how far the function has read.
     let first = rows.remove(0);
-    let unread = match get::<Option<DateTime<Utc>>>(&first, 0)? {
-        Some(time) => Some(Cursor { time, id: get(&first, 1)?, position: get(&first, 3)? }),
+    let mut columns = Columns::of(&first);
+    let unread = match columns.read::<Option<DateTime<Utc>>>()? {
+        Some(time) => Some(Cursor { time, id: columns.read()?, position: columns.skip(1).read()? }),
         None => None,
     };
     let more = cut(&mut rows, wanted);
-    let hit = |row| Ok(SearchHit::new(query, rows::message(row, 3, get(row, 1)?)?, get(row, 2)?));
+    let hit = |row| {
+        let mut columns = Columns::of(row);
+        let (conversation_id, title) = (columns.skip(1).read()?, columns.read()?);
+        Ok(SearchHit::new(query, columns.message(conversation_id)?, title))
+    };
     Ok(Found { hits: rows.iter().map(hit).collect::<Result<Vec<_>>>()?, more, unread })
 }

@@ -3,7 +3,8 @@
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::{call, refused, rows};
+use super::rows::Columns;
+use super::{call, refused};
 use crate::auth::Caller;
 use crate::db::Database;
 use crate::error::{Error, Fault, Invalid, Result};
@@ -45,11 +46,12 @@ pub async fn summarize_conversation(
         ],
     )
     .await?;
-    let row = rows.first().ok_or(Error::NotFound)?;
-    match rows::outcome(row)? {
-        outcome @ (None | Some("repeated")) => Ok((rows::conversation(row)?, outcome.is_some() && operation.id_is_given)),
-        outcome @ Some("precondition" | "reused") => Err(refused(outcome, rows::version(row)?)),
-        Some(refusal) => Err(Invalid::new(Fault::Parameter, detail(refusal, rows::nearest(row)?)).at("through")),
+    let mut columns = Columns::of(rows.first().ok_or(Error::NotFound)?);
+    let (outcome, nearest) = (columns.read()?, columns.read()?);
+    match outcome {
+        None | Some("repeated") => Ok((columns.conversation()?, outcome.is_some() && operation.id_is_given)),
+        Some("precondition" | "reused") => Err(refused(outcome, columns.version()?)),
+        Some(refusal) => Err(Invalid::new(Fault::Parameter, detail(refusal, nearest)).at("through")),
     }
 }
 

@@ -45,7 +45,7 @@ begin
         )
     into version, changed_at, stored, has_gaps, changed_in
     from public.conversations c
-    where c.id = conversation and (owner is null or c.user_id = owner) and is_kept(c.expires_at, c.updated_at, retention)
+    where c.id = conversation and is_visible(c, owner, retention)
     for update;
     if not found then
         return;

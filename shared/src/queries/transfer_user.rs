@@ -6,7 +6,7 @@ use serde::Serialize;
 use tokio_postgres::types::Type;
 
 use super::call;
-use super::rows::get;
+use super::rows::Columns;
 use crate::db::Database;
 use crate::error::Result;
 use crate::models::UserId;
@@ -56,8 +56,9 @@ pub async fn transfer_user(database: &Database, user_id: &UserId, to: &UserId) -
         ];
         // The function always returns one row.
         let row = &call(database, "transfer_user", &parameters).await?[0];
-        transferred.conversations += get::<i64>(row, 0)?;
-        transferred.complete = get(row, 1)?;
+        let mut columns = Columns::of(row);
+        transferred.conversations += columns.read::<i64>()?;
+        transferred.complete = columns.read()?;
         if transferred.complete || started.elapsed() > TIME {
             return Ok(transferred);
         }

@@ -3,7 +3,8 @@
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::{call, done, rows, violates};
+use super::rows::Columns;
+use super::{call, done, violates};
 use crate::auth::Caller;
 use crate::db::Database;
 use crate::error::{Error, Fault, Invalid, Result};
@@ -51,8 +52,9 @@ pub async fn update_conversation(
         }
         error => error,
     })?;
-    let row = rows.first().ok_or(Error::NotFound)?;
-    let conversation = rows::conversation(row)?;
-    let repeated = done(operation, rows::outcome(row)?, conversation.version)?;
+    let mut columns = Columns::of(rows.first().ok_or(Error::NotFound)?);
+    let (outcome, _): (_, Option<i64>) = (columns.read()?, columns.read()?);
+    let conversation = columns.conversation()?;
+    let repeated = done(operation, outcome, conversation.version)?;
     Ok((conversation, repeated))
 }

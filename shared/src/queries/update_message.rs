@@ -3,7 +3,7 @@
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::rows::{self, get};
+use super::rows::Columns;
 use super::{call, refused, violates, violates_size};
 use crate::auth::Caller;
 use crate::db::Database;
@@ -78,14 +78,14 @@ pub async fn update_message(
         }
         error => error,
     })?;
-    let row = rows.first().ok_or(Error::NotFound)?;
-    let version = Version::new(get(row, 2)?);
-    match get::<Option<&str>>(row, 0)? {
-        None => Ok((rows::message(row, 3, conversation_id)?, version, get(row, 18)?)),
+    let mut columns = Columns::of(rows.first().ok_or(Error::NotFound)?);
+    let (outcome, length, version): (Option<&str>, _, _) = (columns.read()?, columns.read()?, columns.version()?);
+    match outcome {
+        None => Ok((columns.message(conversation_id)?, version, columns.read()?)),
         Some("role") => Err(caller.role_forbidden(changed(change))),
         Some("cancelled") => Err(Error::Cancelled),
         Some("ended") => Err(Error::Ended),
-        Some("elsewhere") => Err(Error::OtherLength { length: get(row, 1)? }),
+        Some("elsewhere") => Err(Error::OtherLength { length }),
         Some("large") => Err(Content::too_large().at("append")),
         Some("parts") => {
             Err(Invalid::new(Fault::Parameter, "only a content that is a string can grow; change content instead").at("append"))

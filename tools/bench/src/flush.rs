@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::figures::{Figure, median, milliseconds};
 use super::function::Function;
+use super::least::written;
 use super::subjects::event;
 use super::{Bench, fill};
 use local::progress;
@@ -66,9 +67,4 @@ fn text(length: usize) -> String {
     }
     text.truncate(length);
     text
-}
-
-/// How much the server has written to its log.
-async fn written(superuser: &Client) -> Result<f64> {
-    Ok(superuser.query_typed("select (pg_current_wal_insert_lsn() - '0/0')::float8", &[]).await?[0].try_get(0)?)
 }

@@ -11,8 +11,8 @@ mod fill;
 mod flush;
 mod function;
 mod growth;
-mod inline;
 mod instructions;
+mod least;
 mod one;
 mod page;
 mod plots;
@@ -143,7 +143,7 @@ async fn run(options: Options) -> Result<()> {
         warm::measure(&mut bench, &database).await?;
     }
     if wanted(Part::Stored) {
-        inline::measure(&mut bench, &database).await?;
+        least::measure(&mut bench, &database).await?;
     }
     if wanted(Part::Instructions) {
         instructions::measure(&mut bench, &database).await?;

@@ -93,6 +93,9 @@ impl Console {
     }
 }
 
+/// What builds the console. The packages of npm promise the same.
+pub(crate) const NODE: &str = "Node 22.13 or later with npm (https://nodejs.org)";
+
 /// Whether the Node that is here can build it.
 pub(crate) fn has_node() -> bool {
     let output = |program: &str| Command::new(program).arg("--version").stdin(Stdio::null()).output().ok();
@@ -100,7 +103,7 @@ pub(crate) fn has_node() -> bool {
     let version = String::from_utf8_lossy(&version.stdout).trim().trim_start_matches('v').to_owned();
     let mut numbers = version.split('.').map(|number| number.parse::<u32>().unwrap_or_default());
     let version = (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default());
-    version >= (20, 19) && output("npm").is_some()
+    version >= (22, 13) && output("npm").is_some()
 }
 
 /// The directory of the built console. It is built if its sources have not been built before.
@@ -115,7 +118,7 @@ fn build() -> Result<PathBuf> {
     if built.join("index.html").is_file() {
         return Ok(built);
     }
-    ensure!(has_node(), "it needs Node 20.19 or later with npm (https://nodejs.org)");
+    ensure!(has_node(), "it needs {NODE}");
     let _step = progress::step("Building the console");
     let (packages, installed) = (project.join("package-lock.json"), project.join("node_modules/.installed"));
     if std::fs::read(&installed).ok() != Some(std::fs::read(&packages).context("there is no package-lock.json")?) {

@@ -285,7 +285,7 @@ fn print_welcome(address: &str, has_node: bool, options: &Options, started: Inst
     let console = if has_node {
         format!("The console is at {address}{}", console::PATH)
     } else {
-        "The console needs Node 20.19 or later with npm (https://nodejs.org). Everything else works without".to_owned()
+        format!("The console needs {}. Everything else works without", console::NODE)
     };
     println!(
         r#"

@@ -10,10 +10,11 @@
 """
 
 from . import errors
-from ._client import AsyncClient, AsyncPages, Client, Pages
+from ._client import AsyncClient, Client
 from ._exchange import Retry
 from ._ids import new_id
 from ._operations import UNSET
+from ._pages import AsyncPages, Pages
 from ._reply import AsyncFollowing, AsyncReply, Following, Reply
 from ._seed import Session, add_message, get_chat_history, get_or_create_conversation, get_user_conversations
 from .errors import *  # noqa: F403

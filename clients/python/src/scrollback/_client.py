@@ -1,4 +1,7 @@
-"""The two clients. Both run the operations of `_operations` through `_exchange`, and differ only in how they send and wait."""
+"""The two clients. Both run the operations of `_operations` through `_exchange`, and differ only in how they send and wait.
+
+`_methods` has their methods.
+"""
 
 from __future__ import annotations
 
@@ -9,49 +12,21 @@ import ipaddress
 import ssl
 import threading
 import time
-from collections.abc import (
-    AsyncGenerator,
-    AsyncIterable,
-    AsyncIterator,
-    Awaitable,
-    Callable,
-    Coroutine,
-    Iterable,
-    Iterator,
-)
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, TypeAlias, TypeVar, overload
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import httpx
 
-from . import _operations, _reply
-from ._exchange import (
-    Answer,
-    Lost,
-    Operation,
-    Outcome,
-    Retry,
-    Send,
-    Series,
-    Sleep,
-    Steps,
-    check_seconds,
-    drive,
-    drive_async,
-    exchange,
-)
-from ._operations import Id, Listing
-from ._reply import AsyncFollowing, AsyncReply, Following, Reading, Reply, Stream
-from .errors import InvalidResponse
-from .models import Context, Imported, Message, Page
+from ._exchange import Answer, Lost, Operation, Outcome, Retry, Send, Sleep, Steps, check_seconds, exchange
+from ._methods import AsyncMethods, Methods
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from typing_extensions import Self
 
-__all__ = ["AsyncClient", "AsyncPages", "Client", "Pages", "Token"]
+__all__ = ["AsyncClient", "Client", "Token"]
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 Token: TypeAlias = str | Callable[[], str]
@@ -159,213 +134,7 @@ def _lost(error: httpx.RequestError) -> Lost:
     return Lost(error, maybe_sent=not unsent)
 
 
-def _describe(method: Callable[..., Any], operation: Callable[..., Any], returns: str) -> None:
-    """Gives a method its operation's name, documentation and parameters, for `help` and editors."""
-    functools.update_wrapper(method, operation)
-    signature = inspect.signature(operation)
-    itself = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
-    method.__signature__ = signature.replace(  # type: ignore[attr-defined]
-        parameters=[itself, *signature.parameters.values()], return_annotation=returns
-    )
-    method.__module__ = __name__
-
-
-def _result(operation: Callable[..., Any]) -> str:
-    annotation = str(operation.__annotations__["return"])
-    return annotation[annotation.index("[") + 1 : -1]
-
-
-class Pages(Generic[T]):
-    """A list that is requested page by page, while you iterate. Iterating again requests it again.
-
-    >>> for text in ("one", "two", "three"):
-    ...     message = client.add_message(conversation.id, "user", text)
-    >>> history = client.get_chat_history(conversation.id, page_size=2)
-    >>> [message.content for message in history]
-    ['one', 'two', 'three']
-    >>> [len(page) for page in history.pages()]
-    [2, 1]
-    >>> history.first_page()
-    Page(2 items, version='"4"', has_more=True)
-    """
-
-    def __init__(self, run: Callable[[Operation[Page[T]]], Page[T]], listing: Listing[T]) -> None:
-        self._run = run
-        self._listing = listing
-
-    def pages(self) -> Iterator[Page[T]]:
-        """The pages, one response each."""
-        walk = _Walk(self._listing)
-        while (operation := walk.next) is not None:
-            yield walk.cut(self._run(operation))
-
-    def __iter__(self) -> Iterator[T]:
-        for page in self.pages():
-            yield from page
-
-    def first_page(self) -> Page[T]:
-        """The first page: one request."""
-        return next(self.pages())
-
-    def all(self) -> list[T]:
-        """All items: as many requests as there are pages."""
-        return list(self)
-
-
-class AsyncPages(Generic[T]):
-    """A list that is requested page by page, while you iterate with `async for`. Iterating again requests it again.
-
-    >>> async def main():
-    ...     async with AsyncClient(server_url) as client:
-    ...         await client.add_messages(conversation.id, [NewMessage("user", text) for text in ("one", "two", "three")])
-    ...         history = client.get_chat_history(conversation.id, page_size=2)
-    ...         return [message.content async for message in history], await history.first_page()
-    >>> asyncio.run(main())
-    (['one', 'two', 'three'], Page(2 items, version='"2"', has_more=True))
-    """
-
-    def __init__(self, run: Callable[[Operation[Page[T]]], Awaitable[Page[T]]], listing: Listing[T]) -> None:
-        self._run = run
-        self._listing = listing
-
-    async def pages(self) -> AsyncIterator[Page[T]]:
-        """The pages, one response each."""
-        walk = _Walk(self._listing)
-        while (operation := walk.next) is not None:
-            yield walk.cut(await self._run(operation))
-
-    async def __aiter__(self) -> AsyncIterator[T]:
-        async for page in self.pages():
-            for item in page:
-                yield item
-
-    async def first_page(self) -> Page[T]:
-        """The first page: one request."""
-        walk = _Walk(self._listing)
-        return walk.cut(await self._run(self._listing.first))
-
-    async def all(self) -> list[T]:
-        """All items: as many requests as there are pages."""
-        return [item async for item in self]
-
-
-async def _each_line(lines: Iterable[bytes | str] | AsyncIterable[bytes | str]) -> AsyncIterator[bytes | str]:
-    if isinstance(lines, AsyncIterable):
-        async for line in lines:
-            yield line
-    else:
-        for line in _operations.each_line(lines):
-            yield line
-
-
-class _Walk(Generic[T]):
-    """Goes through a listing's pages, up to its limit."""
-
-    def __init__(self, listing: Listing[T]) -> None:
-        self._listing = listing
-        self._left = listing.limit
-        self.next: Operation[Page[T]] | None = listing.first
-
-    def cut(self, page: Page[T]) -> Page[T]:
-        """The page, without the items beyond the limit. Afterwards, `next` is the request that follows."""
-        try:
-            self.next = self._listing.following(page)
-        except ValueError:
-            raise InvalidResponse("the response's next link leads to another host; check the base URL") from None
-        if self._left is None:
-            return page
-        if len(page) >= self._left:
-            self.next = None
-            return Page(page[: self._left], version=page.version, next_link=page._next)
-        self._left -= len(page)
-        return page
-
-
-def _method(operation: Callable[P, Operation[T]]) -> Callable[Concatenate[Client, P], T]:
-    def method(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return self._run(operation(*args, **kwargs))
-
-    _describe(method, operation, _result(operation))
-    return method
-
-
-def _list_method(operation: Callable[P, Listing[T]]) -> Callable[Concatenate[Client, P], Pages[T]]:
-    def method(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> Pages[T]:
-        return Pages(self._run, operation(*args, **kwargs))
-
-    _describe(method, operation, f"Pages[{_result(operation)}]")
-    return method
-
-
-def _async_method(
-    operation: Callable[P, Operation[T]],
-) -> Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]]:
-    async def method(self: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await self._run(operation(*args, **kwargs))
-
-    _describe(method, operation, _result(operation))
-    return method
-
-
-def _async_list_method(operation: Callable[P, Listing[T]]) -> Callable[Concatenate[AsyncClient, P], AsyncPages[T]]:
-    def method(self: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> AsyncPages[T]:
-        return AsyncPages(self._run, operation(*args, **kwargs))
-
-    _describe(method, operation, f"AsyncPages[{_result(operation)}]")
-    return method
-
-
-def _series_method(operation: Callable[P, Series[T]]) -> Callable[Concatenate[Client, P], T]:
-    def method(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return drive(self._run, operation(*args, **kwargs))
-
-    _describe(method, operation, _result(operation))
-    return method
-
-
-def _async_series_method(
-    operation: Callable[P, Series[T]],
-) -> Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]]:
-    async def method(self: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await drive_async(self._run, operation(*args, **kwargs))
-
-    _describe(method, operation, _result(operation))
-    return method
-
-
-def _reply_method(operation: Callable[P, Stream]) -> Callable[Concatenate[Client, P], Reply]:
-    def method(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> Reply:
-        return Reply(self._run, operation(*args, **kwargs))
-
-    _describe(method, operation, "Reply")
-    return method
-
-
-def _async_reply_method(operation: Callable[P, Stream]) -> Callable[Concatenate[AsyncClient, P], AsyncReply]:
-    def method(self: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> AsyncReply:
-        return AsyncReply(self._run, operation(*args, **kwargs))
-
-    _describe(method, operation, "AsyncReply")
-    return method
-
-
-def _follow_method(operation: Callable[P, Reading]) -> Callable[Concatenate[Client, P], Following]:
-    def method(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> Following:
-        return Following(self._run, operation(*args, **kwargs))
-
-    _describe(method, operation, "Following")
-    return method
-
-
-def _async_follow_method(operation: Callable[P, Reading]) -> Callable[Concatenate[AsyncClient, P], AsyncFollowing]:
-    def method(self: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> AsyncFollowing:
-        return AsyncFollowing(self._run, operation(*args, **kwargs))
-
-    _describe(method, operation, "AsyncFollowing")
-    return method
-
-
-class Client:
+class Client(Methods):
     """The API, for synchronous programs. One client can be shared by all threads.
 
     Args:
@@ -396,68 +165,6 @@ class Client:
         self._settings = _Settings(base_url, token, timeout, retry, verify)
         self._token = token
         self._http = httpx.Client(verify=self._settings.tls)
-
-    get_or_create_conversation = _method(_operations.get_or_create_conversation)
-    get_conversation = _method(_operations.get_conversation)
-    update_conversation = _method(_operations.update_conversation)
-    fork_conversation = _method(_operations.fork_conversation)
-    summarize_conversation = _method(_operations.summarize_conversation)
-    get_summary = _method(_operations.get_summary)
-    delete_summary = _method(_operations.delete_summary)
-    delete_conversation = _method(_operations.delete_conversation)
-    add_message = _method(_operations.add_message)
-    add_messages = _method(_operations.add_messages)
-    get_chat_history = _list_method(_operations.get_chat_history)
-    rewind_conversation = _method(_operations.rewind_conversation)
-    get_message = _method(_operations.get_message)
-    update_message = _method(_operations.update_message)
-    cancel_reply = _method(_operations.cancel_reply)
-    delete_message = _method(_operations.delete_message)
-    stream_reply = _reply_method(_reply.stream_reply)
-    follow_reply = _follow_method(_reply.follow_reply)
-    get_user_conversations = _list_method(_operations.get_user_conversations)
-    search_messages = _list_method(_operations.search_messages)
-    erase_user = _series_method(_operations.erase_user)
-    transfer_user = _series_method(_operations.transfer_user)
-    export_user = _list_method(_operations.export_user)
-    import_user = _series_method(_operations.import_user)
-
-    # The kind of messages depends on the format, which takes overloads. Editors read the docstring in the source, and `help` the whole one.
-    @overload
-    def get_context(
-        self,
-        conversation_id: Id,
-        *,
-        max_messages: int | None = ...,
-        max_chars: int | None = ...,
-        max_tokens: int | None = ...,
-        step: int | None = ...,
-        tool_results: int | None = ...,
-        unanswered: Literal["answer", "drop"] | None = ...,
-        call_ids: Literal["fit", "keep"] | None = ...,
-        format: Literal["messages"] = ...,
-        if_none_match: str | None = ...,
-    ) -> Context[Message]: ...
-    @overload
-    def get_context(
-        self,
-        conversation_id: Id,
-        *,
-        max_messages: int | None = ...,
-        max_chars: int | None = ...,
-        max_tokens: int | None = ...,
-        step: int | None = ...,
-        tool_results: int | None = ...,
-        unanswered: Literal["answer", "drop"] | None = ...,
-        call_ids: Literal["fit", "keep"] | None = ...,
-        format: Literal["openai", "anthropic", "responses", "gemini", "converse"],
-        if_none_match: str | None = ...,
-    ) -> Context[dict[str, Any]]: ...
-    def get_context(self, *args: Any, **kwargs: Any) -> Any:
-        """What to send to a model: the leading instructions and the newest messages that fit. Every tool call has its results."""
-        return self._run(_operations.get_context(*args, **kwargs))
-
-    _describe(get_context, _operations.get_context, "Context[Message] | Context[dict[str, Any]]")
 
     def close(self) -> None:
         """Closes the connections. The client cannot be used any more."""
@@ -501,7 +208,7 @@ class Client:
                 outcome = _lost(error)
 
 
-class AsyncClient:
+class AsyncClient(AsyncMethods):
     """The API, for asyncio. It has the methods of `Client`, to be awaited. Lists are read with `async for`.
 
     The client is not bound to an event loop: it keeps connections for each loop that uses it, and closes them when that loop ends. So one
@@ -530,79 +237,6 @@ class AsyncClient:
         self._closed = False
         self._lock = threading.Lock()
         self._loops: dict[asyncio.AbstractEventLoop, _LoopConnections] = {}
-
-    get_or_create_conversation = _async_method(_operations.get_or_create_conversation)
-    get_conversation = _async_method(_operations.get_conversation)
-    update_conversation = _async_method(_operations.update_conversation)
-    fork_conversation = _async_method(_operations.fork_conversation)
-    summarize_conversation = _async_method(_operations.summarize_conversation)
-    get_summary = _async_method(_operations.get_summary)
-    delete_summary = _async_method(_operations.delete_summary)
-    delete_conversation = _async_method(_operations.delete_conversation)
-    add_message = _async_method(_operations.add_message)
-    add_messages = _async_method(_operations.add_messages)
-    get_chat_history = _async_list_method(_operations.get_chat_history)
-    rewind_conversation = _async_method(_operations.rewind_conversation)
-    get_message = _async_method(_operations.get_message)
-    update_message = _async_method(_operations.update_message)
-    cancel_reply = _async_method(_operations.cancel_reply)
-    delete_message = _async_method(_operations.delete_message)
-    stream_reply = _async_reply_method(_reply.stream_reply)
-    follow_reply = _async_follow_method(_reply.follow_reply)
-    get_user_conversations = _async_list_method(_operations.get_user_conversations)
-    search_messages = _async_list_method(_operations.search_messages)
-    erase_user = _async_series_method(_operations.erase_user)
-    transfer_user = _async_series_method(_operations.transfer_user)
-    export_user = _async_list_method(_operations.export_user)
-
-    # Lines may come from an asynchronous iterable, which no generator of requests can wait for.
-    async def import_user(self, user_id: str, lines: Iterable[bytes | str] | AsyncIterable[bytes | str]) -> Imported:
-        """Stores the lines of an export for a user. It takes a token with the service scope."""
-        waiting = _operations.Import(user_id)
-        async for line in _each_line(lines):
-            if (request := waiting.add(line)) is not None:
-                waiting.stored(await self._run(request))
-        if (request := waiting.rest()) is not None:
-            waiting.stored(await self._run(request))
-        return waiting.total
-
-    import_user.__doc__ = _operations.import_user.__doc__
-
-    @overload
-    async def get_context(
-        self,
-        conversation_id: Id,
-        *,
-        max_messages: int | None = ...,
-        max_chars: int | None = ...,
-        max_tokens: int | None = ...,
-        step: int | None = ...,
-        tool_results: int | None = ...,
-        unanswered: Literal["answer", "drop"] | None = ...,
-        call_ids: Literal["fit", "keep"] | None = ...,
-        format: Literal["messages"] = ...,
-        if_none_match: str | None = ...,
-    ) -> Context[Message]: ...
-    @overload
-    async def get_context(
-        self,
-        conversation_id: Id,
-        *,
-        max_messages: int | None = ...,
-        max_chars: int | None = ...,
-        max_tokens: int | None = ...,
-        step: int | None = ...,
-        tool_results: int | None = ...,
-        unanswered: Literal["answer", "drop"] | None = ...,
-        call_ids: Literal["fit", "keep"] | None = ...,
-        format: Literal["openai", "anthropic", "responses", "gemini", "converse"],
-        if_none_match: str | None = ...,
-    ) -> Context[dict[str, Any]]: ...
-    async def get_context(self, *args: Any, **kwargs: Any) -> Any:
-        """What to send to a model: the leading instructions and the newest messages that fit. Every tool call has its results."""
-        return await self._run(_operations.get_context(*args, **kwargs))
-
-    _describe(get_context, _operations.get_context, "Context[Message] | Context[dict[str, Any]]")
 
     async def aclose(self) -> None:
         """Closes this event loop's connections. The client cannot be used any more. Other loops close theirs when they end."""

@@ -1,6 +1,7 @@
 """The endpoints: what each one sends, and how its answer is read. `Client` and `AsyncClient` have a method for each function here.
 
-The docstrings are the methods' docstrings. Their examples run against a real server, as part of the tests.
+`clients/python/generate.py` writes the methods. The docstrings are the methods' docstrings. Their examples run against a real server, as
+part of the tests.
 """
 
 from __future__ import annotations
@@ -9,11 +10,11 @@ import io
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from dataclasses import fields as dataclass_fields
 from enum import Enum
-from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
+from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar, overload
 from urllib.parse import quote, urlencode
 from uuid import UUID
 
@@ -779,6 +780,48 @@ def cancel_reply(conversation_id: Id, message_id: Id) -> Operation[Message]:
     return update_message(conversation_id, message_id, status="cancelled")
 
 
+@overload
+def get_context(
+    conversation_id: Id,
+    *,
+    max_messages: int | None = None,
+    max_chars: int | None = None,
+    max_tokens: int | None = None,
+    step: int | None = None,
+    tool_results: int | None = None,
+    unanswered: Literal["answer", "drop"] | None = None,
+    call_ids: Literal["fit", "keep"] | None = None,
+    format: Literal["messages"] = "messages",
+    if_none_match: str | None = None,
+) -> Operation[Context[Message]]: ...
+@overload
+def get_context(
+    conversation_id: Id,
+    *,
+    max_messages: int | None = None,
+    max_chars: int | None = None,
+    max_tokens: int | None = None,
+    step: int | None = None,
+    tool_results: int | None = None,
+    unanswered: Literal["answer", "drop"] | None = None,
+    call_ids: Literal["fit", "keep"] | None = None,
+    format: Literal["openai", "anthropic", "responses", "gemini", "converse"],
+    if_none_match: str | None = None,
+) -> Operation[Context[dict[str, Any]]]: ...
+@overload
+def get_context(
+    conversation_id: Id,
+    *,
+    max_messages: int | None = None,
+    max_chars: int | None = None,
+    max_tokens: int | None = None,
+    step: int | None = None,
+    tool_results: int | None = None,
+    unanswered: Literal["answer", "drop"] | None = None,
+    call_ids: Literal["fit", "keep"] | None = None,
+    format: Literal["messages", "openai", "anthropic", "responses", "gemini", "converse"],
+    if_none_match: str | None = None,
+) -> Operation[Context[Any]]: ...
 def get_context(
     conversation_id: Id,
     *,
@@ -1112,8 +1155,32 @@ def import_user(user_id: str, lines: Iterable[bytes | str]) -> Series[Imported]:
     return waiting.total
 
 
+async def import_user_async(
+    run: Callable[[Operation[Imported]], Awaitable[Imported]],
+    user_id: str,
+    lines: Iterable[bytes | str] | AsyncIterable[bytes | str],
+) -> Imported:
+    """The same as `import_user`, for lines that may have to be waited for."""
+    waiting = Import(user_id)
+    async for line in _each_line_async(lines):
+        if (request := waiting.add(line)) is not None:
+            waiting.stored(await run(request))
+    if (request := waiting.rest()) is not None:
+        waiting.stored(await run(request))
+    return waiting.total
+
+
 def each_line(lines: T) -> T:
     """The lines, if they are no single text, whose items would be its characters."""
     if isinstance(lines, (bytes, str)):
         raise TypeError("lines must be an iterable of lines, such as a file that is opened with the mode rb")
     return lines
+
+
+async def _each_line_async(lines: Iterable[bytes | str] | AsyncIterable[bytes | str]) -> AsyncIterator[bytes | str]:
+    if isinstance(lines, AsyncIterable):
+        async for line in lines:
+            yield line
+    else:
+        for line in each_line(lines):
+            yield line

@@ -23,7 +23,7 @@ pub use crate::message::{Content, Message, Role, Source, characters, estimate};
 pub use crate::part::is_untyped_part;
 use crate::start::{Marks, Rulers};
 use crate::turns::IdRule;
-use crate::units::Unit;
+use crate::units::{Pairs, Unit};
 
 /// How much a model is sent, the pinned messages included.
 #[derive(Debug, Clone, Copy, Default)]
@@ -160,6 +160,8 @@ pub struct Context {
     pub tokens: i64,
     /// Whether the tokens of a message were estimated.
     pub estimated: bool,
+    /// Which calls and results belong together, for each of `messages`.
+    pairs: Vec<Pairs>,
     call_ids: CallIds,
 }
 
@@ -203,9 +205,10 @@ impl Context {
             pinned.iter().all(|message| room.take_message(message)) && units.iter().all(|unit| room.take(unit))
         };
         // The question stays, so a summary is sent only if it fits in the response beside it.
-        let asked = newest.iter().rfind(|message| units::begins_turn(message)).or(newest_of_user.as_ref());
-        let asked = asked.map_or(0, Message::json_bytes);
-        let fits = |summary: &Summary| asked + summary.message.json_bytes() <= Self::MAX_JSON_BYTES;
+        let fits = |summary: &Summary| {
+            let asked = newest.iter().rfind(|message| units::begins_turn(message)).or(newest_of_user.as_ref());
+            asked.map_or(0, Message::json_bytes) + summary.message.json_bytes() <= Self::MAX_JSON_BYTES
+        };
         let summary = summary.filter(|summary| (!is_whole || !whole_fits()) && fits(summary));
         let mut represented = 0;
         if let Some(summary) = &summary {
@@ -263,11 +266,17 @@ impl Context {
         messages.extend(summary.map(|summary| summary.message));
         let first_chosen = messages.len();
         // The question stays, even if the summary stands for it, too.
-        let chosen_messages = || chosen.iter().flat_map(|unit| &unit.messages);
-        let twice =
-            chosen_messages().filter(|message| summarized_through.is_some_and(|through| message.position <= through)).count();
-        represented += count(chosen_messages().count()) - made - count(twice);
-        messages.extend(chosen.into_iter().flat_map(|unit| unit.messages));
+        let mut pairs = vec![Pairs::default(); first_chosen];
+        let length: usize = chosen.iter().map(|unit| unit.messages.len()).sum();
+        messages.reserve(length);
+        pairs.reserve(length);
+        for sent in chosen.into_iter().flat_map(|unit| unit.messages) {
+            let is_twice = summarized_through.is_some_and(|through| sent.message.position <= through);
+            represented += i64::from(!is_twice);
+            messages.push(sent.message);
+            pairs.push(sent.pairs);
+        }
+        represented -= made;
         let elided = options.tool_results.map_or(0, |keep| results::elide(&mut messages, keep, marks.as_ref()));
         let first_position = messages.get(first_chosen).map(|message| message.position);
         let tokens = messages.iter().map(Message::tokens).sum();
@@ -283,6 +292,7 @@ impl Context {
             elided,
             tokens,
             estimated,
+            pairs,
             call_ids: options.call_ids,
         }
     }
@@ -299,7 +309,8 @@ impl Context {
             Gemini(formats::gemini::Request<'a>),
             Converse(formats::converse::Request<'a>),
         }
-        let turns = |ids: IdRule| turns::of(&self.messages, if self.call_ids == CallIds::Keep { IdRule::Keep } else { ids });
+        let turns =
+            |ids: IdRule| turns::of(&self.messages, &self.pairs, if self.call_ids == CallIds::Keep { IdRule::Keep } else { ids });
         match format {
             Format::Messages => None,
             Format::OpenAi => Some(Request::OpenAi(formats::openai::Request::of(turns(formats::openai::IDS)))),

@@ -217,6 +217,13 @@ impl<'a> Read<'a> {
         Self { message, parts: parts(message), tool_calls: tool_calls(message) }
     }
 
+    /// Whether the assistant speaks or calls in this message. Items of the Responses API may be its messages and yet be results.
+    pub(crate) fn is_the_assistants(&self) -> bool {
+        let answers = |part: &Part| matches!(part.kind, Kind::Answer(_));
+        let only_answers = self.tool_calls.is_empty() && !self.parts.is_empty() && self.parts.iter().all(answers);
+        self.message.role == Role::Assistant && !only_answers
+    }
+
     /// The result that a tool message is, unless its parts are results.
     pub(crate) fn whole_answer(&self) -> Answer<'a> {
         let output = match &self.message.content {

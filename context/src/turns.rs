@@ -3,13 +3,12 @@
 //! A step is what the assistant says and calls, and then all results. The calls of adjacent messages that are answered together are one
 //! step. A message that holds calls with their results, as the AI SDK stores them, is several steps if the assistant speaks between them.
 
-use std::borrow::Cow;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 
 use crate::formats::openai;
 use crate::message::{Content, Message, Role};
-use crate::part::{Answer, Call, Kind, Part, Read, in_alphabet, within};
-use crate::units::Tools;
+use crate::part::{Answer, Call, Kind, Part, Read, in_alphabet};
+use crate::units::{CallKey, Pairs, Place};
 
 /// What the user has said, if the API knows none of it: a turn must not be empty.
 pub(crate) const NOTHING: &str = "[nothing that can be shown]";
@@ -29,7 +28,7 @@ pub(crate) struct Step<'a> {
     pub(crate) elements: Vec<Element<'a>>,
     /// In the order in which they are stored, each with the number of its call.
     pub(crate) results: Vec<(usize, Answer<'a>, &'a Message)>,
-    calls: Calls<'a>,
+    calls: Calls,
 }
 
 pub(crate) enum Element<'a> {
@@ -44,46 +43,22 @@ pub(crate) enum Element<'a> {
 
 /// The calls of a step, by their numbers.
 #[derive(Default)]
-struct Calls<'a> {
+struct Calls {
     /// Where each is among the elements, and whether it has a result.
     all: Vec<(usize, bool)>,
-    /// Those with the same id that may have no result yet, in order. An empty text stands for no id.
-    waiting: HashMap<Cow<'a, str>, VecDeque<usize>>,
+    numbers: HashMap<CallKey, usize>,
     answered: usize,
-    /// All before this number have results.
-    first_waiting: usize,
 }
 
-impl<'a> Calls<'a> {
+impl Calls {
     fn answer(&mut self, number: usize) {
         self.answered += 1;
         self.all[number].1 = true;
     }
 
-    /// The call that a result with this id belongs to: one with the same id first. Then a result without an id belongs to any call, and a
-    /// call without an id takes any result.
-    fn take(&mut self, id: Option<&Cow<'a, str>>) -> Option<usize> {
-        let same = self.next(id.map_or("", |id| id));
-        let number = same.or_else(|| if id.is_some() { self.next("") } else { self.any() })?;
-        self.answer(number);
-        Some(number)
-    }
-
-    fn next(&mut self, id: &str) -> Option<usize> {
-        let waiting = self.waiting.get_mut(id)?;
-        while let Some(number) = waiting.pop_front() {
-            if !self.all[number].1 {
-                return Some(number);
-            }
-        }
-        None
-    }
-
-    fn any(&mut self) -> Option<usize> {
-        while self.all.get(self.first_waiting)?.1 {
-            self.first_waiting += 1;
-        }
-        Some(self.first_waiting)
+    /// The number of this call, if it has no result yet.
+    fn waiting(&self, key: CallKey) -> Option<usize> {
+        self.numbers.get(&key).copied().filter(|number| !self.all[*number].1)
     }
 }
 
@@ -117,22 +92,25 @@ impl<'a> Step<'a> {
     }
 
     /// Returns the call's number.
-    fn take_call(&mut self, call: Call<'a>, position: i64, ids: &mut Ids) -> usize {
+    fn take_call(&mut self, call: Call<'a>, key: Option<CallKey>, id: String) -> usize {
         let number = self.calls.all.len();
         self.calls.all.push((self.elements.len(), false));
-        self.calls.waiting.entry(call.id.clone().unwrap_or_default()).or_default().push_back(number);
-        let id = ids.free(call.id.as_deref().unwrap_or_default(), position);
+        self.calls.numbers.extend(key.map(|key| (key, number)));
         self.elements.push(Element::Call { call, id, number });
         number
     }
 
-    /// Finds the call that is answered. Without one, the result is left out.
-    fn take_answer(&mut self, answer: Answer<'a>, message: &'a Message) {
-        if let Some(number) = self.calls.take(answer.id.as_ref()) {
-            self.results.push((number, answer, message));
-        }
+    /// Takes a result, unless its call has not come yet.
+    fn take_answer(&mut self, (answer, key): Answered<'a>, message: &'a Message) -> Option<Answered<'a>> {
+        let Some(number) = key.and_then(|key| self.calls.waiting(key)) else { return Some((answer, key)) };
+        self.calls.answer(number);
+        self.results.push((number, answer, message));
+        None
     }
 }
+
+/// A result, and its call.
+type Answered<'a> = (Answer<'a>, Option<CallKey>);
 
 /// Which ids of calls an API takes.
 #[derive(Clone, Copy)]
@@ -141,30 +119,69 @@ pub(crate) enum IdRule {
     Keep,
     /// So many bytes at most. An id may come again in a later step.
     Length(usize),
-    /// Letters, digits, `_` and `-`, 64 of them at most.
+    /// Letters, digits, `_` and `-`, 64 of them at most. An id may come again in a later step.
     Alphabet,
+    /// The same, and no id may come again.
+    Once,
 }
 
-/// The turns of these messages.
-pub(crate) fn of(messages: &[Message], ids: IdRule) -> Vec<Turn<'_>> {
-    let ids = Ids { rule: ids, given: Unique::default() };
+impl IdRule {
+    fn longest(self) -> usize {
+        match self {
+            Self::Keep => usize::MAX,
+            Self::Length(bytes) => bytes,
+            Self::Alphabet | Self::Once => 64,
+        }
+    }
+
+    /// Whether the API takes the id, and nothing makes it likely that another call of the conversation has it, too.
+    fn takes(self, id: &str) -> bool {
+        let in_alphabet = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+        let fits = (1..=self.longest()).contains(&id.len()) && !has_place(id);
+        fits && match self {
+            Self::Keep | Self::Length(_) => true,
+            Self::Alphabet => id.bytes().all(in_alphabet),
+            Self::Once => id.bytes().all(in_alphabet) && is_random(id),
+        }
+    }
+}
+
+/// Whether the id ends with a position and a place, as the ids that are made here do.
+fn has_place(id: &str) -> bool {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let mut ends = id.rsplitn(3, '_');
+    matches!((ends.next(), ends.next(), ends.next()), (Some(place), Some(position), Some(_)) if is_number(place) && is_number(position))
+}
+
+/// Whether the id seems to be made at random, as those of the providers are: it is long, and its end is no counter such as in `call_12`.
+fn is_random(id: &str) -> bool {
+    const SHORTEST: usize = 16;
+    const LONGEST_COUNTER: usize = 6;
+    let end = id.rsplit(['_', '-']).next().unwrap_or(id);
+    let is_counter = end.len() <= LONGEST_COUNTER && end.len() < id.len() && end.bytes().all(|byte| byte.is_ascii_digit());
+    id.len() >= SHORTEST && !is_counter
+}
+
+/// The turns of these messages, whose calls and results belong together as `pairs` says.
+pub(crate) fn of<'a>(messages: &'a [Message], pairs: &'a [Pairs], ids: IdRule) -> Vec<Turn<'a>> {
+    let ids = Ids { rule: ids, given: HashSet::new() };
     let mut turns = Turns { taken: Vec::new(), step: Step::default(), ids };
-    let mut read = messages.iter().map(|message| (Tools::of(message), message)).peekable();
-    while let Some((tools, message)) = read.next() {
-        if message.role.instructs() {
+    let mut read = messages.iter().map(Read::of).zip(pairs).peekable();
+    while let Some((next, pairs)) = read.next() {
+        if next.message.role.instructs() {
             turns.end_step();
-            turns.taken.push(Turn::Instructions(message, said(Read::of(message))));
-        } else if tools.are_the_assistants(message.role) {
+            turns.taken.push(Turn::Instructions(next.message, said(next)));
+        } else if next.is_the_assistants() {
             turns.end_step();
-            turns.take_assistant(Read::of(message));
+            turns.take_assistant(next, pairs);
             // Adjacent messages are answered together.
-            while !tools.calls.is_empty()
-                && let Some((_, next)) = read.next_if(|(tools, message)| tools.are_the_assistants(message.role))
-            {
-                turns.take_assistant(Read::of(next));
+            if turns.step.has_open_calls() {
+                while let Some((next, pairs)) = read.next_if(|(next, _)| next.is_the_assistants()) {
+                    turns.take_assistant(next, pairs);
+                }
             }
         } else {
-            turns.take_answers(Read::of(message));
+            turns.take_answers(next, pairs);
         }
     }
     turns.end_step();
@@ -195,20 +212,31 @@ impl<'a> Turns<'a> {
         }
     }
 
-    fn take_assistant(&mut self, mut read: Read<'a>) {
+    fn take_assistant(&mut self, mut read: Read<'a>, pairs: &Pairs) {
         let message = read.message;
         self.step.message.get_or_insert(message);
         for part in openai::extra(message) {
             self.say(part, message);
         }
+        let is_in_parts = |key: &&CallKey| matches!(key.1, Place::Part(_));
+        let (mut in_parts, mut others) =
+            (pairs.calls.iter().filter(is_in_parts), pairs.calls.iter().filter(|key| !is_in_parts(key)));
+        let (mut answers, mut early) = (pairs.results.iter(), Vec::new());
         let tool_calls = std::mem::take(&mut read.tool_calls);
+        let mut numbers = 0..;
+        let mut id = |ids: &mut Ids, call: &Call| {
+            ids.id(call.id.as_deref().unwrap_or_default(), message.position, numbers.next().unwrap_or_default())
+        };
         for part in said(read) {
             match part.kind {
-                Kind::Call(call) => _ = self.step.take_call(call, message.position, &mut self.ids),
-                Kind::Answer(answer) => self.step.take_answer(answer, message),
+                Kind::Call(call) => {
+                    let id = id(&mut self.ids, &call);
+                    self.step.take_call(call, in_parts.next().copied(), id);
+                }
+                Kind::Answer(answer) => early.extend(self.step.take_answer((answer, answers.next().copied()), message)),
                 Kind::Answered(call, answer) => {
-                    let number = self.step.take_call(call, message.position, &mut self.ids);
-                    // Its own call, whatever the ids are.
+                    let id = id(&mut self.ids, &call);
+                    let number = self.step.take_call(call, None, id);
                     self.step.calls.answer(number);
                     self.step.results.push((number, answer, message));
                 }
@@ -216,7 +244,12 @@ impl<'a> Turns<'a> {
             }
         }
         for (_, call) in tool_calls {
-            self.step.take_call(call, message.position, &mut self.ids);
+            let id = id(&mut self.ids, &call);
+            self.step.take_call(call, others.next().copied(), id);
+        }
+        // Results of what is in `tool_calls`.
+        for answer in early {
+            self.step.take_answer(answer, message);
         }
     }
 
@@ -231,16 +264,18 @@ impl<'a> Turns<'a> {
     }
 
     /// A message of the user, or results.
-    fn take_answers(&mut self, read: Read<'a>) {
+    fn take_answers(&mut self, read: Read<'a>, pairs: &Pairs) {
         let message = read.message;
+        let mut answers = pairs.results.iter();
         let has_answers = read.parts.iter().any(|part| matches!(part.kind, Kind::Answer(_)));
         if message.role == Role::Tool && !has_answers {
-            return self.step.take_answer(read.whole_answer(), message);
+            self.step.take_answer((read.whole_answer(), answers.next().copied()), message);
+            return;
         }
         let mut others = Vec::new();
         for part in said(read) {
             match part.kind {
-                Kind::Answer(answer) => self.step.take_answer(answer, message),
+                Kind::Answer(answer) => _ = self.step.take_answer((answer, answers.next().copied()), message),
                 _ => others.push(part),
             }
         }
@@ -283,32 +318,32 @@ impl Unique {
 /// The ids of calls.
 struct Ids {
     rule: IdRule,
-    given: Unique,
+    /// Those of the stored ids that were given, where each may be given once.
+    given: HashSet<String>,
 }
 
 impl Ids {
     fn end_step(&mut self) {
-        if matches!(self.rule, IdRule::Length(_)) {
-            self.given = Unique::default();
+        if matches!(self.rule, IdRule::Length(_) | IdRule::Alphabet) {
+            self.given.clear();
         }
     }
 
-    /// An id that the API takes and that no earlier call has: the stored one, if it is such an id.
-    fn free(&mut self, stored: &str, position: i64) -> String {
-        // Long ids that begin alike may be the same without their ends.
-        const ENDS: usize = 24;
-        let named = || if stored.is_empty() { "call".to_owned() } else { stored.to_owned() };
-        let (id, longest) = match self.rule {
-            IdRule::Keep if stored.is_empty() => (named(), usize::MAX),
-            IdRule::Keep => return stored.to_owned(),
-            IdRule::Length(bytes) => (within(named(), stored, bytes), bytes),
-            IdRule::Alphabet => (in_alphabet(stored, "call"), 64),
+    /// An id that the API takes, for the call with this number in the message at this position. It is the stored id, or else the beginning of
+    /// that with the position and the number. So it is unique, and it is the same in all contexts, whatever else is in them. The exception is
+    /// an id that seems to be random and is stored twice: the first call in the context keeps it.
+    fn id(&mut self, stored: &str, position: i64, number: usize) -> String {
+        let is_kept = matches!(self.rule, IdRule::Keep) && !stored.is_empty();
+        if is_kept || self.rule.takes(stored) && self.given.insert(stored.to_owned()) {
+            return stored.to_owned();
+        }
+        let place = format!("_{position}_{number}");
+        let mut id = match self.rule {
+            _ if stored.is_empty() => "call".to_owned(),
+            IdRule::Alphabet | IdRule::Once => in_alphabet(stored, "call"),
+            IdRule::Keep | IdRule::Length(_) => stored.to_owned(),
         };
-        let key = &id[..id.floor_char_boundary(longest.saturating_sub(ENDS))];
-        self.given.take(id.clone(), (key, position), |number| {
-            // Shorter by as much as the number needs.
-            let suffix = format!("_{position}_{number}");
-            format!("{}{suffix}", &id[..id.floor_char_boundary(longest.saturating_sub(suffix.len()))])
-        })
+        id.truncate(id.floor_char_boundary(self.rule.longest().saturating_sub(place.len())));
+        id + &place
     }
 }

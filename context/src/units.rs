@@ -3,8 +3,11 @@
 //!
 //! A step is a run of adjacent assistant messages, the first with calls, and the results behind it. It ends where the user or the
 //! assistant speaks again. Calls and results are matched within a step alone, because an id may come again in a later one.
+//!
+//! `matched` decides which call a result belongs to, and nothing else does. Each message that is sent says what was decided ([`Pairs`]).
 
-use std::collections::{HashMap, HashSet};
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use serde_json::value::RawValue;
 
@@ -21,7 +24,7 @@ const NO_RESULT: &str = "[no result: interrupted]";
 #[derive(Default)]
 pub(crate) struct Unit {
     /// What is sent. Nothing, for results that are left out.
-    pub(crate) messages: Vec<Message>,
+    pub(crate) messages: Vec<Sent>,
     /// How many of `messages` are not stored.
     pub(crate) made: i64,
     /// The position of the first stored message.
@@ -44,10 +47,28 @@ impl Unit {
         Entry::of(message).alone()
     }
 
-    fn send(&mut self, message: Message) {
-        self.sent.add(&message);
-        self.messages.push(message);
+    fn send(&mut self, sent: Sent) {
+        self.sent.add(&sent.message);
+        self.messages.push(sent);
     }
+}
+
+/// A message that is sent.
+pub(crate) struct Sent {
+    pub(crate) message: Message,
+    pub(crate) pairs: Pairs,
+}
+
+/// Which call of a conversation: the position of its message, and its place there as it is stored.
+pub(crate) type CallKey = (i64, Place);
+
+/// Which calls and results of the messages that are sent belong together. Each call is in one message, and its result in one.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Pairs {
+    /// The calls that the message has, in the order of their places. A part that is a call and its result in one is not among them.
+    pub(crate) calls: Vec<CallKey>,
+    /// The calls that the message's results answer, in the order of the results.
+    pub(crate) results: Vec<CallKey>,
 }
 
 /// The units of these messages, which reach to the conversation's end, and the ids of the calls that are open there.
@@ -55,7 +76,7 @@ pub(crate) fn of(messages: Vec<Message>, unanswered: Unanswered) -> (Vec<Unit>, 
     let entries: Vec<Entry> = messages.into_iter().map(Entry::of).collect();
     // Behind the last message that is no instruction, a step is at the end of the conversation.
     let end = entries.iter().rposition(|entry| !entry.instructs()).map_or(0, |last| last + 1);
-    let mut repair = Repair { unanswered, units: Vec::new(), open_calls: Vec::new() };
+    let mut repair = Repair { unanswered, units: Vec::with_capacity(entries.len()), open_calls: Vec::new() };
     let (mut entries, mut at) = (entries.into_iter(), 0);
     while let Some(first) = entries.as_slice().first() {
         if !first.is_assistants() {
@@ -78,16 +99,17 @@ pub(crate) fn begins_turn(message: &Message) -> bool {
 }
 
 /// The size of messages of the assistant as one, whose calls are answered together: its characters and its bytes.
-fn joined(messages: &[Message]) -> Option<Message> {
-    let mut all = Message { token_count: None, ..messages.first()?.clone() };
-    let contents: Vec<&Content> = messages.iter().filter_map(|message| message.content.as_ref()).collect();
+fn joined(messages: &[Sent]) -> Option<Message> {
+    let messages = || messages.iter().map(|sent| &sent.message);
+    let mut all = Message { token_count: None, ..messages().next()?.clone() };
+    let contents: Vec<&Content> = messages().filter_map(|message| message.content.as_ref()).collect();
     let says: Vec<&Content> = contents.iter().filter(|content| !content.is_empty_text()).copied().collect();
     all.content = match &says[..] {
         [] => contents.first().map(|content| (*content).clone()),
         [only] => Some((*only).clone()),
         several => Some(join(several)),
     };
-    let calls: Vec<&RawValue> = messages.iter().filter_map(|message| message.tool_calls.as_deref()).collect();
+    let calls: Vec<&RawValue> = messages().filter_map(|message| message.tool_calls.as_deref()).collect();
     all.tool_calls = match &calls[..] {
         [] => None,
         [only] => Some((*only).to_owned()),
@@ -119,15 +141,17 @@ fn join_arrays(arrays: &[&RawValue]) -> Box<RawValue> {
 }
 
 /// The calls and results of a message, in every spelling.
-pub(crate) struct Tools {
-    pub(crate) calls: Vec<Call>,
+struct Tools {
+    calls: Vec<Call>,
     results: Vec<ToolResult>,
+    /// The calls that the message answers itself, and where the results are. They are not among the others.
+    own: Vec<(Place, Place)>,
     /// Whether there are content parts beside the results.
     has_other_parts: bool,
 }
 
 impl Tools {
-    pub(crate) fn of(message: &Message) -> Self {
+    fn of(message: &Message) -> Self {
         let (mut calls, mut results, mut has_other_parts) = (Vec::new(), Vec::new(), false);
         // A message without parts and calls is read at once.
         if message.tool_calls.is_some() || matches!(message.content, Some(Content::Parts(_))) {
@@ -154,7 +178,7 @@ impl Tools {
             let id = part::tool_call_id(message).map(str::to_owned);
             results.push(ToolResult { id, place: Place::Message, answers: None });
         }
-        let mut tools = Self { calls, results, has_other_parts };
+        let mut tools = Self { calls, results, own: Vec::new(), has_other_parts };
         tools.take_out_own_answers();
         tools
     }
@@ -164,24 +188,23 @@ impl Tools {
         if self.calls.is_empty() || self.results.is_empty() {
             return;
         }
-        let mut places: HashMap<&str, Vec<usize>> = HashMap::new();
-        for (at, call) in self.calls.iter().enumerate().rev() {
-            if let Some(id) = &call.id {
-                places.entry(id).or_default().push(at);
+        let time = |place: Place| if let Place::Part(at) = place { at + 1 } else { 0 };
+        let calls = self.calls.iter().map(|call| Timed { time: time(call.place), message: 0, id: call.id.as_deref() });
+        let results = self.results.iter().map(|result| Timed { time: time(result.place), message: 0, id: result.id.as_deref() });
+        let matched = matched(&calls.collect::<Vec<_>>(), &results.collect::<Vec<_>>());
+        for (result, call) in self.results.iter().zip(matched) {
+            if let Some(call) = call {
+                self.calls[call].answered = true;
+                self.own.push((self.calls[call].place, result.place));
             }
         }
-        let mut answered = HashSet::new();
-        self.results.retain(|result| {
-            let own = result.id.as_deref().and_then(|id| places.get_mut(id)?.pop());
-            own.is_none_or(|at| !answered.insert(at))
-        });
-        self.has_other_parts |= !answered.is_empty();
-        let mut at = 0..;
-        self.calls.retain(|_| at.next().is_none_or(|at| !answered.contains(&at)));
+        self.results.retain(|result| self.own.iter().all(|(_, place)| *place != result.place));
+        self.calls.retain(|call| !call.answered);
+        self.has_other_parts |= !self.own.is_empty();
     }
 
     /// Whether a message of this role is results and nothing else.
-    pub(crate) fn only_answer(&self, role: Role) -> bool {
+    fn only_answer(&self, role: Role) -> bool {
         match role {
             Role::Tool => true,
             Role::User => !self.results.is_empty() && !self.has_other_parts,
@@ -192,7 +215,7 @@ impl Tools {
     }
 
     /// Whether the assistant speaks or calls in a message of this role.
-    pub(crate) fn are_the_assistants(&self, role: Role) -> bool {
+    fn are_the_assistants(&self, role: Role) -> bool {
         role == Role::Assistant && !self.only_answer(role)
     }
 }
@@ -203,7 +226,7 @@ struct Entry {
     tools: Tools,
 }
 
-pub(crate) struct Call {
+struct Call {
     /// `None` for an empty id.
     id: Option<String>,
     name: String,
@@ -215,13 +238,12 @@ pub(crate) struct Call {
 struct ToolResult {
     id: Option<String>,
     place: Place,
-    /// The index in the step of the message that has the call.
-    answers: Option<usize>,
+    answers: Option<CallKey>,
 }
 
 /// Where in a message a call or a result is.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum Place {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Place {
     /// Element of `tool_calls`.
     ToolCalls(usize),
     /// Content part.
@@ -259,12 +281,35 @@ impl Entry {
         if self.tools.results.is_empty() {
             unit.begins_turn = self.message.role == Role::User;
             unit.sent = size;
-            unit.messages = vec![self.message];
+            let pairs = self.pairs(false);
+            unit.messages = vec![Sent { message: self.message, pairs }];
         } else {
             unit.repaired.push(self.message.position);
-            self.without_results(|_| true).into_iter().for_each(|message| unit.send(message));
+            let pairs = self.pairs(false);
+            self.without_results(|_| true).into_iter().for_each(|message| unit.send(Sent { message, pairs: pairs.clone() }));
         }
         unit
+    }
+
+    /// Which of its calls and results are sent, and which of them belong together. `all` says whether the calls without results get some.
+    fn pairs(&self, all: bool) -> Pairs {
+        let Tools { calls, results, own, .. } = &self.tools;
+        if calls.is_empty() && results.is_empty() && own.is_empty() {
+            return Pairs::default();
+        }
+        let position = self.message.position;
+        let is_sent = |call: &&Call| call.answered || all && call.spelling != Spelling::AiSdkUi;
+        let mut places: Vec<Place> = calls.iter().filter(is_sent).map(|call| call.place).collect();
+        places.extend(own.iter().map(|(call, _)| *call));
+        places.sort_unstable();
+        let mut answers: Vec<(Place, CallKey)> =
+            results.iter().filter_map(|result| Some((result.place, result.answers?))).collect();
+        answers.extend(own.iter().map(|(call, result)| (*result, (position, *call))));
+        answers.sort_unstable();
+        Pairs {
+            calls: places.into_iter().map(|place| (position, place)).collect(),
+            results: answers.into_iter().map(|(_, call)| call).collect(),
+        }
     }
 
     /// The message without some of its results, if anything of it is left.
@@ -382,7 +427,7 @@ impl Repair {
     /// Takes a run of messages of the assistant, as many as `run` says, and what answers them. While the assistant went on without a result
     /// of the first, that one is a unit of its own. What is left is a step.
     fn take_run(&mut self, mut all: Vec<Entry>, run: usize, at_end: bool) {
-        match_results(&mut all, run);
+        match_step(&mut all, run);
         // Otherwise the call of a result may be in a message that was not read.
         let is_whole = all.iter().flat_map(|entry| &entry.tools.results).all(|result| result.answers.is_some());
         let last = run - 1;
@@ -401,12 +446,12 @@ impl Repair {
         if first == run {
             self.units.extend(all.map(Entry::alone));
         } else {
-            self.take_step(all.collect(), run - first, last, at_end, first == 0 || is_whole);
+            self.take_step(all.collect(), run - first, at_end, first == 0 || is_whole);
         }
     }
 
-    /// Takes a step. Its messages of the assistant are as many as `run` says, and results call the last of them `last`.
-    fn take_step(&mut self, mut step: Vec<Entry>, run: usize, last: usize, at_end: bool, begins_step: bool) {
+    /// Takes a step. Its messages of the assistant are as many as `run` says.
+    fn take_step(&mut self, mut step: Vec<Entry>, run: usize, at_end: bool, begins_step: bool) {
         if !at_end || !step[run - 1].has_unanswered() {
             return self.take_closed(step, run, begins_step);
         }
@@ -414,7 +459,7 @@ impl Repair {
         let ids = open.tools.calls.iter().filter(|call| !call.answered).map(|call| call.id.clone().unwrap_or_default());
         self.open_calls.extend(ids);
         // The results so far go with their calls.
-        let of_open = |result: &ToolResult| result.answers == Some(last);
+        let of_open = |result: &ToolResult| result.answers.is_some_and(|(position, _)| position == open.message.position);
         let rest = step.into_iter().filter_map(|entry| {
             if !entry.tools.results.iter().any(of_open) {
                 return Some(entry);
@@ -446,6 +491,7 @@ impl Repair {
                 continue;
             }
             let stray = |result: &ToolResult| result.answers.is_none();
+            let pairs = entry.pairs(self.unanswered == Unanswered::Answer);
             if entry.has_unanswered() || entry.tools.results.iter().any(stray) {
                 unit.repaired.push(entry.message.position);
             }
@@ -458,21 +504,22 @@ impl Repair {
             let only_answers = entry.only_answers();
             let Some(message) = entry.without_results(stray) else { continue };
             if at < run {
-                calling.extend(match self.unanswered {
+                let message = match self.unanswered {
                     Unanswered::Drop => without(message, &missing),
                     Unanswered::Answer => Some(answered_in_place(message, &in_place)),
-                });
+                };
+                calling.extend(message.map(|message| Sent { message, pairs }));
                 continue;
             }
             moved = instructions.len();
-            if only_answers { &mut answers } else { &mut said }.push(message);
+            if only_answers { &mut answers } else { &mut said }.push(Sent { message, pairs });
         }
         // An API wants the results right behind the calls, and what the user says in a message with results behind all results.
         unit.repaired.extend(instructions[..moved].iter().map(|message: &Message| message.position));
         unit.made = i64::try_from(made.len()).unwrap_or(i64::MAX);
         let joint = (calling.len() > 1).then(|| joined(&calling)).flatten();
-        for message in &calling {
-            unit.sent.add(message);
+        for sent in &calling {
+            unit.sent.add(&sent.message);
         }
         if let Some(joint) = joint {
             // A format may send them as one message, which can have more characters than its parts.
@@ -480,64 +527,100 @@ impl Repair {
             unit.sent.json_bytes = unit.sent.json_bytes.max(joint.json_bytes());
         }
         unit.messages = calling;
-        for message in answers.into_iter().chain(made).chain(said).chain(instructions) {
-            unit.send(message);
+        let instructions = instructions.into_iter().map(|message| Sent { message, pairs: Pairs::default() });
+        for sent in answers.into_iter().chain(made).chain(said).chain(instructions) {
+            unit.send(sent);
         }
         self.units.push(unit);
     }
 }
 
-/// Finds the call of every result. An id decides first. Then a result without an id answers any call, and a call without an id takes any
-/// result. If there are several, it is the first one in the nearest message.
-fn match_results(step: &mut [Entry], run: usize) {
-    // Lists of calls: their messages, and their places among the calls of these. The nearest is the last.
-    let mut with_id: HashMap<String, Vec<(usize, usize)>> = HashMap::new();
-    for at in 0..step.len() {
-        for result in 0..step[at].tools.results.len() {
-            let Some(id) = &step[at].tools.results[result].id else { continue };
-            if let Some((caller, call)) = with_id.get_mut(id).and_then(Vec::pop) {
-                step[at].tools.results[result].answers = Some(caller);
-                step[caller].tools.calls[call].answered = true;
-            }
+/// Finds the call of every result of a step. Its messages of the assistant are as many as `run` says.
+fn match_step(step: &mut [Entry], run: usize) {
+    let (mut calls, mut results) = (Vec::new(), Vec::new());
+    let (mut places_of_calls, mut places_of_results) = (Vec::new(), Vec::new());
+    for (at, entry) in step.iter().enumerate() {
+        for (of, call) in entry.tools.calls.iter().enumerate().filter(|_| at < run) {
+            calls.push(Timed { time: at, message: at, id: call.id.as_deref() });
+            places_of_calls.push((at, of));
         }
-        for (call, Call { id, .. }) in step[at].tools.calls.iter().enumerate().rev().filter(|_| at < run) {
-            if let Some(id) = id {
-                with_id.entry(id.clone()).or_default().push((at, call));
-            }
+        for (of, result) in entry.tools.results.iter().enumerate() {
+            results.push(Timed { time: at, message: at, id: result.id.as_deref() });
+            places_of_results.push((at, of));
         }
     }
-    let mut all: Vec<(usize, usize)> = Vec::new();
-    let mut without_id = Vec::new();
-    for at in 0..step.len() {
-        for result in 0..step[at].tools.results.len() {
-            let ToolResult { id, answers: None, .. } = &step[at].tools.results[result] else { continue };
-            let waiting = if id.is_none() { &mut all } else { &mut without_id };
-            while let Some((caller, call)) = waiting.pop() {
-                let taken = std::mem::replace(&mut step[caller].tools.calls[call].answered, true);
-                if !taken {
-                    step[at].tools.results[result].answers = Some(caller);
-                    break;
+    for ((at, result), call) in places_of_results.into_iter().zip(matched(&calls, &results)) {
+        let Some((caller, call)) = call.map(|call| places_of_calls[call]) else { continue };
+        let position = step[caller].message.position;
+        let call = &mut step[caller].tools.calls[call];
+        call.answered = true;
+        step[at].tools.results[result].answers = Some((position, call.place));
+    }
+}
+
+/// A call, or a result.
+struct Timed<'a> {
+    /// A result can belong to calls of an earlier time.
+    time: usize,
+    message: usize,
+    id: Option<&'a str>,
+}
+
+/// The call of every result, as its index. Calls and results are in the order of time.
+///
+/// An id decides first. Then a call without an id takes any result, and a result without an id answers any call. Where more calls wait than
+/// results come, calls of the nearest message are answered, and the first ones there: the others were given up. The calls that are answered
+/// get their results in order, because programs store the results of parallel calls in the order of the calls.
+fn matched(calls: &[Timed], results: &[Timed]) -> Vec<Option<usize>> {
+    type Key = for<'a> fn(Option<&'a str>) -> Option<&'a str>;
+    let mut found = vec![None; results.len()];
+    let mut answered = vec![false; calls.len()];
+    let passes: [(Key, Key); 3] = [
+        (|call| call, |result| result),
+        (|call| if call.is_none() { Some("") } else { None }, |result| result.map(|_| "")),
+        (|_| Some(""), |result| if result.is_none() { Some("") } else { None }),
+    ];
+    for (of_call, of_result) in passes {
+        let mut waiting: HashMap<&str, BTreeSet<(Reverse<usize>, usize)>> = HashMap::new();
+        let mut taken: HashMap<&str, (Vec<usize>, Vec<usize>)> = HashMap::new();
+        let mut next = 0;
+        for (at, result) in results.iter().enumerate() {
+            while let Some(call) = calls.get(next).filter(|call| call.time < result.time) {
+                if let Some(key) = of_call(call.id).filter(|_| !answered[next]) {
+                    waiting.entry(key).or_default().insert((Reverse(call.message), next));
                 }
+                next += 1;
+            }
+            let Some(key) = of_result(result.id).filter(|_| found[at].is_none()) else { continue };
+            if let Some((_, call)) = waiting.get_mut(key).and_then(BTreeSet::pop_first) {
+                answered[call] = true;
+                let (results, calls) = taken.entry(key).or_default();
+                results.push(at);
+                calls.push(call);
             }
         }
-        for (call, Call { id, answered, .. }) in step[at].tools.calls.iter().enumerate().rev().filter(|_| at < run) {
-            all.extend((!answered).then_some((at, call)));
-            without_id.extend((!answered && id.is_none()).then_some((at, call)));
+        for (results, mut calls) in taken.into_values() {
+            calls.sort_unstable();
+            for (result, call) in results.into_iter().zip(calls) {
+                found[result] = Some(call);
+            }
         }
     }
+    found
 }
 
 /// The results that the message's calls lack, spelled as the calls are. Each call gets a tool message, or all get one user's message where
 /// the API has results there. The AI SDK's UI messages hold their own results.
-fn missing_results(entry: &Entry) -> Vec<Message> {
-    let message = |call: &Call, role, content| {
+fn missing_results(entry: &Entry) -> Vec<Sent> {
+    let sent = |calls: &[&Call], role, content| {
+        let call = calls.first()?;
         let place = match call.place {
             Place::ToolCalls(at) => format!("tool_calls[{at}]"),
             Place::Part(at) => format!("content[{at}]"),
             Place::Message => String::new(),
         };
         let name = format!("{place} {}", call.id.as_deref().unwrap_or_default());
-        Message {
+        let message = Message {
             source: Source::Made { of: entry.message.source.stored(), name },
             role,
             content: Some(content),
@@ -548,19 +631,21 @@ fn missing_results(entry: &Entry) -> Vec<Message> {
             extra: None,
             other_bytes: Message::MADE_BYTES,
             ..entry.message.clone()
-        }
+        };
+        let results = calls.iter().map(|call| (entry.message.position, call.place)).collect();
+        Some(Sent { message, pairs: Pairs { calls: Vec::new(), results } })
     };
     let part = |call: &Call| part::result_part(call.id.as_deref().unwrap_or_default(), &call.name, call.spelling, NO_RESULT);
     let missing = || entry.tools.calls.iter().filter(|call| !call.answered);
     let together = [Spelling::Anthropic, Spelling::Gemini, Spelling::Converse];
     let alone = missing().filter(|call| !together.contains(&call.spelling)).filter_map(|call| match call.spelling {
-        Spelling::OpenAi => Some(message(call, Role::Tool, Content::Text(NO_RESULT.to_owned()))),
-        _ => Some(message(call, Role::Tool, Content::Parts(raw(array(&[part(call)?]))))),
+        Spelling::OpenAi => sent(&[call], Role::Tool, Content::Text(NO_RESULT.to_owned())),
+        _ => sent(&[call], Role::Tool, Content::Parts(raw(array(&[part(call)?])))),
     });
     let of_one = |spelling: Spelling| {
         let calls: Vec<&Call> = missing().filter(|call| call.spelling == spelling).collect();
         let parts: Vec<String> = calls.iter().filter_map(|call| part(call)).collect();
-        calls.first().map(|first| message(first, Role::User, Content::Parts(raw(array(&parts)))))
+        sent(&calls, Role::User, Content::Parts(raw(array(&parts))))
     };
     alone.chain(together.into_iter().filter_map(of_one)).collect()
 }

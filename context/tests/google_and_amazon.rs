@@ -117,7 +117,7 @@ fn what_the_sdk_for_python_dumps_is_read() {
     ];
     let written = accepted(&messages, "anthropic")["messages"].clone();
     assert_eq!(written[0]["content"][0]["source"]["data"], "iVBORw0KGgo/+w==");
-    let failed = json!({"type": "tool_result", "tool_use_id": "a", "content": "no", "is_error": true});
+    let failed = json!({"type": "tool_result", "tool_use_id": "a_2_0", "content": "no", "is_error": true});
     assert_eq!(written[2]["content"], json!([failed]));
     let contents = answer(&messages, "gemini", "")["contents"].clone();
     assert_eq!(contents[1]["parts"][0], messages[1]["content"][0]);
@@ -159,9 +159,9 @@ fn documents_have_names_that_converse_takes() {
 fn what_converse_has_said_goes_back_as_it_was() {
     let thought = json!({"reasoningContent": {"reasoningText": {"text": "hm", "signature": "EuYB"}}});
     let hidden = json!({"reasoningContent": {"redactedContent": "AAAA"}});
-    let call = json!({"toolUse": {"toolUseId": "a", "name": "f", "input": {"x": 1.0}}});
+    let call = json!({"toolUse": {"toolUseId": "tooluse_kZJMlvQmRJ6eAyJE5GIl7Q", "name": "f", "input": {"x": 1.0}}});
     let picture = json!({"image": {"format": "png", "source": {"bytes": "iVBORw0KGgo="}}});
-    let result = json!({"toolResult": {"toolUseId": "a", "content": [{"json": {"rain": 1}}, {"text": "t"}, picture]}});
+    let result = json!({"toolResult": {"toolUseId": "tooluse_kZJMlvQmRJ6eAyJE5GIl7Q", "content": [{"json": {"rain": 1}}, {"text": "t"}, picture]}});
     let cited = json!({"citationsContent": {"content": [{"text": "It rains."}], "citations": []}});
     let messages = [
         json!({"role": "user", "content": [{"text": "q"}, picture, {"cachePoint": {"type": "default"}}]}),
@@ -182,7 +182,7 @@ fn an_error_that_says_nothing_says_so_in_converse() {
     let result = json!({"type": "tool_result", "tool_use_id": "a", "content": " ", "is_error": true});
     let messages = [user("q"), json!({"role": "assistant", "content": [call]}), json!({"role": "user", "content": [result]})];
     let written = accepted(&messages, "converse")["messages"][2]["content"][0]["toolResult"].clone();
-    assert_eq!(written, json!({"toolUseId": "a", "content": [{"text": "[no output]"}], "status": "error"}));
+    assert_eq!(written, json!({"toolUseId": "a_2_0", "content": [{"text": "[no output]"}], "status": "error"}));
 }
 
 #[test]

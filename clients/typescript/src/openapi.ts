@@ -1911,9 +1911,10 @@ export interface operations {
                 unanswered?: "answer" | "drop";
                 /**
                  * @description What happens to the ids of calls in a `format` other than `messages`. `fit`: they have the API's length and alphabet: 40
-                 *     characters for `openai`, where they are unique in a message, and 64 letters, digits, `_` and `-` for the others, where they are
-                 *     unique in the answer. The same conversation gets the same
-                 *     ids every time. `keep`: they stay as they are stored, for providers that hide a signature in them.
+                 *     characters for `openai`, and 64 letters, digits, `_` and `-` for the others. They are unique in a step for `openai` and `gemini`,
+                 *     and in the answer for the others. An id that could come again, such as `call_0`, becomes `call_0_5_0`, with the position of its
+                 *     message and its place there. So a call has the same id in every context. `keep`: they stay as they are stored, for providers that
+                 *     hide a signature in them.
                  */
                 call_ids?: "fit" | "keep";
                 /**

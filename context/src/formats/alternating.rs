@@ -2,6 +2,7 @@
 
 use serde::{Serialize, Serializer};
 
+use super::marks::Marks;
 use crate::json::{Json, Object, quoted, raw, with_member};
 use crate::message::Role;
 
@@ -56,9 +57,14 @@ impl<'a> Alternating<'a> {
         }
     }
 
-    /// The APIs refuse white space at the end of a reply that they are asked to continue.
-    pub(crate) fn end(&mut self) {
+    /// The APIs limit the marks for a cache. They refuse white space at the end of a reply that they are asked to continue.
+    pub(crate) fn end(&mut self, system: &mut Vec<Json<'a>>) {
         self.drop_last_thoughts();
+        let mut marks = Marks::of(system, self.0.iter().flat_map(|turn| &turn.content).map(|block| &block.json));
+        system.retain_mut(|json| marks.limit(json));
+        for turn in &mut self.0 {
+            turn.content.retain_mut(|block| marks.limit(&mut block.json));
+        }
         let Some(block) = self.0.last_mut().filter(|turn| turn.role == Role::Assistant).and_then(|turn| turn.content.last_mut())
         else {
             return;

@@ -60,7 +60,7 @@ pub(crate) fn read<'a>(kind: &str, stored: &'a RawValue, object: &Object<'a>) ->
 }
 
 /// Which ids of calls the API takes.
-pub(crate) const IDS: IdRule = IdRule::Alphabet;
+pub(crate) const IDS: IdRule = IdRule::Once;
 
 /// The members of a request that hold the conversation.
 #[derive(Default, Serialize)]
@@ -90,7 +90,7 @@ impl<'a> Request<'a> {
                 Turn::Step(step) => request.take(&step),
             }
         }
-        request.messages.end();
+        request.messages.end(&mut request.system);
         request
     }
 

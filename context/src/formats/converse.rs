@@ -11,6 +11,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::alternating::{Alternating, Block};
+use super::marks::is_mark;
 use super::openai::NO_OUTPUT;
 use crate::json::{Json, Object, array, quoted, raw, with_member};
 use crate::media::{Data, Media};
@@ -138,7 +139,7 @@ pub(crate) fn place_of_output<'a>(object: &Object<'a>) -> Option<OutputPlace<'a>
 }
 
 /// Which ids of calls the API takes.
-pub(crate) const IDS: IdRule = IdRule::Alphabet;
+pub(crate) const IDS: IdRule = IdRule::Once;
 
 /// The members of a request that hold the conversation.
 #[derive(Default, Serialize)]
@@ -167,8 +168,9 @@ impl<'a> Request<'a> {
                     let said: Vec<&Part> = said.iter().flat_map(Part::leaves).collect();
                     let mut blocks: Vec<Block> =
                         said.iter().filter_map(|part| request.documents.block(part, Role::User, message.position)).collect();
-                    if blocks.is_empty() {
-                        blocks.push(text_block(NOTHING));
+                    // A mark for a cache says nothing.
+                    if blocks.iter().all(|block| is_mark(&block.json)) {
+                        blocks.insert(0, text_block(NOTHING));
                     }
                     // The API refuses a document without a text.
                     let has = |name: &str| blocks.iter().any(|block| Object::of(&raw(block.json.to_text().into_owned())).has(name));
@@ -183,7 +185,7 @@ impl<'a> Request<'a> {
                 Turn::Step(step) => request.take(&step),
             }
         }
-        request.messages.end();
+        request.messages.end(&mut request.system);
         request
     }
 
@@ -193,7 +195,10 @@ impl<'a> Request<'a> {
         let said = step.said().flat_map(Part::leaves);
         let said = said.filter_map(|part| documents.block(part, Role::Assistant, 0));
         let calls = step.calls().map(|(call, id)| tool_use(call, id).into());
-        self.messages.add(Role::Assistant, said.chain(calls).collect());
+        let blocks: Vec<Block> = said.chain(calls).collect();
+        if !blocks.iter().all(|block| is_mark(&block.json)) {
+            self.messages.add(Role::Assistant, blocks);
+        }
         let mut results: Vec<_> = step.results.iter().collect();
         results.sort_by_key(|(number, ..)| *number);
         let results = results.into_iter().map(|(number, answer, message)| {
@@ -299,6 +304,7 @@ impl Documents {
                 let parts = parts.iter().flat_map(Part::leaves).filter(known);
                 parts
                     .filter_map(|part| self.block(part, Role::User, position))
+                    .filter(|block| !is_mark(&block.json))
                     .map(|block| block.json.to_text().into_owned())
                     .collect()
             }

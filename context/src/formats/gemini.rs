@@ -130,7 +130,7 @@ pub(crate) fn result(id: &str, name: &str, text: &str) -> String {
     format!(r#"{{"functionResponse":{{{id}"name":{name},"response":{{"error":{text}}}}}}}"#)
 }
 
-/// Which ids of calls the API takes: it says nothing about them, so they are as others take them.
+/// Which ids of calls the API takes: it says nothing about them, so they are in the alphabet of others. It reads them within a step alone.
 pub(crate) const IDS: IdRule = IdRule::Alphabet;
 
 /// Stands for the signature of a call that no model of Google's has made, as the API's documentation says.

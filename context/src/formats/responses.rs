@@ -39,7 +39,8 @@ pub(crate) fn read<'a>(kind: &str, stored: &'a RawValue, object: &Object<'a>) ->
             let (id, name) = (id(object, "call_id"), object.text("name").unwrap_or_default());
             Kind::Call(Call { id, name, arguments: object.get("arguments"), signature: None, stored, spelling: SPELLING })
         }
-        "function_call_output" => {
+        // Those of other tools, whose calls are not read, have no call that they could stand behind.
+        _ if kind.ends_with("_call_output") => {
             let (id, output) = (id(object, "call_id"), output(object.get("output")));
             Kind::Answer(Answer { id, output, is_error: false, stored: Some(stored), spelling: SPELLING })
         }
@@ -71,7 +72,7 @@ fn parts_of(content: &RawValue) -> Vec<Part<'_>> {
 }
 
 /// Which ids of calls the API takes.
-pub(crate) const IDS: IdRule = IdRule::Alphabet;
+pub(crate) const IDS: IdRule = IdRule::Once;
 
 /// The members of a request that hold the conversation.
 #[derive(Default, Serialize)]

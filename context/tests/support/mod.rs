@@ -3,7 +3,7 @@
 #[path = "../../../tests/api/get_context/rules.rs"]
 pub mod rules;
 
-use context::{CallIds, Content, Context, Format, Limits, Message, Options, Role, Source};
+use context::{CallIds, Content, Context, Format, Limits, Message, Options, Role, Source, Unanswered};
 use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
 
@@ -33,13 +33,17 @@ pub fn message(position: usize, message: &Value) -> Message {
     }
 }
 
-/// The answer in this format, with the parameters `max_tokens`, `call_ids` and `tool_results`.
+/// The answer in this format, with the parameters of `chosen`.
 pub fn answer(messages: &[Value], format: &str, query: &str) -> Value {
     let chosen = chosen(messages, query);
     let mut answer = json!({"omitted": chosen.omitted, "tokens": chosen.tokens});
-    let written = serde_json::to_value(chosen.written(Format::parse(format).unwrap())).unwrap();
-    answer.as_object_mut().unwrap().extend(written.as_object().unwrap().clone());
+    answer.as_object_mut().unwrap().extend(written(&chosen, format).as_object().unwrap().clone());
     answer
+}
+
+/// The members of the answer that this format has.
+pub fn written(context: &Context, format: &str) -> Value {
+    serde_json::to_value(context.written(Format::parse(format).unwrap())).unwrap()
 }
 
 /// The messages as they are stored, with what was repaired.
@@ -54,11 +58,14 @@ pub fn messages(messages: &[Value], query: &str) -> Vec<Value> {
     chosen.map(|message| json!({"role": role(message.role), "content": content(&message.content)})).collect()
 }
 
-fn chosen(messages: &[Value], query: &str) -> Context {
+/// The context, with the parameters `max_tokens`, `max_messages`, `call_ids`, `tool_results` and `unanswered`.
+pub fn chosen(messages: &[Value], query: &str) -> Context {
     let mut options = Options::default();
     for (name, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
         match name {
             "max_tokens" => options.limits = Limits { tokens: Some(value.parse().unwrap()), ..options.limits },
+            "max_messages" => options.limits = Limits { messages: Some(value.parse().unwrap()), ..options.limits },
+            "unanswered" => options.unanswered = Unanswered::parse(value).unwrap(),
             "call_ids" => options.call_ids = CallIds::parse(value).unwrap(),
             "tool_results" => options.tool_results = Some(value.parse().unwrap()),
             _ => panic!("{name}?"),

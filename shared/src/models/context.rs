@@ -91,8 +91,12 @@ impl Context {
     pub fn into_json(mut self, format: Format) -> impl Serialize {
         let stored = match format {
             Format::Messages => {
-                let chosen = std::mem::take(&mut self.chosen.messages);
-                Some(chosen.into_iter().map(|said| join(said, &self.frames)).collect())
+                let mut frames: Vec<Option<Message>> = self.frames.into_iter().map(Some).collect();
+                // What is made for a message stands behind it, and is joined before it takes its frame.
+                let chosen = std::mem::take(&mut self.chosen.messages).into_iter().rev();
+                let mut stored: Vec<Message> = chosen.filter_map(|said| join(said, &mut frames)).collect();
+                stored.reverse();
+                Some(stored)
             }
             _ => None,
         };
@@ -174,20 +178,20 @@ fn split(mut message: Message, number: usize) -> (context::Message, Message) {
 }
 
 /// The message that was split.
-fn join(said: context::Message, frames: &[Message]) -> Message {
+fn join(said: context::Message, frames: &mut [Option<Message>]) -> Option<Message> {
     let content = said.content.map(|content| match content {
         context::Content::Text(text) => Content::Text(Text::stored(text)),
         context::Content::Parts(parts) => Content::Parts(parts),
     });
     let frame = match &said.source {
-        Source::Stored(number) => frames[*number].clone(),
+        Source::Stored(number) => frames[*number].take()?,
         // The same id every time, so that a caller can tell it from others.
         Source::Made { of, name } => {
-            let id = Uuid::new_v5(&frames[*of].id, name.as_bytes());
-            Message { id, metadata: synthetic(), feedback: None, ..frames[*of].clone() }
+            let frame = frames[*of].as_ref()?.clone();
+            Message { id: Uuid::new_v5(&frame.id, name.as_bytes()), metadata: synthetic(), feedback: None, ..frame }
         }
     };
-    Message {
+    Some(Message {
         role: said.role,
         content,
         tool_calls: said.tool_calls,
@@ -196,5 +200,5 @@ fn join(said: context::Message, frames: &[Message]) -> Message {
         token_count: said.token_count,
         extra: said.extra,
         ..frame
-    }
+    })
 }

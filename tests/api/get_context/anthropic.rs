@@ -55,14 +55,14 @@ async fn calls_of_chat_completions_become_blocks() {
             {"role": "user", "content": [text("Is it raining in Oslo?")]},
             {"role": "assistant", "content": [
                 text("Let me see."),
-                use_("call_1", "get_weather", json!({"city": "Oslo"})),
-                use_("call_2", "f", json!({})),
-                use_("call_3", "f", json!({"arguments": "Oslo"})),
+                use_("call_1_3_0", "get_weather", json!({"city": "Oslo"})),
+                use_("call_2_3_1", "f", json!({})),
+                use_("call_3_3_2", "f", json!({"arguments": "Oslo"})),
             ]},
             {"role": "user", "content": [
-                {"type": "tool_result", "tool_use_id": "call_1", "content": "r"},
-                {"type": "tool_result", "tool_use_id": "call_2", "content": "r"},
-                {"type": "tool_result", "tool_use_id": "call_3"},
+                {"type": "tool_result", "tool_use_id": "call_1_3_0", "content": "r"},
+                {"type": "tool_result", "tool_use_id": "call_2_3_1", "content": "r"},
+                {"type": "tool_result", "tool_use_id": "call_3_3_2"},
                 text("And in Bergen?"),
             ]},
             {"role": "assistant", "content": [text("No.")]},
@@ -91,7 +91,7 @@ async fn repeated_and_missing_ids_become_unique_ones() {
     let answer = anthropic(&app, &messages).await;
     let calls = answer[1].as_array().unwrap().iter().flat_map(|message| message["content"].as_array().unwrap());
     let ids: Vec<&str> = calls.filter_map(|block| block["id"].as_str()).collect();
-    assert_eq!(ids, ["a", "a_2_0", "a_5_0", "call", "call_7_0", "call_11_0"]);
+    assert_eq!(ids, ["a_2_0", "a_2_1", "a_5_0", "call_7_0", "call_7_1", "call_11_0"]);
     assert_eq!(anthropic(&app, &messages).await, answer, "the same every time");
 }
 
@@ -109,12 +109,12 @@ async fn parts_of_other_apis_become_blocks_and_unknown_ones_are_left_out() {
     let messages = [
         json!({"role": "user", "content": content}),
         json!({"role": "assistant", "content": [
-            {"type": "tool_use", "id": "t", "name": "f", "input": {"n": 1}},
+            {"type": "tool_use", "id": "toolu_01A09q90qw90lq917835lq9", "name": "f", "input": {"n": 1}},
             {"type": "text", "text": "behind the call"},
         ]}),
         json!({"role": "user", "content": [
             {"type": "text", "text": "before the result"},
-            {"type": "tool_result", "tool_use_id": "t", "content": "r", "is_error": true},
+            {"type": "tool_result", "tool_use_id": "toolu_01A09q90qw90lq917835lq9", "content": "r", "is_error": true},
         ]}),
         json!({"role": "assistant", "content": "3"}),
         json!({"role": "user", "content": [{"type": "hologram"}]}),
@@ -131,10 +131,10 @@ async fn parts_of_other_apis_become_blocks_and_unknown_ones_are_left_out() {
             ]},
             {"role": "assistant", "content": [
                 {"type": "text", "text": "behind the call"},
-                {"type": "tool_use", "id": "t", "name": "f", "input": {"n": 1}},
+                {"type": "tool_use", "id": "toolu_01A09q90qw90lq917835lq9", "name": "f", "input": {"n": 1}},
             ]},
             {"role": "user", "content": [
-                {"type": "tool_result", "tool_use_id": "t", "content": "r", "is_error": true},
+                {"type": "tool_result", "tool_use_id": "toolu_01A09q90qw90lq917835lq9", "content": "r", "is_error": true},
                 {"type": "text", "text": "before the result"},
             ]},
             {"role": "assistant", "content": [{"type": "text", "text": "3"}]},

@@ -3,6 +3,8 @@
 //! It takes messages as `get-chat-history` gives them. Their JSON must have been stored as `serde_json` writes it, because the
 //! characters of `tool_calls` and of content parts are counted here from what it writes.
 
+use std::collections::{BTreeMap, VecDeque};
+
 use serde_json::{Value, json};
 
 /// What is expected. `messages` holds all that are sent, with the stored message's position for a synthetic result.
@@ -247,9 +249,12 @@ fn answers_of(messages: &[Value], caller: usize) -> std::ops::Range<usize> {
     start..last_result.map_or(start, |at| at + 1)
 }
 
-/// Which calls and results belong to each other: for each result of each message, the message with its call.
+/// Which calls and results belong to each other: for each result of each message, the message with its call. The nearest calls of an id are
+/// answered, and they get their results in order.
 fn answered(messages: &[Value]) -> Vec<Vec<Option<usize>>> {
-    let mut unanswered: Vec<Vec<String>> = messages.iter().map(calls).collect();
+    // The places of results, and their callers.
+    type Pairs = Vec<(usize, usize, usize)>;
+    let (mut answered, mut unanswered) = (Vec::<Vec<Option<usize>>>::new(), messages.iter().map(calls).collect::<Vec<_>>());
     let mut answer = |at: usize, id: String| {
         let caller = (0..at).rev().find(|caller| {
             is_assistant(&messages[*caller]) && answers_of(messages, *caller).contains(&at) && unanswered[*caller].contains(&id)
@@ -258,7 +263,23 @@ fn answered(messages: &[Value]) -> Vec<Vec<Option<usize>>> {
         unanswered[caller].remove(call);
         Some(caller)
     };
-    messages.iter().enumerate().map(|(at, message)| results(message).into_iter().map(|id| answer(at, id)).collect()).collect()
+    let mut same: BTreeMap<(String, usize), Pairs> = BTreeMap::new();
+    for (at, message) in messages.iter().enumerate() {
+        let ids = results(message);
+        answered.push(ids.iter().map(|id| answer(at, id.clone())).collect());
+        for (result, id) in ids.into_iter().enumerate() {
+            let Some(caller) = answered[at][result] else { continue };
+            same.entry((id, answers_of(messages, caller).start)).or_default().push((at, result, caller));
+        }
+    }
+    for pairs in same.into_values() {
+        let mut callers: Vec<usize> = pairs.iter().map(|(.., caller)| *caller).collect();
+        callers.sort_unstable();
+        for ((at, result, _), caller) in pairs.into_iter().zip(callers) {
+            answered[at][result] = Some(caller);
+        }
+    }
+    answered
 }
 
 /// The calls of a message that have no result, each with its index among the message's calls.
@@ -447,41 +468,55 @@ fn joined(messages: &[&Value]) -> Value {
     joined
 }
 
-/// The ids of the calls of messages that are one, as they are and unique.
-fn unique_ids(messages: &[&Value]) -> Vec<(String, String)> {
-    let mut ids: Vec<(String, String)> = Vec::new();
+/// A call's id, the same in a unique form, and the position of its message.
+type Id = (String, String, u64);
+
+/// The ids of the calls of messages that are one.
+fn unique_ids(messages: &[&Value]) -> Vec<Id> {
+    let mut ids: Vec<Id> = Vec::new();
     for message in messages {
-        for call in message["tool_calls"].as_array().into_iter().flatten() {
+        for (number, call) in message["tool_calls"].as_array().into_iter().flatten().enumerate() {
             let old = call["id"].as_str().unwrap_or_default().to_owned();
-            let (mut new, mut number) = (old.clone(), 0);
-            while !old.is_empty() && ids.iter().any(|(_, used)| *used == new) {
-                new = format!("{old}_{}_{number}", message["position"]);
-                number += 1;
-            }
-            ids.push((old, new));
+            let is_used = ids.iter().any(|(_, used, _)| *used == old);
+            let new = if is_used { format!("{old}_{}_{number}", message["position"]) } else { old.clone() };
+            ids.push((old, new, position(message)));
         }
     }
     ids
 }
 
+/// The ids that these results have in their unique form. A synthetic result belongs to the last calls of its id in its message.
+fn ids_of_results(results: &[&Value], mut ids: Vec<Id>) -> VecDeque<String> {
+    let mut found: Vec<Option<String>> = vec![None; results.len()];
+    for (result, found) in results.iter().zip(&mut found).rev().filter(|(result, _)| result["metadata"]["synthetic"] == true) {
+        let at = ids.iter().rposition(|(old, _, of)| result["tool_call_id"] == **old && *of == position(result)).unwrap();
+        *found = Some(ids.remove(at).1);
+    }
+    for (result, found) in results.iter().zip(&mut found).filter(|(result, _)| result["metadata"]["synthetic"].is_null()) {
+        let at = ids.iter().position(|(old, ..)| result["tool_call_id"] == **old).unwrap();
+        *found = Some(ids.remove(at).1);
+    }
+    found.into_iter().map(Option::unwrap).collect()
+}
+
 /// The messages in Chat Completions' form.
 pub fn as_openai(messages: &[Value]) -> Vec<Value> {
-    let (mut written, mut ids): (Vec<Value>, Vec<(String, String)>) = (Vec::new(), Vec::new());
+    let (mut written, mut ids): (Vec<Value>, VecDeque<String>) = (Vec::new(), VecDeque::new());
     let mut rest = messages;
     while let Some(first) = rest.first() {
         let run = rest.iter().take_while(|message| is_assistant(message)).count();
         let together = if run > 1 && !calls(first).is_empty() { run } else { 1 };
         let mut message = if together > 1 { joined(&rest[..together].iter().collect::<Vec<_>>()) } else { first.clone() };
         if is_assistant(first) {
-            ids = unique_ids(&rest[..together].iter().collect::<Vec<_>>());
+            let unique = unique_ids(&rest[..together].iter().collect::<Vec<_>>());
             let calls = message["tool_calls"].as_array_mut().into_iter().flatten();
-            for (call, (_, new)) in calls.zip(&ids) {
+            for (call, (_, new, _)) in calls.zip(&unique) {
                 call["id"] = json!(new);
             }
-        } else if message["role"] == "tool"
-            && let Some(at) = ids.iter().position(|(old, _)| message["tool_call_id"] == **old)
-        {
-            message["tool_call_id"] = json!(ids.remove(at).1);
+            let results: Vec<&Value> = rest[together..].iter().take_while(|message| message["role"] == "tool").collect();
+            ids = ids_of_results(&results, unique);
+        } else if message["role"] == "tool" {
+            message["tool_call_id"] = json!(ids.pop_front().unwrap());
         }
         let mut new = json!({"role": message["role"], "content": message["content"]});
         if is_empty_result(&message) {

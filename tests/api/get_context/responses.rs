@@ -42,10 +42,10 @@ async fn calls_of_chat_completions_become_items() {
         json!(["Be brief.\n\nBe kind.", [
             {"role": "user", "content": "Is it raining in Oslo?"},
             {"role": "assistant", "content": "Let me see."},
-            {"type": "function_call", "call_id": "call_1", "name": "get_weather", "arguments": "{\"city\": \"Oslo\"}"},
-            {"type": "function_call", "call_id": "call_2", "name": "f", "arguments": "{}"},
-            {"type": "function_call_output", "call_id": "call_2", "output": "r"},
-            {"type": "function_call_output", "call_id": "call_1", "output": [{"type": "input_text", "text": "rain"}]},
+            {"type": "function_call", "call_id": "call_1_4_0", "name": "get_weather", "arguments": "{\"city\": \"Oslo\"}"},
+            {"type": "function_call", "call_id": "call_2_4_1", "name": "f", "arguments": "{}"},
+            {"type": "function_call_output", "call_id": "call_2_4_1", "output": "r"},
+            {"type": "function_call_output", "call_id": "call_1_4_0", "output": [{"type": "input_text", "text": "rain"}]},
             {"role": "developer", "content": "Answer now."},
             {"role": "assistant", "content": "Yes."},
         ]])
@@ -57,33 +57,35 @@ async fn calls_of_chat_completions_become_items() {
 async fn items_go_along_untouched_and_repeated_ids_become_unique_ones() {
     let app = App::start().await;
     let reasoning = json!({"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "AAAA"});
-    let function_call =
-        json!({"type": "function_call", "id": "fc_1", "call_id": "a", "name": "f", "arguments": "{ }", "status": "completed"});
-    let output = json!({"type": "function_call_output", "call_id": "a", "output": "r"});
+    let function_call = json!({"type": "function_call", "id": "fc_1", "call_id": "call_DdmO9pD3xa9XTPNJ32zg2hcA", "name": "f", "arguments": "{ }", "status": "completed"});
+    let output = json!({"type": "function_call_output", "call_id": "call_DdmO9pD3xa9XTPNJ32zg2hcA", "output": "r"});
     let said = json!({"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": [
         {"type": "output_text", "text": "Yes.", "annotations": []},
     ]});
     let messages = [
         say("user", "1"),
         json!({"role": "assistant", "content": [reasoning, function_call]}),
-        json!({"role": "tool", "tool_call_id": "a", "content": [output]}),
+        json!({"role": "tool", "tool_call_id": "call_DdmO9pD3xa9XTPNJ32zg2hcA", "content": [output]}),
         json!({"role": "assistant", "content": [reasoning, said]}),
         say("user", "5"),
-        call(&["a"]),
-        result("a"),
+        call(&["call_DdmO9pD3xa9XTPNJ32zg2hcA"]),
+        result("call_DdmO9pD3xa9XTPNJ32zg2hcA"),
         say("assistant", "8"),
     ];
     let expected = json!([null, [
         {"role": "user", "content": "1"}, reasoning, function_call, output, reasoning, said,
         {"role": "user", "content": "5"},
-        {"type": "function_call", "call_id": "a_6_0", "name": "f", "arguments": "{}"},
-        {"type": "function_call_output", "call_id": "a_6_0", "output": "r"},
+        {"type": "function_call", "call_id": "call_DdmO9pD3xa9XTPNJ32zg2hcA_6_0", "name": "f", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "call_DdmO9pD3xa9XTPNJ32zg2hcA_6_0", "output": "r"},
         {"role": "assistant", "content": "8"},
     ]]);
     assert_eq!(responses(&app, &messages).await, expected);
     assert_eq!(responses(&app, &messages).await, expected, "the same every time");
     let written = openai(&app, &messages).await;
-    assert_eq!(written[1]["tool_calls"][0], json!({"id": "a", "type": "function", "function": {"name": "f", "arguments": "{ }"}}));
+    assert_eq!(
+        written[1]["tool_calls"][0],
+        json!({"id": "call_DdmO9pD3xa9XTPNJ32zg2hcA", "type": "function", "function": {"name": "f", "arguments": "{ }"}})
+    );
     assert_eq!(written[3]["content"], json!([{"type": "text", "text": "Yes."}]));
 }
 

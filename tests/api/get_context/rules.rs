@@ -15,6 +15,7 @@
 //! | | results come first in the turn behind the calls, and all of them | <https://docs.anthropic.com/en/docs/agents-and-tools/tool-use/implement-tool-use> |
 //! | | a thought has its signature, and no turn ends with one | <https://docs.anthropic.com/en/docs/build-with-claude/extended-thinking>; error "The final block in an assistant message cannot be `thinking`" |
 //! | | pictures: PNG, JPEG, GIF, WebP; documents: PDF and text | <https://docs.anthropic.com/en/docs/build-with-claude/vision>, <https://docs.anthropic.com/en/docs/build-with-claude/pdf-support> |
+//! | | four marks for a cache at most, in `system`, messages and blocks of results; none with `ttl` `1h` behind a shorter one | <https://docs.anthropic.com/en/docs/build-with-claude/prompt-caching>; errors "A maximum of 4 blocks with `cache_control` may be provided", "a ttl='1h' `cache_control` block must not come after a ttl='5m' `cache_control` block" |
 //! | Responses API | types and members of items | <https://platform.openai.com/docs/api-reference/responses/create>, `input` |
 //! | | each call has one output with its `call_id`, of 64 characters at most | the same; error "No tool output found for function call" |
 //! | | a thought is followed by the item that it led to | error "was provided without its required following item" |
@@ -34,6 +35,7 @@
 //! | | pictures and documents are the user's, and a document has a text beside it | <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Message.html>; error "A text block must be included when using documents" |
 //! | | a document's name: letters, digits, single white space, hyphens, brackets; 200 characters; unique | <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_DocumentBlock.html>; error "duplicate document names" |
 //! | | a thought has its signature, and no message ends with one | as in the Messages API, whose models these are |
+//! | | four `cachePoint` at most, in the same order; none in a result, and none alone in a message | <https://docs.aws.amazon.com/bedrock/latest/userguide/prompt-caching.html>, *Cache checkpoints per request* |
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -231,8 +233,27 @@ pub fn anthropic_refuses(messages: &[Value]) -> Option<String> {
     missing.is_some().then(|| format!("tool_use without tool_result right behind it: {missing:?}"))
 }
 
+/// Why the APIs of Anthropic and of Amazon Bedrock would refuse the marks for a cache of a request with these `system` and `messages`.
+fn marks_refused(request: &Value) -> Option<String> {
+    let content = request["messages"].as_array().into_iter().flatten().flat_map(|message| message["content"].as_array().unwrap());
+    let blocks = request["system"].as_array().into_iter().flatten().chain(content);
+    let in_results = |block: &Value| block["content"].as_array().cloned().unwrap_or_default();
+    let all: Vec<Value> = blocks.flat_map(|block| in_results(block).into_iter().chain([block.clone()])).collect();
+    let marks: Vec<&Value> =
+        all.iter().filter_map(|block| block.get("cache_control").or_else(|| block.get("cachePoint"))).collect();
+    if marks.len() > 4 {
+        return Some(format!("a maximum of 4 blocks with cache_control may be provided: {marks:?}"));
+    }
+    let is_long = |mark: &&Value| mark["ttl"] == "1h";
+    let first_short = marks.iter().position(|mark| !is_long(mark)).unwrap_or(marks.len());
+    marks[first_short..].iter().any(is_long).then(|| "a ttl='1h' block must not come after a ttl='5m' block".to_owned())
+}
+
 /// Why the Messages API of Anthropic would refuse a request with these `system` and `messages`.
 pub fn messages_api_refuses(request: &Value) -> Option<String> {
+    if let Some(why) = marks_refused(request) {
+        return Some(why);
+    }
     let is_text = |block: &Value| block["type"] == "text" && block["text"].as_str().is_some_and(|text| !text.trim().is_empty());
     if let Some(system) = request.get("system")
         && !system.as_array().is_some_and(|blocks| !blocks.is_empty() && blocks.iter().all(is_text))
@@ -555,6 +576,9 @@ pub fn converse_api_refuses(request: &Value) -> Option<String> {
     ];
     let is_text = |block: &Value| block["text"].as_str().is_some_and(|text| !text.trim().is_empty());
     let is_mark = |block: &Value| block["cachePoint"].is_object();
+    if let Some(why) = marks_refused(request) {
+        return Some(why);
+    }
     if let Some(system) = request.get("system")
         && !system.as_array().is_some_and(|blocks| {
             blocks.first().is_some_and(is_text) && blocks.iter().all(|block| is_text(block) || is_mark(block))
@@ -596,6 +620,9 @@ pub fn converse_api_refuses(request: &Value) -> Option<String> {
         else {
             return refuse("a message has a role and a content");
         };
+        if blocks.iter().all(is_mark) {
+            return refuse("a message that is nothing but a mark for a cache");
+        }
         let (mut other, mut call, mut kinds) = (false, false, BTreeSet::new());
         for block in blocks {
             let Some(kind) = only_member(block, &KINDS, &[]) else { return refuse("a block has one member") };

@@ -236,6 +236,21 @@ test("what was said before a silence is stored, and readers see it", async ({ st
   await stored;
 });
 
+test("when a page is told that the reply has ended, the reply is stored", async ({ store, id, rows }) => {
+  const messages = await store.appendUserMessage({ id, message: question });
+  const { stream, write, end } = pipe();
+  const storing = store.storeWhileStreaming({ id, messages, stream }, { flushMilliseconds: 0 });
+  await write(...SCRIPT);
+  await end();
+  const reader = storing.stream.getReader();
+  while ((await reader.read()).value?.type !== "finish");
+  // Nothing is waited for.
+  const loaded = await store.loadChat(id);
+  expect(JSON.stringify(loaded.at(-1))).toContain("It is raining.");
+  expect((await rows()).at(-1)?.status).toBe("complete");
+  await storing.stored;
+});
+
 test("a silent reply is kept alive", async ({ id, rows }) => {
   let beats = 0;
   const counting: typeof fetch = (target, init) => {

@@ -456,7 +456,7 @@ async fn more_than_a_request_can_copy_is_refused_with_what_can_be_copied() {
         let path = fill(&app, messages, characters).await;
         let before = app.rows().await;
         let answer = fork(&app, &path, &json!({})).refused(413, "payload_too_large", "through").await;
-        assert!(answer.body.contains(&format!("send a through of up to {fitting},")), "{}", answer.body);
+        assert!(answer.body.contains(&format!("send a through of at most {fitting},")), "{}", answer.body);
         fork(&app, &path, &json!({"through": fitting + 1})).refused(413, "payload_too_large", "through").await;
         assert_eq!(app.rows().await, before, "nothing was stored");
         let forked = fork(&app, &path, &json!({"through": fitting})).expect(201).await.json();

@@ -140,6 +140,11 @@ async fn every_stored_function_follows_the_rules() {
         };
         assert_eq!(config, format!("search_path={SCHEMA}, pg_temp; plan_cache_mode=force_generic_plan{more}"), "{name}");
         assert!(source.contains("#variable_conflict"), "{name} does not say what a bare name is");
+        // A null that was read, instead of the caller's own, would open the conversation to everybody.
+        let parameters = if name == "get_context" { "c, $2, $8" } else { "c, owner, retention" };
+        let asks = source.matches("is_visible(").count();
+        assert_eq!(asks, source.matches(&format!("is_visible({parameters})")).count(), "{name} asks for somebody else");
+        assert!(!source.contains("owner :=") && !source.contains("into owner"), "{name} changes its owner");
         let writes = ["for update", "insert into", "delete from", "update public."].iter().any(|word| source.contains(word));
         assert_eq!(stable, !writes, "{name}: what only reads is stable");
     }

@@ -107,9 +107,9 @@ pub async fn add_message(
     )
     .await?;
     let mut first = Columns::of(rows.first().ok_or(Error::NotFound)?);
-    let (outcome, nearest): (Option<&str>, Option<i64>) = (first.read()?, first.read()?);
+    let (outcome, number): (Option<&str>, Option<i64>) = (first.read()?, first.read()?);
     let (replayed, version): (Option<bool>, _) = (first.read()?, first.version()?);
-    match (outcome, nearest) {
+    match (outcome, number) {
         (None, _) => {}
         (Some("conflict"), Some(number)) => {
             let taken = usize::try_from(number - 1).ok().and_then(|at| messages.get(at)?.index);
@@ -127,7 +127,7 @@ pub async fn add_message(
         .zip(&rows)
         .map(|(message, row)| {
             let mut columns = Columns::of(row);
-            // They are the same in all rows.
+            // The first four columns are the same in all rows.
             columns.skip(4);
             Ok(Message {
                 id: message.id,
@@ -151,7 +151,7 @@ pub async fn add_message(
     Ok(Appended { messages, replayed, version })
 }
 
-/// What there is up to each of them.
+/// The running totals of these sizes.
 fn running_totals(sizes: impl Iterator<Item = i64>) -> Vec<i64> {
     sizes
         .scan(0, |total, size| {

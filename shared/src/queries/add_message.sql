@@ -3,10 +3,10 @@
 -- and all after it are deleted first, unless all messages are stored already.
 --
 -- Returns a row for each message, in their order. Returns no row where the owner has no such conversation. Where nothing may be stored,
--- one row has an `outcome`, and `nearest` belongs to it. conflict: the first message whose id is stored with another content, by its number
--- from 1. precondition: the version is none of `if_match`. beyond: `replaced` is behind the position of the next message, which is `nearest`.
+-- one row has an `outcome`. conflict: an id is stored with another content, and `number` is the first such message, from 1. precondition: the
+-- version is none of `if_match`. beyond: `replaced` is behind the position of the next message, and `number` is that position.
 --
--- `characters_through` and `tokens_through` are running totals: what the messages up to this one have.
+-- `characters_through[n]` and `tokens_through[n]` are the sums over the messages 1 to n.
 create function add_message(
     conversation uuid, owner text, if_match bigint[], ids uuid[], roles text[], contents text[], parts text[], parts_texts text[],
     tool_calls text[], tool_call_ids text[], names text[], metadata text[],
@@ -14,7 +14,7 @@ create function add_message(
     media_bytes integer[], media_tokens integer[], replaced bigint, retention integer
 )
 returns table (
-    outcome text, nearest bigint, replayed boolean, version bigint, "position" bigint, status text, created_at timestamptz,
+    outcome text, number bigint, replayed boolean, version bigint, "position" bigint, status text, created_at timestamptz,
     updated_at timestamptz, feedback text
 )
 language plpgsql security definer set search_path from current set plan_cache_mode = force_generic_plan as $$
@@ -33,7 +33,7 @@ declare
     other_before bigint;
     stored_in bigint;
     deleted bigint := 0;
-    -- Where some messages are stored already: the place of each one among those that are not.
+    -- If some messages are stored already, `places[n]` counts the new messages up to message n.
     places bigint[];
 begin
     -- Writers to a conversation take turns from here on.
@@ -47,7 +47,7 @@ begin
         return;
     end if;
 
-    -- Almost no append is a retry, so the contents are compared only if one is.
+    -- Contents are compared only if an id is stored already, because almost no append is a retry.
     is_known := exists (select from public.messages m where m.conversation_id = conversation and m.id = any (ids));
     if is_known then
         select
@@ -80,12 +80,12 @@ begin
         end if;
         if other is not null then
             outcome := 'conflict';
-            nearest := other;
+            number := other;
         elsif not (if_match is null or version = any (if_match)) then
             outcome := 'precondition';
         elsif replaced > first then
             outcome := 'beyond';
-            nearest := first;
+            number := first;
         end if;
         if outcome is not null then
             return next;
@@ -142,12 +142,12 @@ begin
         from generate_series(1, messages) as n (number)
         where ids[n.number] <> all (stored);
         if stored = '{}' then
-            -- What was stored is known, so it need not be read.
+            -- All messages were inserted above, so the answer needs no read.
             created_at := changed_at;
             updated_at := changed_at;
-            for number in 1 .. messages loop
-                position := first - 1 + number;
-                status := message_status(unfinished[number], null, changed_at);
+            for n in 1 .. messages loop
+                position := first - 1 + n;
+                status := message_status(unfinished[n], null, changed_at);
                 return next;
             end loop;
             return;

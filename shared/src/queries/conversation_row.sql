@@ -1,5 +1,5 @@
 -- A conversation as functions return it, behind what became of the request. `outcome` is null where the request did what it was for, and
--- nothing new was made. `nearest` is a position that belongs to a refusal.
+-- nothing new was made. `nearest` is a position that belongs to a refusal. A refusal has a version, too, and nothing behind it.
 create type conversation_row as (
     outcome text, nearest bigint, version bigint, id uuid, user_id text, title text, metadata text, message_count bigint,
     created_at timestamptz, updated_at timestamptz, summary_through bigint, summary_created_at timestamptz, last_message_at timestamptz,

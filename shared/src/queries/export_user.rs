@@ -7,7 +7,7 @@ use super::call;
 use super::rows::Columns;
 use crate::db::Database;
 use crate::error::{Error, Result};
-use crate::models::{Cursor, ExportLine, ExportedSummary, UserId};
+use crate::models::{Cursor, ExportLine, UserId};
 
 /// How many bytes a page has, about. Each page can be the body of an import, which has 4 MiB at most.
 const PAGE_BYTES: i64 = 4 << 20;
@@ -45,11 +45,7 @@ pub async fn export_user(database: &Database, user_id: &UserId, cursor: Option<C
                 lines.push(ExportLine::Conversation { conversation, summaries: Vec::new(), next_position });
             }
             (Some("summary"), Some(ExportLine::Conversation { summaries, .. })) => {
-                // It stands in the columns of a message.
-                let (through, content) = (columns.skip(17).read()?, columns.skip(2).read()?);
-                let (token_count, created_at) = (columns.skip(5).read()?, columns.skip(1).read()?);
-                let messages = columns.skip(3).read()?;
-                summaries.push(ExportedSummary { through, content, token_count, messages, created_at });
+                summaries.push(columns.skip(17).summary(0)?);
             }
             (Some("message"), _) => {
                 let conversation_id = columns.skip(1).read()?;

@@ -73,7 +73,7 @@ pub async fn fork_conversation(
         (Some("conflict"), _) => Err(Error::Conflict { param: "id".to_owned() }),
         (Some("large"), fitting) => Err(too_large(fitting.unwrap_or_default())),
         (Some(_), Some(newest)) => Err(beyond(&format!("the newest message has the position {newest}"))),
-        (Some(_), None) => Err(beyond("the conversation has no messages; leave through out")),
+        (Some(_), None) => Err(beyond("the conversation has no messages; leave out through")),
     }
 }
 
@@ -83,7 +83,7 @@ fn beyond(detail: &str) -> Error {
 
 fn too_large(fitting: i64) -> Error {
     let detail = format!(
-        "a fork copies at most {MOST_MESSAGES} messages and {MOST_MIB} MiB; send a through of up to {fitting}, \
+        "a fork copies at most {MOST_MESSAGES} messages and {MOST_MIB} MiB; send a through of at most {fitting}, \
          or start a new conversation with a summary and the newest messages"
     );
     Invalid::new(Fault::TooLarge, detail).at("through")

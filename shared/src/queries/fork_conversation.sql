@@ -32,7 +32,7 @@ declare
 begin
     loop
         -- An earlier attempt of this request counts, whatever has become of the source since.
-        select (owner is null or c.user_id = owner) and c.forked_from = source and (at is null or c.forked_position = at) into is_made
+        select is_visible(c, owner, retention) and c.forked_from = source and (at is null or c.forked_position = at) into is_made
         from public.conversations c
         where c.id = new_id and is_kept(c.expires_at, c.updated_at, retention);
         is_taken := found;

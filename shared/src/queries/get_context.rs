@@ -8,7 +8,7 @@ use super::{RESPONSE_BYTES, RESPONSE_ROWS, call};
 use crate::auth::Caller;
 use crate::db::Database;
 use crate::error::{Error, Result};
-use crate::models::{Conditional, Context, ContextOptions, ContextSummary, ETags};
+use crate::models::{Conditional, Context, ContextOptions, ContextSummary, ETags, ExportedSummary};
 
 /// Reads what to send to a model. It is the leading instructions, and the longest newest part of the conversation that is within the
 /// limits. The model's API accepts it ([`Context`] says how it is chosen). If `if_none_match` names the conversation's version, no message is read. A
@@ -70,10 +70,7 @@ pub async fn get_context(
             Some(0) => pinned.push(columns.message(conversation_id)?),
             Some(1) => newest_of_user = Some(columns.message(conversation_id)?),
             Some(3) => {
-                // It stands in the columns of a message.
-                let (through, content) = (columns.read()?, columns.skip(2).read()?);
-                let (token_count, created_at) = (columns.skip(5).read()?, columns.skip(1).read()?);
-                let messages = columns.skip(5).read()?;
+                let ExportedSummary { through, content, token_count, messages, created_at } = columns.summary(2)?;
                 summary = Some(ContextSummary::new(conversation_id, through, content, token_count, messages, created_at)?);
             }
             Some(_) => newest.push((columns.message(conversation_id)?, [columns.read()?, columns.read()?])),

@@ -2,8 +2,8 @@
 //! one round trip. [`release`] says how stored functions are written and found.
 //!
 //! A stored function that touches a conversation takes the caller's [`owner`](crate::Caller), and finds nothing where the owner is
-//! another one. So another user's conversation and a missing one look the same. Rows are read by position: a stored function declares its
-//! columns, and its Rust function knows their order.
+//! another one. So another user's conversation and a missing one look the same. A stored function declares its columns, and its
+//! Rust function reads them in that order.
 
 mod add_message;
 mod delete_conversation;

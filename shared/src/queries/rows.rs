@@ -6,7 +6,7 @@ use tokio_postgres::types::FromSql;
 use uuid::Uuid;
 
 use crate::error::{Error, Invalid, Result};
-use crate::models::{Content, Conversation, ForkedFrom, Message, Role, Status, Summarized, Text, Version};
+use crate::models::{Content, Conversation, ExportedSummary, ForkedFrom, Message, Role, Status, Summarized, Text, Version};
 
 /// The columns of a row, from the first to the last.
 pub(super) struct Columns<'r> {
@@ -19,7 +19,7 @@ impl<'r> Columns<'r> {
         Self { row, next: 0 }
     }
 
-    /// Leaves out columns.
+    /// Skips columns.
     pub(super) fn skip(&mut self, columns: usize) -> &mut Self {
         self.next += columns;
         self
@@ -32,17 +32,17 @@ impl<'r> Columns<'r> {
         self.row.try_get(column).map_err(Error::Database)
     }
 
-    /// Reads a version: a column.
+    /// Reads one column as a version.
     pub(super) fn version(&mut self) -> Result<Version> {
         self.read().map(Version::new)
     }
 
-    /// Reads JSON: a column.
+    /// Reads one column as JSON.
     pub(super) fn json(&mut self) -> Result<Option<Box<RawValue>>> {
         self.read::<Option<String>>()?.map(raw).transpose()
     }
 
-    /// Reads what is behind `outcome` and `nearest` in a `conversation_row`.
+    /// Reads the columns of a `conversation_row` from `version` on.
     pub(super) fn conversation(&mut self) -> Result<Conversation> {
         Ok(Conversation {
             version: self.version()?,
@@ -68,7 +68,7 @@ impl<'r> Columns<'r> {
         })
     }
 
-    /// Reads a message. There is none where its position is null.
+    /// Reads a message. If its position is null, there is none, and its other columns are not read.
     pub(super) fn message_if_any(&mut self, conversation_id: Uuid) -> Result<Option<Message>> {
         let Some(position) = self.read()? else { return Ok(None) };
         Ok(Some(Message {
@@ -91,6 +91,16 @@ impl<'r> Columns<'r> {
             extra: self.json()?,
             feedback: self.json()?,
         }))
+    }
+
+    /// Reads a summary, which is returned in the columns of a message: `through` is its position.
+    ///
+    /// `between`: how many columns there are between a message and the number of messages that the summary stands for.
+    pub(super) fn summary(&mut self, between: usize) -> Result<ExportedSummary> {
+        let (through, content) = (self.read()?, self.skip(2).read()?);
+        let (token_count, created_at) = (self.skip(5).read()?, self.skip(1).read()?);
+        let messages = self.skip(3 + between).read()?;
+        Ok(ExportedSummary { through, content, token_count, messages, created_at })
     }
 
     /// Reads a message.

@@ -192,13 +192,13 @@ impl Tools {
         let calls = self.calls.iter().map(|call| Timed { time: time(call.place), message: 0, id: call.id.as_deref() });
         let results = self.results.iter().map(|result| Timed { time: time(result.place), message: 0, id: result.id.as_deref() });
         let matched = matched(&calls.collect::<Vec<_>>(), &results.collect::<Vec<_>>());
-        for (result, call) in self.results.iter().zip(matched) {
-            if let Some(call) = call {
-                self.calls[call].answered = true;
-                self.own.push((self.calls[call].place, result.place));
-            }
-        }
-        self.results.retain(|result| self.own.iter().all(|(_, place)| *place != result.place));
+        let mut matched = matched.into_iter();
+        self.results.retain(|result| {
+            let Some(call) = matched.next().flatten() else { return true };
+            self.calls[call].answered = true;
+            self.own.push((self.calls[call].place, result.place));
+            false
+        });
         self.calls.retain(|call| !call.answered);
         self.has_other_parts |= !self.own.is_empty();
     }
@@ -278,15 +278,16 @@ impl Entry {
     fn alone(self) -> Unit {
         let size = Size::of(&self.message);
         let mut unit = Unit { position: self.message.position, stored: size, ..Unit::default() };
+        let pairs = self.pairs(false);
         if self.tools.results.is_empty() {
             unit.begins_turn = self.message.role == Role::User;
             unit.sent = size;
-            let pairs = self.pairs(false);
             unit.messages = vec![Sent { message: self.message, pairs }];
         } else {
             unit.repaired.push(self.message.position);
-            let pairs = self.pairs(false);
-            self.without_results(|_| true).into_iter().for_each(|message| unit.send(Sent { message, pairs: pairs.clone() }));
+            if let Some(message) = self.without_results(|_| true) {
+                unit.send(Sent { message, pairs });
+            }
         }
         unit
     }

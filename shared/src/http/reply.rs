@@ -103,13 +103,9 @@ impl Reply {
                 (json, sent) = (longer, more);
             }
         }
-        let mut reply = Self::new(StatusCode::OK, Some(Body::of(json)?)).with(CONTENT_TYPE, "application/json");
-        if let Some(last) = items[..sent].last()
-            && (more || sent < items.len())
-        {
-            reply = reply.with(LINK, format!("<{}>; rel=\"next\"", next(last, sent)));
-        }
-        Ok(reply)
+        let reply = Self::new(StatusCode::OK, Some(Body::of(json)?)).with(CONTENT_TYPE, "application/json");
+        let last = items[..sent].last().filter(|_| more || sent < items.len());
+        Ok(reply.or_next(last.map(|last| next(last, sent))))
     }
 
     /// 200 and as many of the items, in order, as fit: a line of JSON for each (NDJSON). If that is not all, or if there may be `more` behind

@@ -38,7 +38,9 @@ pub async fn export_user(database: &Database, user_id: &UserId, cursor: Option<C
     // A row is dropped when it has been read: a page is held once and not twice.
     for row in rows {
         let mut columns = Columns::of(&row);
-        let (outcome, _): (_, Option<i64>) = (columns.read()?, columns.read()?);
+        let outcome = columns.read()?;
+        // No line has a `nearest`.
+        columns.skip(1);
         match (outcome, lines.last_mut()) {
             (Some("conversation"), _) => {
                 let (conversation, next_position) = (columns.conversation()?, columns.read()?);

@@ -50,8 +50,8 @@ pub async fn get_or_create_conversation(database: &Database, new: &NewConversati
         error => error,
     })?;
     let mut columns = Columns::of(rows.first().ok_or_else(|| Error::Conflict { param: "id".to_owned() })?);
-    let (outcome, _): (Option<&str>, Option<i64>) = (columns.read()?, columns.read()?);
+    let outcome: Option<&str> = columns.read()?;
     // An id that we have just made up can only have been created by us.
     let created = outcome.is_some() || new.id.is_none() && new.always_new;
-    Ok((columns.conversation()?, created))
+    Ok((columns.skip(1).conversation()?, created))
 }

@@ -53,8 +53,8 @@ pub async fn update_conversation(
         error => error,
     })?;
     let mut columns = Columns::of(rows.first().ok_or(Error::NotFound)?);
-    let (outcome, _): (_, Option<i64>) = (columns.read()?, columns.read()?);
-    let conversation = columns.conversation()?;
+    let outcome = columns.read()?;
+    let conversation = columns.skip(1).conversation()?;
     let repeated = done(operation, outcome, conversation.version)?;
     Ok((conversation, repeated))
 }

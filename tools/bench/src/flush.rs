@@ -7,9 +7,8 @@ use uuid::Uuid;
 
 use super::figures::{Figure, median, milliseconds};
 use super::function::Function;
-use super::least::written;
 use super::subjects::event;
-use super::{Bench, fill};
+use super::{Bench, fill, written};
 use local::progress;
 
 const GROUP: &str = "100 characters more of a reply";

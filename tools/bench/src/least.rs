@@ -2,13 +2,12 @@
 
 use anyhow::{Context, Result};
 use shared::queries::release::SCHEMA;
-use tokio_postgres::Client;
 
 use super::figures::{Figure, median};
 use super::statement::Statement;
 use super::subjects::Endpoint;
 use super::warm::{BACKENDS, cpu_since};
-use super::{Bench, fill, process};
+use super::{Bench, fill, process, written};
 use local::progress;
 
 const GROUP: &str = "the server's CPU a statement, over the least function's";
@@ -67,9 +66,4 @@ pub(super) async fn measure(bench: &mut Bench, database: &str) -> Result<()> {
         bench.figures.add(figure);
     }
     Ok(())
-}
-
-/// How much the server has written to its log.
-pub(super) async fn written(superuser: &Client) -> Result<f64> {
-    Ok(superuser.query_typed("select (pg_current_wal_insert_lsn() - '0/0')::float8", &[]).await?[0].try_get(0)?)
 }

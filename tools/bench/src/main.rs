@@ -225,6 +225,11 @@ fn set_scene(figures: &mut Figures, quick: bool) {
     }
 }
 
+/// How much the server has written to its log.
+async fn written(superuser: &Client) -> Result<f64> {
+    Ok(superuser.query_typed("select (pg_current_wal_insert_lsn() - '0/0')::float8", &[]).await?[0].try_get(0)?)
+}
+
 async fn version(client: &Client) -> Result<String> {
     Ok(client.query_typed("show server_version", &[]).await?[0].try_get(0)?)
 }

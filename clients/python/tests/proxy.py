@@ -6,7 +6,7 @@ import http.client
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
@@ -63,10 +63,16 @@ def proxy_to(server: str) -> Iterator[Proxy]:
 
         def hang_up(self) -> None:
             self.close_connection = True
-            self.connection.shutdown(socket.SHUT_RDWR)
+            # The client may have hung up before.
+            with suppress(OSError):
+                self.connection.shutdown(socket.SHUT_RDWR)
 
         def forward(self) -> None:
-            body = self.rfile.read(int(self.headers.get("content-length", 0)))
+            length = int(self.headers.get("content-length", 0))
+            body = self.rfile.read(length)
+            if len(body) < length:
+                # The client has hung up in the middle, as a task does that is cancelled. The server would wait for the rest.
+                return self.hang_up()
             proxy.seen.append(
                 Seen(
                     self.command, self.path, {k.lower(): v for k, v in self.headers.items()}, body, self.client_address
@@ -77,12 +83,11 @@ def proxy_to(server: str) -> Iterator[Proxy]:
                 return self.hang_up()
             status, headers, answer = 0, {}, b""
             if not isinstance(fault, Fault) or fault.afterwards:
-                upstream = http.client.HTTPConnection(behind.hostname or "", behind.port, timeout=30)
-                upstream.request(self.command, self.path, body or None, dict(self.headers))
-                response = upstream.getresponse()
-                status, answer = response.status, response.read()
+                with closing(http.client.HTTPConnection(behind.hostname or "", behind.port, timeout=30)) as upstream:
+                    upstream.request(self.command, self.path, body or None, dict(self.headers))
+                    response = upstream.getresponse()
+                    status, answer = response.status, response.read()
                 headers = {name: value for name, value in response.getheaders() if name.lower() != "transfer-encoding"}
-                upstream.close()
             if isinstance(fault, Fault):
                 status, headers, answer = fault.status, dict(fault.headers), fault.body
             if fault == LOSE_ANSWER:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -261,6 +262,15 @@ def test_retry_after_is_waited_for(connect: Connect, proxy: Proxy, conversation:
     with pytest.raises(errors.ServerError):
         client.get_conversation(conversation.id)
     assert time.monotonic() - began < 5
+
+
+def test_a_request_that_breaks_off_does_not_reach_the_server(proxy: Proxy) -> None:
+    address = urlsplit(proxy.url)
+    with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
+        connection.sendall(b"POST /conversations HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 9\r\n\r\n{")
+        connection.shutdown(socket.SHUT_WR)
+        assert connection.recv(1) == b""
+    assert proxy.seen == []
 
 
 def test_waits_grow_are_random_and_have_a_limit() -> None:

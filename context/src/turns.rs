@@ -220,8 +220,8 @@ impl<'a> Turns<'a> {
         }
         let is_in_parts = |key: &&CallKey| matches!(key.1, Place::Part(_));
         let (mut in_parts, mut others) =
-            (pairs.calls.iter().filter(is_in_parts), pairs.calls.iter().filter(|key| !is_in_parts(key)));
-        let (mut answers, mut early) = (pairs.results.iter(), Vec::new());
+            (pairs.calls().iter().filter(is_in_parts), pairs.calls().iter().filter(|key| !is_in_parts(key)));
+        let (mut answers, mut early) = (pairs.results().iter(), Vec::new());
         let tool_calls = std::mem::take(&mut read.tool_calls);
         let mut numbers = 0..;
         let mut id = |ids: &mut Ids, call: &Call| {
@@ -266,7 +266,7 @@ impl<'a> Turns<'a> {
     /// A message of the user, or results.
     fn take_answers(&mut self, read: Read<'a>, pairs: &Pairs) {
         let message = read.message;
-        let mut answers = pairs.results.iter();
+        let mut answers = pairs.results().iter();
         let has_answers = read.parts.iter().any(|part| matches!(part.kind, Kind::Answer(_)));
         if message.role == Role::Tool && !has_answers {
             self.step.take_answer((read.whole_answer(), answers.next().copied()), message);

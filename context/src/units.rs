@@ -62,13 +62,25 @@ pub(crate) struct Sent {
 /// Which call of a conversation: the position of its message, and its place there as it is stored.
 pub(crate) type CallKey = (i64, Place);
 
-/// Which calls and results of the messages that are sent belong together. Each call is in one message, and its result in one.
+/// Which calls and results of the messages that are sent belong together. Each call is in one message, and its result in one. Most messages
+/// have neither.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Pairs {
+pub(crate) struct Pairs(Option<Box<(Vec<CallKey>, Vec<CallKey>)>>);
+
+impl Pairs {
+    fn of(calls: Vec<CallKey>, results: Vec<CallKey>) -> Self {
+        Self(Some(Box::new((calls, results))))
+    }
+
     /// The calls that the message has, in the order of their places. A part that is a call and its result in one is not among them.
-    pub(crate) calls: Vec<CallKey>,
+    pub(crate) fn calls(&self) -> &[CallKey] {
+        self.0.as_deref().map_or(&[], |(calls, _)| calls)
+    }
+
     /// The calls that the message's results answer, in the order of the results.
-    pub(crate) results: Vec<CallKey>,
+    pub(crate) fn results(&self) -> &[CallKey] {
+        self.0.as_deref().map_or(&[], |(_, results)| results)
+    }
 }
 
 /// The units of these messages, which reach to the conversation's end, and the ids of the calls that are open there.
@@ -307,10 +319,8 @@ impl Entry {
             results.iter().filter_map(|result| Some((result.place, result.answers?))).collect();
         answers.extend(own.iter().map(|(call, result)| (*result, (position, *call))));
         answers.sort_unstable();
-        Pairs {
-            calls: places.into_iter().map(|place| (position, place)).collect(),
-            results: answers.into_iter().map(|(_, call)| call).collect(),
-        }
+        let calls = places.into_iter().map(|place| (position, place)).collect();
+        Pairs::of(calls, answers.into_iter().map(|(_, call)| call).collect())
     }
 
     /// The message without some of its results, if anything of it is left.
@@ -634,7 +644,7 @@ fn missing_results(entry: &Entry) -> Vec<Sent> {
             ..entry.message.clone()
         };
         let results = calls.iter().map(|call| (entry.message.position, call.place)).collect();
-        Some(Sent { message, pairs: Pairs { calls: Vec::new(), results } })
+        Some(Sent { message, pairs: Pairs::of(Vec::new(), results) })
     };
     let part = |call: &Call| part::result_part(call.id.as_deref().unwrap_or_default(), &call.name, call.spelling, NO_RESULT);
     let missing = || entry.tools.calls.iter().filter(|call| !call.answered);

@@ -479,7 +479,7 @@ fn a_canary_deployment_is_taken_back_by_alarms_that_do_not_wait_for_it() {
     assert_eq!(preference["Type"], json!(["IsCanary", "Canary10Percent10Minutes", "AllAtOnce"]));
     let alarms = preference["Alarms"][1].as_array().unwrap();
     let known = resources("AWS::CloudWatch::Alarm");
-    for alarm in ["ReadsFailing", "WritesFailing", "ResponsesFailing"] {
+    for alarm in ["ReadsFailing", "WritesFailing", "TurnsFailing", "ResponsesFailing"] {
         assert!(alarms.contains(&json!(alarm)), "{alarm}");
         let alarm = &known[alarm]["Properties"];
         // The API's id is known when every alias is deployed, which waits for the alarms.

@@ -277,7 +277,7 @@ class GeneratedTemplate:
             kind = "AllAtOnce" if urgent else "Canary10Percent10Minutes"
             self.assertEqual(group["DeploymentConfigName"], f"CodeDeployDefault.Lambda{kind}")
             alarms = [alarm["Name"] for alarm in group["AlarmConfiguration"].get("Alarms", [])]
-            self.assertEqual(alarms, [] if urgent else ["ReadsFailing", "WritesFailing", "ResponsesFailing"])
+            self.assertEqual(alarms, [] if urgent else ["ReadsFailing", "WritesFailing", "TurnsFailing", "ResponsesFailing"])
             self.assertTrue(set(alarms) <= set(stack.of("AWS::CloudWatch::Alarm")))
 
     def test_a_schedule_runs_the_purge_and_does_not_repeat_it(self):

@@ -54,6 +54,8 @@ pub struct Options {
     pub call_ids: CallIds,
     /// How many of the newest tool results keep their contents. `None`: all.
     pub tool_results: Option<i64>,
+    /// Bytes of JSON that the response holds beside the context.
+    pub taken: usize,
 }
 
 /// How messages are written.
@@ -205,14 +207,14 @@ impl Context {
         let marks = options.step.map(|every| Marks::new(every, options.limits, Rulers::of(&newest)));
         let mut newest: Vec<Message> = newest.into_iter().map(|(message, _)| message).collect();
         let whole_fits = || {
-            let mut room = Room::within(options.limits);
+            let mut room = Room::within(options);
             let (units, _) = units::of(newest.clone(), options.unanswered);
             pinned.iter().all(|message| room.take_message(message)) && units.iter().all(|unit| room.take(unit))
         };
         // The question stays, so a summary is sent only if it fits in the response beside it.
         let fits = |summary: &Summary| {
             let asked = newest.iter().rfind(|message| units::begins_turn(message)).or(newest_of_user.as_ref());
-            asked.map_or(0, Message::json_bytes) + summary.message.json_bytes() <= Self::MAX_JSON_BYTES
+            asked.map_or(0, Message::json_bytes) + summary.message.json_bytes() + options.taken <= Self::MAX_JSON_BYTES
         };
         let summary = summary.filter(|summary| (!is_whole || !whole_fits()) && fits(summary));
         let mut represented = 0;
@@ -225,7 +227,7 @@ impl Context {
         let question = units.iter().rposition(|unit| unit.begins_turn);
         let newest_of_user = newest_of_user.filter(|message| question.is_none() && units::begins_turn(message)).map(Unit::of);
 
-        let mut room = Room::within(options.limits);
+        let mut room = Room::within(options);
         // Whatever else there is, the question fits in the response.
         let reserved = question.map(|at| &units[at]).or(newest_of_user.as_ref()).map_or(0, |question| question.sent.json_bytes);
         let reserved = (reserved + summary.as_ref().map_or(0, |summary| summary.message.json_bytes())).min(room.json_bytes);
@@ -359,11 +361,12 @@ impl Counted {
 }
 
 impl Room {
-    fn within(limits: Limits) -> Self {
+    fn within(options: Options) -> Self {
+        let limits = options.limits;
         let [messages, characters, tokens] =
             [limits.messages, limits.characters, limits.tokens].map(|limit| limit.unwrap_or(i64::MAX));
         let counted = Counted { messages, characters, tokens };
-        Self { sent: counted.clone(), stored: counted, json_bytes: Context::MAX_JSON_BYTES }
+        Self { sent: counted.clone(), stored: counted, json_bytes: Context::MAX_JSON_BYTES.saturating_sub(options.taken) }
     }
 
     /// Whether the unit is within the limits; takes its room in any case.

@@ -65,7 +65,9 @@ const LAST_LOOK: Duration = Duration::from_secs(1);
 pub(crate) const REQUEST_BUDGET: Duration = Duration::from_secs(10);
 
 /// A statement's parameters, with their types: what keeps the driver from asking the server for them.
-pub(crate) type Parameters<'a> = [(&'a (dyn ToSql + Sync), Type)];
+pub(crate) type Parameters<'a> = [Parameter<'a>];
+/// One of them.
+pub(crate) type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 
 /// The database, as one request sees it: clones share the connection, and each has a deadline of its own.
 ///

@@ -12,7 +12,10 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::error::{Error, Fault, Invalid, Result};
-use crate::models::{Change, Content, Json, Metadata, NewMessage, Role, Status, Text, ToolCalls, lone_surrogate};
+use crate::models::{
+    CallIds, Change, Content, ContextFormat, ContextLimits, ContextOptions, Json, Metadata, NewMessage, Role, Status, Text,
+    ToolCalls, Unanswered, lone_surrogate,
+};
 
 /// The fields of a request, each taken once by name and type. An error names the field.
 pub struct Fields<'a> {
@@ -283,7 +286,11 @@ impl<'a> Fields<'a> {
 
     /// An object, as fields of its own; in the query string there can be none.
     pub fn object(&mut self, name: &'static str) -> Result<Option<Fields<'a>>> {
-        let Some(Value::Json(object)) = self.take(name)? else { return Ok(None) };
+        let object = match self.take(name)? {
+            None => return Ok(None),
+            Some(Value::Json(object)) => object,
+            Some(Value::Query(_)) => return Err(self.must_be(name, "an object in a JSON body")),
+        };
         let Object(members) = serde_json::from_str(object.get()).map_err(|_| self.must_be(name, "an object"))?;
         let mut fields = Self::empty(format!("{}.", self.path(name)));
         for (name, value) in members {
@@ -391,6 +398,46 @@ impl<'a> Fields<'a> {
         }
         message.token_count = self.token_count()?;
         Ok(message)
+    }
+
+    /// The messages to store: the fields of one, or `messages`, an array of 1 to 500. Also says whether they came as an array.
+    pub fn new_messages(&mut self) -> Result<(Vec<NewMessage>, bool)> {
+        const MAX_MESSAGES: usize = 500;
+        /// The fields of one message, which a batch has in its array.
+        const MESSAGE: [&str; 9] =
+            ["role", "content", "tool_calls", "id", "tool_call_id", "name", "metadata", "token_count", "status"];
+        let Some(batch) = self.objects("messages", 1..=MAX_MESSAGES)? else { return Ok((vec![self.new_message()?], false)) };
+        if let Some(name) = self.any_of(&MESSAGE).or_else(|| self.any_of(&NewMessage::EXTRA)) {
+            return Err(Invalid::new(Fault::Ambiguous, "with messages, a message's fields are given in the array").at(name));
+        }
+        let mut seen = BTreeMap::new();
+        let read = |(index, mut fields): (usize, Self)| {
+            let message = fields.new_message()?.in_batch(index);
+            fields.finish()?;
+            match seen.insert(message.id, index) {
+                None => Ok(message),
+                Some(first) => {
+                    let detail = format!("the id is that of messages[{first}], too; give every message its own");
+                    Err(Invalid::new(Fault::Parameter, detail).at(format!("messages[{index}].id")))
+                }
+            }
+        };
+        batch.into_iter().enumerate().map(read).collect::<Result<_>>().map(|messages| (messages, true))
+    }
+
+    /// How much a model is sent, and in which form.
+    pub fn context(&mut self) -> Result<(ContextOptions, ContextFormat)> {
+        let limits = ContextLimits {
+            messages: self.integer("max_messages", 1..=i64::MAX)?,
+            characters: self.integer("max_chars", 1..=i64::MAX)?,
+            tokens: self.integer("max_tokens", 1..=i64::MAX)?,
+        };
+        let step = self.integer("step", 1..=i64::MAX)?;
+        let unanswered = self.parse("unanswered", |text| Ok(Unanswered::parse(&text)?))?.unwrap_or_default();
+        let call_ids = self.parse("call_ids", |text| Ok(CallIds::parse(&text)?))?.unwrap_or_default();
+        let tool_results = self.integer("tool_results", 0..=i64::MAX)?;
+        let format = self.parse("format", |text| Ok(ContextFormat::parse(&text)?))?.unwrap_or_default();
+        Ok((ContextOptions { limits, step, unanswered, call_ids, tool_results, taken: 0 }, format))
     }
 
     /// Refuses fields that nobody asked for. In the query string, others may have put parameters that begin with `utm_` or `x-`.

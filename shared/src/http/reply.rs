@@ -82,6 +82,15 @@ impl Reply {
         Self::json(if created { StatusCode::CREATED } else { StatusCode::OK }, value)
     }
 
+    /// Whether Lambda can return the body.
+    #[must_use]
+    pub fn fits(&self) -> bool {
+        self.body.as_ref().is_none_or(|body| match body {
+            Body::Text(_) => true,
+            Body::Base64(text) => text.len() <= BODY_BUDGET,
+        })
+    }
+
     /// 202: a part is done, and the same request again goes on. The value says what was done.
     pub fn accepted(value: &impl Serialize) -> Result<Self> {
         Self::json(StatusCode::ACCEPTED, value)

@@ -1,12 +1,14 @@
 //! Stores messages at the end of a conversation.
 
+use chrono::{DateTime, Utc};
+use serde_json::value::RawValue;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::rows::Columns;
 use super::{call, refused};
 use crate::auth::Caller;
-use crate::db::Database;
+use crate::db::{Database, Parameter};
 use crate::error::{Error, Fault, Invalid, Result};
 use crate::models::{Content, ETags, Json, Message, NewMessage, Status, Text, ToolCalls, Version};
 
@@ -55,100 +57,161 @@ pub async fn add_message(
     from: Option<i64>,
     if_match: Option<&ETags>,
 ) -> Result<Appended> {
-    for message in &messages {
-        let param = |name: &str| message.index.map_or_else(|| name.to_owned(), |index| format!("messages[{index}].{name}"));
-        caller.may_write(message.role, || param("role"))?;
-        caller.may_say(message.content.as_ref(), || param("content"))?;
-    }
-    let ids: Vec<Uuid> = messages.iter().map(|message| message.id).collect();
-    let roles: Vec<&str> = messages.iter().map(|message| message.role.as_str()).collect();
-    let contents = || messages.iter().map(|message| message.content.as_ref());
-    let texts: Vec<Option<&str>> = contents().map(|content| content.and_then(Content::as_text)).collect();
-    let parts: Vec<Option<&str>> = contents().map(|content| content.and_then(Content::as_parts)).collect();
-    let parts_texts: Vec<Option<String>> = contents().map(|content| content.and_then(Content::parts_text)).collect();
-    let tool_calls: Vec<Option<&str>> = messages.iter().map(|message| message.tool_calls.as_ref().map(ToolCalls::as_str)).collect();
-    let tool_call_ids: Vec<Option<&str>> = messages.iter().map(|message| message.tool_call_id.as_ref().map(Text::as_str)).collect();
-    let names: Vec<Option<&str>> = messages.iter().map(|message| message.name.as_ref().map(Text::as_str)).collect();
-    let token_counts: Vec<Option<i32>> = messages.iter().map(|message| message.token_count).collect();
-    let unfinished: Vec<Option<bool>> = messages.iter().map(|message| message.status.in_progress()).collect();
-    let characters: Vec<i64> = messages.iter().map(NewMessage::characters).collect();
-    let media = || messages.iter().map(NewMessage::media);
-    let media_bytes: Vec<Option<i32>> = media().map(|media| Some(media?.bytes)).collect();
-    let media_tokens: Vec<Option<i32>> = media().map(|media| Some(media?.tokens)).collect();
-    let metadata: Vec<&str> = messages.iter().map(|message| message.metadata.as_str()).collect();
-    let extras: Vec<Option<&str>> = messages.iter().map(|message| message.extra.as_ref().map(Json::as_str)).collect();
-    let rows = call(
-        database,
-        "add_message",
-        &[
-            (&conversation_id, Type::UUID),
-            (&caller.owner(), Type::TEXT),
-            (&if_match.and_then(ETags::versions), Type::INT8_ARRAY),
-            (&ids, Type::UUID_ARRAY),
-            (&roles, Type::TEXT_ARRAY),
-            (&texts, Type::TEXT_ARRAY),
-            (&parts, Type::TEXT_ARRAY),
-            (&parts_texts, Type::TEXT_ARRAY),
-            (&tool_calls, Type::TEXT_ARRAY),
-            (&tool_call_ids, Type::TEXT_ARRAY),
-            (&names, Type::TEXT_ARRAY),
-            (&metadata, Type::TEXT_ARRAY),
-            (&extras, Type::TEXT_ARRAY),
-            (&token_counts, Type::INT4_ARRAY),
-            (&unfinished, Type::BOOL_ARRAY),
-            (&characters, Type::INT8_ARRAY),
-            (&running_totals(characters.iter().copied()), Type::INT8_ARRAY),
-            (&running_totals(messages.iter().map(NewMessage::tokens)), Type::INT8_ARRAY),
-            (&media_bytes, Type::INT4_ARRAY),
-            (&media_tokens, Type::INT4_ARRAY),
-            (&from, Type::INT8),
-            (&database.retention(), Type::INT4),
-        ],
-    )
-    .await?;
+    let append = Append::of(caller, &messages)?;
+    let owner = caller.owner();
+    let if_match = if_match.and_then(ETags::versions);
+    let retention = database.retention();
+    let mut parameters: Vec<Parameter<'_>> =
+        vec![(&conversation_id, Type::UUID), (&owner, Type::TEXT), (&if_match, Type::INT8_ARRAY)];
+    parameters.extend(append.parameters());
+    parameters.extend([(&from as _, Type::INT8), (&false as _, Type::BOOL), (&retention as _, Type::INT4)]);
+    let rows = call(database, "add_message", &parameters).await?;
     let mut first = Columns::of(rows.first().ok_or(Error::NotFound)?);
     let (outcome, number): (Option<&str>, Option<i64>) = (first.read()?, first.read()?);
     let (replayed, version): (Option<bool>, _) = (first.read()?, first.version()?);
+    if outcome.is_some() {
+        return Err(refused_append(outcome, number, version, &messages));
+    }
+    let replayed = replayed == Some(true) && messages.iter().any(|message| message.id_is_given);
+    let stored = |(message, row)| {
+        let mut columns = Columns::of(row);
+        // The first four columns are the same in all rows.
+        let placed = Placed {
+            position: columns.skip(4).read()?,
+            status: Status::stored(columns.read()?),
+            created_at: columns.read()?,
+            updated_at: columns.read()?,
+            feedback: columns.json()?,
+        };
+        Ok(placed.message(conversation_id, message))
+    };
+    let messages = messages.into_iter().zip(&rows).map(stored).collect::<Result<_>>()?;
+    Ok(Appended { messages, replayed, version })
+}
+
+/// Messages in columns, as the stored functions take them.
+pub(super) struct Append<'m> {
+    ids: Vec<Uuid>,
+    roles: Vec<&'m str>,
+    texts: Vec<Option<&'m str>>,
+    parts: Vec<Option<&'m str>>,
+    parts_texts: Vec<Option<String>>,
+    tool_calls: Vec<Option<&'m str>>,
+    tool_call_ids: Vec<Option<&'m str>>,
+    names: Vec<Option<&'m str>>,
+    metadata: Vec<&'m str>,
+    extras: Vec<Option<&'m str>>,
+    token_counts: Vec<Option<i32>>,
+    unfinished: Vec<Option<bool>>,
+    characters: Vec<i64>,
+    characters_through: Vec<i64>,
+    tokens_through: Vec<i64>,
+    media_bytes: Vec<Option<i32>>,
+    media_tokens: Vec<Option<i32>>,
+}
+
+impl<'m> Append<'m> {
+    /// Messages that the caller may write.
+    pub(super) fn of(caller: &Caller, messages: &'m [NewMessage]) -> Result<Self> {
+        for message in messages {
+            let param = |name: &str| message.index.map_or_else(|| name.to_owned(), |index| format!("messages[{index}].{name}"));
+            caller.may_write(message.role, || param("role"))?;
+            caller.may_say(message.content.as_ref(), || param("content"))?;
+        }
+        let contents = || messages.iter().map(|message| message.content.as_ref());
+        let media = || messages.iter().map(NewMessage::media);
+        let characters: Vec<i64> = messages.iter().map(NewMessage::characters).collect();
+        Ok(Self {
+            ids: messages.iter().map(|message| message.id).collect(),
+            roles: messages.iter().map(|message| message.role.as_str()).collect(),
+            texts: contents().map(|content| content.and_then(Content::as_text)).collect(),
+            parts: contents().map(|content| content.and_then(Content::as_parts)).collect(),
+            parts_texts: contents().map(|content| content.and_then(Content::parts_text)).collect(),
+            tool_calls: messages.iter().map(|message| message.tool_calls.as_ref().map(ToolCalls::as_str)).collect(),
+            tool_call_ids: messages.iter().map(|message| message.tool_call_id.as_ref().map(Text::as_str)).collect(),
+            names: messages.iter().map(|message| message.name.as_ref().map(Text::as_str)).collect(),
+            metadata: messages.iter().map(|message| message.metadata.as_str()).collect(),
+            extras: messages.iter().map(|message| message.extra.as_ref().map(Json::as_str)).collect(),
+            token_counts: messages.iter().map(|message| message.token_count).collect(),
+            unfinished: messages.iter().map(|message| message.status.in_progress()).collect(),
+            characters_through: running_totals(characters.iter().copied()),
+            tokens_through: running_totals(messages.iter().map(NewMessage::tokens)),
+            media_bytes: media().map(|media| Some(media?.bytes)).collect(),
+            media_tokens: media().map(|media| Some(media?.tokens)).collect(),
+            characters,
+        })
+    }
+
+    /// The parameters of the stored functions, from `ids` on.
+    pub(super) fn parameters(&self) -> [Parameter<'_>; 17] {
+        [
+            (&self.ids, Type::UUID_ARRAY),
+            (&self.roles, Type::TEXT_ARRAY),
+            (&self.texts, Type::TEXT_ARRAY),
+            (&self.parts, Type::TEXT_ARRAY),
+            (&self.parts_texts, Type::TEXT_ARRAY),
+            (&self.tool_calls, Type::TEXT_ARRAY),
+            (&self.tool_call_ids, Type::TEXT_ARRAY),
+            (&self.names, Type::TEXT_ARRAY),
+            (&self.metadata, Type::TEXT_ARRAY),
+            (&self.extras, Type::TEXT_ARRAY),
+            (&self.token_counts, Type::INT4_ARRAY),
+            (&self.unfinished, Type::BOOL_ARRAY),
+            (&self.characters, Type::INT8_ARRAY),
+            (&self.characters_through, Type::INT8_ARRAY),
+            (&self.tokens_through, Type::INT8_ARRAY),
+            (&self.media_bytes, Type::INT4_ARRAY),
+            (&self.media_tokens, Type::INT4_ARRAY),
+        ]
+    }
+}
+
+/// Why these messages were not stored.
+pub(super) fn refused_append(outcome: Option<&str>, number: Option<i64>, version: Version, messages: &[NewMessage]) -> Error {
     match (outcome, number) {
-        (None, _) => {}
         (Some("conflict"), Some(number)) => {
             let taken = usize::try_from(number - 1).ok().and_then(|at| messages.get(at)?.index);
-            return Err(Error::Conflict { param: taken.map_or_else(|| "id".to_owned(), |index| format!("messages[{index}].id")) });
+            Error::Conflict { param: taken.map_or_else(|| "id".to_owned(), |index| format!("messages[{index}].id")) }
         }
         (Some("beyond"), Some(next)) => {
             let detail = format!("no message has this position; the next one gets the position {next}, so from is {next} at most");
-            return Err(Invalid::new(Fault::Parameter, detail).at("from"));
+            Invalid::new(Fault::Parameter, detail).at("from")
         }
-        _ => return Err(refused(outcome, version)),
+        _ => refused(outcome, version),
     }
-    let replayed = replayed == Some(true) && messages.iter().any(|message| message.id_is_given);
-    let messages = messages
-        .into_iter()
-        .zip(&rows)
-        .map(|(message, row)| {
-            let mut columns = Columns::of(row);
-            // The first four columns are the same in all rows.
-            columns.skip(4);
-            Ok(Message {
-                id: message.id,
-                conversation_id,
-                position: columns.read()?,
-                role: message.role,
-                content: message.content,
-                tool_calls: message.tool_calls.map(ToolCalls::into_raw),
-                tool_call_id: message.tool_call_id,
-                name: message.name,
-                metadata: message.metadata.into_raw(),
-                token_count: message.token_count,
-                status: Status::stored(columns.read()?),
-                created_at: columns.read()?,
-                updated_at: columns.read()?,
-                extra: message.extra.map(Json::into_raw),
-                feedback: columns.json()?,
-            })
-        })
-        .collect::<Result<Vec<_>>>()?;
-    Ok(Appended { messages, replayed, version })
+}
+
+/// What storing a message adds to it.
+pub(super) struct Placed {
+    pub(super) position: i64,
+    pub(super) status: Status,
+    pub(super) created_at: DateTime<Utc>,
+    pub(super) updated_at: DateTime<Utc>,
+    pub(super) feedback: Option<Box<RawValue>>,
+}
+
+impl Placed {
+    /// The message as it is stored.
+    pub(super) fn message(self, conversation_id: Uuid, sent: NewMessage) -> Message {
+        let Self { position, status, created_at, updated_at, feedback } = self;
+        Message {
+            id: sent.id,
+            conversation_id,
+            position,
+            role: sent.role,
+            content: sent.content,
+            tool_calls: sent.tool_calls.map(ToolCalls::into_raw),
+            tool_call_id: sent.tool_call_id,
+            name: sent.name,
+            metadata: sent.metadata.into_raw(),
+            token_count: sent.token_count,
+            status,
+            created_at,
+            updated_at,
+            extra: sent.extra.map(Json::into_raw),
+            feedback,
+        }
+    }
 }
 
 /// The running totals of these sizes.

@@ -6,12 +6,13 @@
 -- one row has an `outcome`. conflict: an id is stored with another content, and `number` is the first such message, from 1. precondition: the
 -- version is none of `if_match`. beyond: `replaced` is behind the position of the next message, and `number` is that position.
 --
--- `characters_through[n]` and `tokens_through[n]` are the sums over the messages 1 to n.
+-- `characters_through[n]` and `tokens_through[n]` are the sums over the messages 1 to n. With `has_reply`, the last message is the place of a
+-- reply. If all messages are stored already, it is the same reply, whatever was written into it since.
 create function add_message(
     conversation uuid, owner text, if_match bigint[], ids uuid[], roles text[], contents text[], parts text[], parts_texts text[],
     tool_calls text[], tool_call_ids text[], names text[], metadata text[],
     extras text[], token_counts integer[], unfinished boolean[], characters bigint[], characters_through bigint[], tokens_through bigint[],
-    media_bytes integer[], media_tokens integer[], replaced bigint, retention integer
+    media_bytes integer[], media_tokens integer[], replaced bigint, has_reply boolean, retention integer
 )
 returns table (
     outcome text, number bigint, replayed boolean, version bigint, "position" bigint, status text, created_at timestamptz,
@@ -63,7 +64,8 @@ begin
                     m.token_count)
                 is not distinct from
                 (roles[n.number], contents[n.number], parts[n.number], tool_calls[n.number], tool_call_ids[n.number], names[n.number],
-                    metadata[n.number], extras[n.number], token_counts[n.number]) as is_same
+                    metadata[n.number], extras[n.number], token_counts[n.number])
+                or has_reply and n.number = messages and m.role = 'assistant' as is_same
             from unnest(ids) with ordinality as n (id, number)
                 join public.messages m on m.conversation_id = conversation and m.id = n.id
         ) old;
@@ -77,6 +79,10 @@ begin
             -- The others of these ids are deleted before they are stored anew.
             stored := coalesce(kept, '{}');
             other := other_before;
+        end if;
+        if other is null and has_reply and ids[messages] = any (stored) then
+            -- A reply that is there, and what it answers is not.
+            other := messages;
         end if;
         if other is not null then
             outcome := 'conflict';

@@ -1,5 +1,6 @@
 //! Reads what to send to a model.
 
+use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
@@ -63,10 +64,16 @@ pub async fn get_context(
     if if_none_match.is_some_and(|known| known.matches(version)) {
         return Ok(Conditional::NotModified(version));
     }
+    Ok(Conditional::Modified(chosen(conversation_id, &rows, 0, stored, options)?, version))
+}
+
+/// Chooses from these rows, whose columns of a `context_row` are behind `skipped` others. The conversation has as many complete messages as
+/// `stored` says.
+pub(super) fn chosen(conversation_id: Uuid, rows: &[Row], skipped: usize, stored: i64, options: ContextOptions) -> Result<Context> {
     let (mut pinned, mut newest_of_user, mut newest, mut summary) = (Vec::new(), None, Vec::new(), None);
     for row in rows {
-        let mut columns = Columns::of(&row);
-        match columns.skip(2).read()? {
+        let mut columns = Columns::of(row);
+        match columns.skip(skipped + 2).read()? {
             Some(0) => pinned.push(columns.message(conversation_id)?),
             Some(1) => newest_of_user = Some(columns.message(conversation_id)?),
             Some(3) => {
@@ -80,6 +87,5 @@ pub async fn get_context(
     // They come in order, or in the opposite one, which is quickly seen; in the statement it would be a sort of everything.
     pinned.sort_unstable_by_key(|message| message.position);
     newest.sort_unstable_by_key(|(message, _)| message.position);
-    let context = Context::choose(pinned, newest_of_user, newest, summary, stored, options);
-    Ok(Conditional::Modified(context, version))
+    Ok(Context::choose(pinned, newest_of_user, newest, summary, stored, options))
 }

@@ -1,3 +1,11 @@
+-- What `get_context` returns.
+create type context_row as (
+    version bigint, message_count bigint, kind integer, "position" bigint, id uuid, role text, content text, content_parts text,
+    tool_calls text, tool_call_id text, name text, metadata text, token_count integer, status text, created_at timestamptz,
+    updated_at timestamptz, extra text, feedback text,
+    characters_before bigint, tokens_before bigint, summarized bigint
+);
+
 -- Returns no row where the owner has no such conversation. Each row has the conversation's version, the number of its complete messages, and
 -- a message with its kind. Kind 0 is pinned, 1 is the newest question, and 2 is one of the newest. Kind 3 is the newest summary, at the
 -- position up to which it stands for messages. A conversation without such messages is one row of nulls.
@@ -5,12 +13,7 @@ create function get_context(
     conversation uuid, owner text, max_messages bigint, max_characters bigint, max_bytes bigint, known text[],
     max_tokens bigint, retention integer
 )
-returns table (
-    version bigint, message_count bigint, kind integer, "position" bigint, id uuid, role text, content text, content_parts text,
-    tool_calls text, tool_call_id text, name text, metadata text, token_count integer, status text, created_at timestamptz,
-    updated_at timestamptz, extra text, feedback text,
-    characters_before bigint, tokens_before bigint, summarized bigint
-)
+returns setof context_row
 language plpgsql stable security definer set search_path from current set plan_cache_mode = force_generic_plan
 -- `summaries` may be empty when the plan is made, and must not be read as a whole later.
 set enable_seqscan = off as $$

@@ -6,6 +6,7 @@
 //! Rust function reads them in that order.
 
 mod add_message;
+mod begin_turn;
 mod delete_conversation;
 mod delete_message;
 mod delete_summary;
@@ -31,6 +32,7 @@ mod update_conversation;
 mod update_message;
 
 pub use add_message::{Appended, add_message};
+pub use begin_turn::{NewTurn, Turn, begin_turn};
 pub use delete_conversation::delete_conversation;
 pub use delete_message::delete_message;
 pub use delete_summary::delete_summary;

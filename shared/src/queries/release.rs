@@ -18,6 +18,7 @@
 /// The SQL of all functions, for the migrator. It is a `const`, so that the functions' binaries do not contain it.
 pub const SQL: &str = concat!(
     include_str!("add_message.sql"),
+    include_str!("begin_turn.sql"),
     include_str!("change_messages.sql"),
     include_str!("conversation_row.sql"),
     include_str!("delete_conversation.sql"),

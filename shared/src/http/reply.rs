@@ -87,7 +87,7 @@ impl Reply {
     pub fn fits(&self) -> bool {
         self.body.as_ref().is_none_or(|body| match body {
             Body::Text(_) => true,
-            Body::Base64(text) => text.len() <= BODY_BUDGET,
+            Body::Base64(text) => text.get().len() <= BODY_BUDGET,
         })
     }
 

@@ -26,7 +26,7 @@ ACTIVITY_CURSOR = cursor(2, -1)
 # `at`: a fork ends at the newest message at the latest. `from`: only a string has characters to skip, and a replacement begins at the next
 # position at the latest. `to`: another user.
 REFUSABLE = {"summarize-conversation": "through", "fork-conversation": "through", "get-message": "skip", "transfer-user": "to",
-             "add-message": "from"}
+             "add-message": "from", "begin-turn": "from"}
 
 
 @schemathesis.serializer("application/x-ndjson")
@@ -85,6 +85,13 @@ def before_call(context, case, kwargs):
         require(query, body, "role", "user")
         if absent(query, body, "tool_calls"):
             require(query, body, "content", "Is it raining in Oslo?")
+    if operation == "begin-turn":
+        if body.get("messages") is None and absent({}, body, "tool_calls"):
+            body["content"] = body.get("content") or "Is it raining in Oslo?"
+        if isinstance(body.get("conversation"), dict) and body["conversation"].get("user_id") is None:
+            body["conversation"]["user_id"] = "ada"
+        if body.get("reply_id") in {body.get("id"), *(message.get("id") for message in body.get("messages") or [])}:
+            body.pop("reply_id", None)
     if operation == "summarize-conversation":
         require(query, body, "through", 1)
         require(query, body, "content", "It rains.")

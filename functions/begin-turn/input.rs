@@ -22,7 +22,7 @@ pub(crate) fn read(request: &Request) -> Result<(NewTurn, ContextFormat)> {
     let conversation = fields.object("conversation")?.map(|fields| conversation(request, fields)).transpose()?;
     let (messages, _) = fields.new_messages()?;
     if messages.iter().any(|message| Some(message.id()) == reply_id) {
-        return Err(Invalid::new(Fault::Parameter, "this is the id of a message; give the reply its own").at("reply_id").into());
+        return Err(Invalid::new(Fault::Parameter, "this is the id of a message; give the reply its own").at("reply_id"));
     }
     fields.finish()?;
     Ok((NewTurn { messages, from, reply_id, conversation, context }, format))

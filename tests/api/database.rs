@@ -21,6 +21,7 @@ pub async fn one_of_each(app: &App) -> Vec<Call<'_>> {
     let calls = vec![
         app.post("/conversations"),
         app.post(&format!("/conversations/{conversation}/messages")).json(&json!({"role": "user", "content": "hello"})),
+        app.post(&format!("/conversations/{conversation}/turn")).json(&json!({"role": "user", "content": "hello"})),
         app.get(&format!("/conversations/{conversation}/messages?last=50")),
         app.get("/users/ada/conversations"),
         app.get(&format!("/conversations/{conversation}")),
@@ -174,6 +175,7 @@ async fn a_write_whose_answer_is_lost_is_done_once() {
     app.post(&format!("{path}/fork")).json(&json!({"through": 99})).expect(400).await;
     app.delete(&format!("{messages}?from=99")).expect(200).await;
     app.delete(&summary).expect(404).await;
+    app.post(&format!("/conversations/{}/turn", uuid::Uuid::now_v7())).json(&batch).expect(404).await;
     app.delete(&format!("/conversations/{}", uuid::Uuid::now_v7())).expect(404).await;
 
     let cut = async |call: Call<'_>| {
@@ -196,6 +198,14 @@ async fn a_write_whose_answer_is_lost_is_done_once() {
         (200, Some(5)),
         "an id of the caller's may have been stored before"
     );
+    // A turn in a conversation that it creates.
+    let turn = json!({"role": "user", "content": "1", "reply_id": uuid::Uuid::now_v7(), "conversation": {"title": "turn"}});
+    let begun = cut(app.post(&format!("/conversations/{}/turn", uuid::Uuid::now_v7())).json(&turn)).await;
+    assert_eq!(
+        (begun.status, &begun.headers["etag"], &begun.json()["conversation"]["message_count"]),
+        (200, &"\"2\"".to_owned(), &json!(2))
+    );
+    app.delete(&format!("/conversations/{}", begun.json()["conversation"]["id"].as_str().unwrap())).expect(204).await;
     let patched = cut(app.patch(&path).json(&json!({"title": "new"})).header("if-match", "\"4\"")).await;
     assert_eq!((patched.status, patched.headers["etag"].as_str()), (200, "\"5\""));
     let edited = cut(app.patch(&message).json(&json!({"content": "edited"})).header("if-match", "\"5\"")).await;

@@ -7,6 +7,8 @@ use crate::support::{App, Call, project};
 const CONVERSATION: &str = "01936b2e-5f00-7000-8000-000000000001";
 const FORK: &str = "01936b2e-5f02-7000-8000-000000000003";
 const LINE: &str = r#"{"conversation":{"id":"01936b2e-5f03-7000-8000-000000000005","metadata":{},"created_at":"2026-11-22T10:00:00.123456Z","updated_at":"2026-11-22T10:00:00.123456Z"},"summaries":[],"next_position":1}"#;
+const QUESTION: &str = "01936b2e-5f04-7000-8000-000000000006";
+const REPLY: &str = "01936b2e-5f04-7000-8000-000000000007";
 const MESSAGE: &str = "01936b2e-5f01-7000-8000-000000000002";
 
 /// A request to each function. In this order they tell a story, and each succeeds.
@@ -15,6 +17,9 @@ fn requests(app: &App) -> Vec<Call<'_>> {
     vec![
         app.post("/conversations").json(&json!({"user_id": "ada", "id": CONVERSATION, "title": "Rain in Oslo"})),
         app.post(&format!("{path}/messages")).json(&json!({"id": MESSAGE, "role": "user", "content": "Is it raining in Oslo?"})),
+        app.post(&format!("{path}/turn")).json(&json!({
+            "id": QUESTION, "role": "user", "content": "And in Bergen?", "reply_id": REPLY, "context": {"format": "openai", "max_messages": 50},
+        })).by_service(),
         app.get(&format!("{path}/messages?last=50")),
         app.get(&format!("{path}/context?format=openai&max_messages=50")),
         app.get("/users/ada/conversations?limit=20"),

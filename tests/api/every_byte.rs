@@ -50,6 +50,7 @@ enum Operation {
     Create,
     Append,
     Replace,
+    Turn,
     Update,
     Edit,
     Grow,
@@ -75,11 +76,12 @@ enum Operation {
 
 impl Operation {
     /// Each endpoint is among them, which `sweep` asserts.
-    const ALL: [Self; 25] = [
+    const ALL: [Self; 26] = [
         Self::First,
         Self::Create,
         Self::Append,
         Self::Replace,
+        Self::Turn,
         Self::Update,
         Self::Edit,
         Self::Grow,
@@ -115,7 +117,7 @@ impl Operation {
 
     /// Whether it finds three messages.
     fn finds(self) -> bool {
-        ![Self::First, Self::Create, Self::Import].contains(&self)
+        ![Self::First, Self::Create, Self::Turn, Self::Import].contains(&self)
     }
 }
 
@@ -173,6 +175,11 @@ impl<'a> Attempt<'a> {
             Operation::Create => app.post("/conversations").json(&json!({"id": conversation, "title": "Rain in Oslo"})),
             Operation::Append => app.post(&messages).json(&json!({"messages": [message(1), message(2)]})),
             Operation::Replace => app.post(&messages).json(&json!({"messages": [message(1), message(2)], "from": 2})),
+            Operation::Turn => {
+                let turn =
+                    json!({"messages": [message(1), message(2)], "reply_id": copy, "conversation": {"title": "Rain in Oslo"}});
+                app.post(&format!("{path}/turn")).json(&turn).by_service()
+            }
             Operation::Update => app.patch(&path).json(&json!({"title": "Rain in Oslo", "metadata": {"a": 1}, "archived": true})),
             Operation::Edit => app.patch(&last).json(&json!({"content": "edited", "metadata": {"a": 1}})),
             Operation::Grow => app.patch(&last).json(&json!({"append": "yz", "at": 1})),
@@ -231,6 +238,13 @@ impl<'a> Attempt<'a> {
         match self.operation {
             Operation::First | Operation::Create => [200, 201].contains(&answer.status) && json()["title"] == "Rain in Oslo",
             Operation::Append | Operation::Replace => [200, 201].contains(&answer.status) && json()[1]["position"] == 5,
+            Operation::Turn => {
+                let (turn, sent) = (json(), json()["context"]["messages"].as_array().map(Vec::len));
+                [200, 201].contains(&answer.status)
+                    && turn["reply"]["position"] == 3
+                    && turn["conversation"]["message_count"] == 3
+                    && sent == Some(2)
+            }
             Operation::Update => answer.status == 200 && json()["title"] == "Rain in Oslo" && json()["metadata"] == json!({"a": 1}),
             Operation::Edit => answer.status == 200 && json()["content"] == "edited",
             Operation::Grow => answer.status == 200 && json()["content"] == "xyz",

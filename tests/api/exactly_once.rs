@@ -220,7 +220,7 @@ impl Run {
         let (app, seed) = (&self.app, self.seed);
         let (guest, account) = (format!("guest-{name}"), format!("account-{name}"));
         let mut id = || uuid::Builder::from_random_bytes(rng.u128(..).to_be_bytes()).into_uuid();
-        let (source, copy, ids) = (id(), id(), [id(), id(), id(), id(), id(), id()]);
+        let (source, copy, ids) = (id(), id(), [id(), id(), id(), id(), id(), id(), id()]);
         let [path, copied] = [source, copy].map(|id| format!("/conversations/{id}"));
         let message = |n: usize, role: &str| json!({"id": ids[n], "role": role, "content": format!("raining {n}")});
         let [messages, first, second, reply] = ["", &format!("/{}", ids[0]), &format!("/{}", ids[1]), &format!("/{}", ids[4])]
@@ -234,8 +234,15 @@ impl Run {
         let instead = json!({"messages": [message(3, "user")], "from": 3});
         let replaced = self.by(&guest, app.post(&messages).json(&instead), made, rng).await;
         assert_eq!(replaced.array()[0]["position"], 4, "SEED={seed}: {replaced:?}");
-        let begin = json!({"id": ids[4], "role": "assistant", "content": "", "status": "in_progress"});
-        self.by(&guest, app.post(&messages).json(&begin), made, rng).await;
+        // The next question, a place for its reply, and the context: a turn, in the conversation that the first request made.
+        let turn = json!({
+            "id": ids[6], "role": "user", "content": "raining 6", "reply_id": ids[4], "conversation": {"user_id": guest},
+            "context": {"max_messages": 2},
+        });
+        let turned = self.by_service(app.post(&format!("{path}/turn")).json(&turn), made, rng).await.json();
+        let sent: Vec<&Value> =
+            turned["context"]["messages"].as_array().unwrap().iter().map(|message| &message["position"]).collect();
+        assert_eq!((&turned["reply"]["position"], sent), (&json!(6), vec![&json!(4), &json!(5)]), "SEED={seed}: {turned}");
         // The empty piece is a sign of life.
         for (piece, at) in [("It é", 0), ("", 4), ("It é", 4)] {
             self.by(&guest, app.patch(&reply).json(&json!({"append": piece, "at": at})), done, rng).await;
@@ -260,7 +267,7 @@ impl Run {
             let read = self.by(&guest, app.get(&summary), done, rng).await.json();
             assert_eq!((&read["through"], &read["content"]), (&json!(through), &json!(text)), "SEED={seed}: {read}");
         }
-        let context = self.by(&guest, app.get(&format!("{path}/context?max_messages=4")), done, rng).await.json();
+        let context = self.by(&guest, app.get(&format!("{path}/context?max_messages=5")), done, rng).await.json();
         assert_eq!((&context["summary"]["through"], &context["omitted"]), (&json!(2), &json!(0)), "SEED={seed}: {context}");
 
         let fork = app.post(&format!("{path}/fork")).json(&json!({"id": copy, "through": 4}));
@@ -278,7 +285,7 @@ impl Run {
         let one = self.by(&guest, app.get(&path), done, rng).await.json();
         assert_eq!(
             (&one["title"], &one["message_count"], &one["summary"]["through"]),
-            (&json!("Oslo"), &json!(4), &json!(1)),
+            (&json!("Oslo"), &json!(5), &json!(1)),
             "SEED={seed}"
         );
         let history = async |path: &str, rng: &mut Rng| {
@@ -290,12 +297,12 @@ impl Run {
                 .collect::<Vec<_>>()
         };
         let expected = |messages: &[(i64, &str)]| messages.iter().map(|(at, text)| (*at, (*text).to_owned())).collect::<Vec<_>>();
-        let of_source = expected(&[(1, "raining 0"), (4, "raining 3"), (5, "It éIt é rains"), (6, "So")]);
+        let of_source = expected(&[(1, "raining 0"), (4, "raining 3"), (5, "raining 6"), (6, "It éIt é rains"), (7, "So")]);
         assert_eq!(history(&path, rng).await, of_source, "SEED={seed}: {name}");
         assert_eq!(history(&copied, rng).await, expected(&[(1, "raining 0"), (2, "raining 1")]), "SEED={seed}: {name}");
         let found = self.by(&guest, app.get(&format!("/users/{guest}/search?q=raining")), done, rng).await.array();
         let listed = self.by(&guest, app.get(&format!("/users/{guest}/conversations")), done, rng).await.array();
-        assert_eq!((found.len(), listed.len()), (4, 2), "SEED={seed}: {name}");
+        assert_eq!((found.len(), listed.len()), (5, 2), "SEED={seed}: {name}");
 
         self.by_service(app.post(&format!("/users/{guest}/transfer")).json(&json!({"to": account})), done, rng).await;
         let left = self.by(&guest, app.get(&format!("/users/{guest}/conversations")), done, rng).await.array();
@@ -303,7 +310,7 @@ impl Run {
         self.by(&account, app.delete(&copied), gone, rng).await;
         let export = app.get(&format!("/users/{account}/export"));
         let exported = self.by(&account, export.clone(), done, rng).await.body;
-        assert_eq!(exported.lines().count(), 5, "SEED={seed}: {exported}");
+        assert_eq!(exported.lines().count(), 6, "SEED={seed}: {exported}");
         let erase = app.delete(&format!("/users/{account}"));
         self.by(&account, erase.clone(), done, rng).await;
         assert_eq!(self.by(&account, export.clone(), done, rng).await.body, "", "SEED={seed}: {name}");

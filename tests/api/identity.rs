@@ -8,7 +8,7 @@ use crate::support::{Answer, App, Call, ROUTES};
 /// What a route's function needs to get as far as the database.
 fn body(function: &str) -> Option<Value> {
     match function {
-        "add-message" => Some(json!({"role": "user", "content": "mine?"})),
+        "add-message" | "begin-turn" => Some(json!({"role": "user", "content": "mine?"})),
         "update-conversation" => Some(json!({"title": "mine?"})),
         "summarize-conversation" => Some(json!({"through": 1, "content": "mine?"})),
         "update-message" => Some(json!({"content": "mine?"})),

@@ -4,6 +4,7 @@
 #![expect(unreachable_pub, reason = "one crate of tests: `pub` says what its modules use of each other")]
 
 mod add_message;
+mod begin_turn;
 mod cargo_lambda;
 mod concurrency;
 mod conventions;

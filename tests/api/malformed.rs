@@ -24,7 +24,7 @@ fn cases() -> usize {
 }
 
 /// All fields that there are, and one that there is not. A test compares them with openapi.yaml.
-pub const FIELDS: [&str; 48] = [
+pub const FIELDS: [&str; 51] = [
     "id",
     "user_id",
     "new",
@@ -45,6 +45,9 @@ pub const FIELDS: [&str; 48] = [
     "append",
     "at",
     "messages",
+    "reply_id",
+    "conversation",
+    "context",
     "limit",
     "after",
     "before",

@@ -58,6 +58,14 @@ fn any_operation() -> impl Strategy<Value = Operation> {
         1 => conversation.clone().prop_map(|conversation| Operation::Delete { conversation }),
         12 => (conversation.clone(), prop::collection::vec(any_message(), 1..4), prop::option::weighted(0.25, 1..9_i64))
             .prop_map(|(conversation, messages, from)| Operation::append(conversation, messages, from)),
+        6 => (
+            conversation.clone(),
+            prop::collection::vec(any_message(), 1..3),
+            prop::option::weighted(0.2, 1..9_i64),
+            prop::option::weighted(0.7, message.clone()),
+            any::<bool>(),
+        )
+            .prop_map(|(conversation, messages, from, reply, create)| Operation::turn(conversation, messages, from, reply, create)),
         5 => (
             conversation.clone(),
             message.clone(),
@@ -225,6 +233,13 @@ fn request<'a>(app: &'a App, names: &Names, state: &State, step: &Step) -> Optio
             let messages: Vec<Value> = messages.iter().map(|message| message_body(names, message)).collect();
             app.post(&format!("{}/messages", names.conversation(*conversation))).json(&json!({"messages": messages, "from": from}))
         }
+        Operation::Turn { conversation, messages, from, reply, create } => {
+            let messages: Vec<Value> = messages.iter().map(|message| message_body(names, message)).collect();
+            let reply = reply.map(|reply| names.messages[reply]);
+            let made = create.then(|| json!({"user_id": user}));
+            let body = json!({"messages": messages, "from": from, "reply_id": reply, "conversation": made});
+            app.post(&format!("{}/turn", names.conversation(*conversation))).json(&body)
+        }
         Operation::Edit { conversation, message, content, tag, token_count, feedback: given } => {
             let mut body = json!({});
             if let Some(content) = content {
@@ -313,10 +328,25 @@ fn shown(names: &Names, value: &Value) -> Value {
             }),
         });
     }
+    if let Some(context) = object.get("context") {
+        let mut turn = json!({"messages": shown(names, &value["messages"]), "context": positions(context)});
+        for member in ["reply", "conversation"] {
+            if let Some(value) = object.get(member) {
+                turn[member] = shown(names, value);
+            }
+        }
+        return turn;
+    }
     if object.contains_key("code") {
         return json!({"code": value["code"], "param": value["param"], "length": value["length"]});
     }
     value.clone()
+}
+
+/// Which messages a context has, and how many it leaves out.
+fn positions(context: &Value) -> Value {
+    let sent: Vec<&Value> = context["messages"].as_array().unwrap().iter().map(|message| &message["position"]).collect();
+    json!({"positions": sent, "omitted": context["omitted"]})
 }
 
 async fn check_sequence(app: &App, superuser: &tokio_postgres::Client, steps: &[Step]) -> Result<(), TestCaseError> {
@@ -383,9 +413,7 @@ async fn check_conversation(app: &App, names: &Names, state: &State, number: usi
     };
     prop_assert_eq!(shown(names, &read.json()), conversation);
     prop_assert_eq!(shown(names, &get(&format!("{path}/messages")).await.json()), messages);
-    let answer = get(&format!("{path}/context")).await.json();
-    let sent: Vec<&Value> = answer["messages"].as_array().unwrap().iter().map(|message| &message["position"]).collect();
-    prop_assert_eq!(json!({"positions": sent, "omitted": answer["omitted"]}), context);
+    prop_assert_eq!(positions(&get(&format!("{path}/context")).await.json()), context);
     let read = get(&format!("{path}/summary")).await;
     let summary = (read.status == 200).then(|| json!({"through": read.json()["through"], "content": read.json()["content"]}));
     let short = get(&format!("{path}/context?max_messages=1")).await.json();

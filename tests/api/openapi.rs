@@ -61,7 +61,7 @@ fn every_operation_says_what_it_is_for_and_how_it_can_end() {
         let mut failures = vec!["400", "401", "413", "415", "500"];
         failures.extend(has("conversation_id").then_some("404"));
         // Another user, or a role that is not the caller's to write.
-        failures.extend((has("user_id") || has("content")).then_some("403"));
+        failures.extend((has("user_id") || has("content") || operation_id == "begin-turn").then_some("403"));
         // Nothing that is stored can be in the way of a transfer.
         let may_conflict = method == "post" && operation_id != "transfer-user" || has("Idempotency-Key");
         // A user is no conversation, and a second erasure reports zeros.

@@ -108,6 +108,7 @@ async fn cases(app: &App) -> Vec<Case<'_>> {
     let batch = app.post(&messages).json(&json!({"messages": batch}));
     let replace = json!({"role": "user", "content": "Is it raining in Oslo?", "from": LONG + 499});
     let replace = app.post(&messages).json(&replace);
+    let turn = json!({"id": id(LONG + 3, 1), "role": "user", "content": "Is it raining in Oslo?", "context": {"max_messages": 50}});
     let fork = app.post(&format!("{other}/fork")).json(&json!({"id": id(LONG + 2, 1), "through": ORDINARY}));
     let lines = app.post("/users/user-5/import").header("content-type", "application/x-ndjson").body(lines()).by_service();
     let page = app.get("/users/ada/conversations?limit=900").expect(200).await;
@@ -137,6 +138,8 @@ async fn cases(app: &App) -> Vec<Case<'_>> {
         case("a context of few characters", app.get(&format!("{path}/context?max_chars=2000")), 2 * 100 + 5),
         case("a context of few tokens", app.get(&format!("{path}/context?max_tokens=1000")), 2 * 100 + 5),
         case("a context as long as can be", app.get(&format!("{path}/context")), 2 * LONG + 105),
+        case("a turn", app.post(&format!("/conversations/{}/turn", id(0, LONGEST + 1))).json(&turn), 2 * 50 + 25),
+        case("the same turn again", app.post(&format!("/conversations/{}/turn", id(0, LONGEST + 1))).json(&turn), 2 * 50 + 25),
         case("a summary", app.put(&summary).json(&json!({"through": LONG - 200, "content": "It rains."})), 10),
         case("the same summary", app.put(&summary).json(&json!({"through": LONG - 200, "content": "It rains."})), 10),
         case("the newest summary", app.get(&summary), 2),

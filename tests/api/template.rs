@@ -488,7 +488,7 @@ fn a_canary_deployment_is_taken_back_by_alarms_that_do_not_wait_for_it() {
             alarm["EvaluationPeriods"].as_u64().unwrap() * alarm["Metrics"][1]["MetricStat"]["Period"].as_u64().unwrap_or(60) / 60;
         assert!(minutes <= 5, "{alarm} may see a failure only when the ten minutes are over");
     }
-    assert_eq!(alarms.len(), 3);
+    assert_eq!(alarms.len(), 4);
     let filter = &resources("AWS::Logs::MetricFilter")["FailedResponses"]["Properties"];
     assert_eq!(filter["MetricTransformations"][0]["MetricName"], known["ResponsesFailing"]["Properties"]["MetricName"]);
 }

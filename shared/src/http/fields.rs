@@ -418,7 +418,7 @@ impl<'a> Fields<'a> {
                 None => Ok(message),
                 Some(first) => {
                     let detail = format!("the id is that of messages[{first}], too; give every message its own");
-                    Err(Invalid::new(Fault::Parameter, detail).at(format!("messages[{index}].id")).into())
+                    Err(Invalid::new(Fault::Parameter, detail).at(format!("messages[{index}].id")))
                 }
             }
         };

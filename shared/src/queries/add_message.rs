@@ -175,7 +175,7 @@ pub(super) fn refused_append(outcome: Option<&str>, number: Option<i64>, version
         }
         (Some("beyond"), Some(next)) => {
             let detail = format!("no message has this position; the next one gets the position {next}, so from is {next} at most");
-            Invalid::new(Fault::Parameter, detail).at("from").into()
+            Invalid::new(Fault::Parameter, detail).at("from")
         }
         _ => refused(outcome, version),
     }

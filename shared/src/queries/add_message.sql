@@ -7,7 +7,7 @@
 -- version is none of `if_match`. beyond: `replaced` is behind the position of the next message, and `number` is that position.
 --
 -- `characters_through[n]` and `tokens_through[n]` are the sums over the messages 1 to n. With `has_reply`, the last message is the place of a
--- reply. If its id is stored, it is the same message, whatever was written into it since.
+-- reply. If all messages are stored already, it is the same reply, whatever was written into it since.
 create function add_message(
     conversation uuid, owner text, if_match bigint[], ids uuid[], roles text[], contents text[], parts text[], parts_texts text[],
     tool_calls text[], tool_call_ids text[], names text[], metadata text[],
@@ -79,6 +79,10 @@ begin
             -- The others of these ids are deleted before they are stored anew.
             stored := coalesce(kept, '{}');
             other := other_before;
+        end if;
+        if other is null and has_reply and ids[messages] = any (stored) then
+            -- A reply that is there, and what it answers is not.
+            other := messages;
         end if;
         if other is not null then
             outcome := 'conflict';

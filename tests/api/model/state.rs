@@ -66,6 +66,14 @@ pub enum Operation {
         messages: Vec<NewMessage>,
         from: Option<i64>,
     },
+    /// Messages, the place of a reply, and the context behind them. The conversation is created if it is not there, and `create` is set.
+    Turn {
+        conversation: usize,
+        messages: Vec<NewMessage>,
+        from: Option<i64>,
+        reply: Option<usize>,
+        create: bool,
+    },
     Edit {
         conversation: usize,
         message: usize,
@@ -113,16 +121,14 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// A batch has each id once.
-    pub fn append(conversation: usize, mut messages: Vec<NewMessage>, from: Option<i64>) -> Self {
-        let mut seen = Vec::new();
-        messages.retain(|message| {
-            !seen.contains(&message.id) && {
-                seen.push(message.id);
-                true
-            }
-        });
-        Self::Append { conversation, messages, from }
+    pub fn append(conversation: usize, messages: Vec<NewMessage>, from: Option<i64>) -> Self {
+        Self::Append { conversation, messages: with_each_id_once(messages), from }
+    }
+
+    pub fn turn(conversation: usize, messages: Vec<NewMessage>, from: Option<i64>, reply: Option<usize>, create: bool) -> Self {
+        let messages = with_each_id_once(messages);
+        let reply = reply.filter(|reply| messages.iter().all(|message| message.id != *reply));
+        Self::Turn { conversation, messages, from, reply, create }
     }
 
     /// The conversation that it is about, if it names one.
@@ -133,6 +139,7 @@ impl Operation {
             | Self::Update { conversation, .. }
             | Self::Delete { conversation }
             | Self::Append { conversation, .. }
+            | Self::Turn { conversation, .. }
             | Self::Edit { conversation, .. }
             | Self::Grow { conversation, .. }
             | Self::DeleteMessage { conversation, .. }
@@ -143,6 +150,17 @@ impl Operation {
             | Self::Expire { conversation } => Some(*conversation),
         }
     }
+}
+
+fn with_each_id_once(mut messages: Vec<NewMessage>) -> Vec<NewMessage> {
+    let mut seen = Vec::new();
+    messages.retain(|message| {
+        !seen.contains(&message.id) && {
+            seen.push(message.id);
+            true
+        }
+    });
+    messages
 }
 
 #[derive(Clone, Debug)]
@@ -521,6 +539,32 @@ impl State {
                 self.conversations.remove(conversation);
                 Answer { status: 0, body: Value::Null, version: None, replayed: false }
             }
+            Operation::Turn { conversation: number, messages, from, reply, create } => {
+                let (messages, from, reply, number) = (messages.as_slice(), *from, *reply, *number);
+                let is_there = self.conversations.contains_key(&number);
+                if *create {
+                    let found = self.conversations.entry(number).or_insert_with(|| Conversation::new(user, None, clock));
+                    if found.user != user {
+                        return Answer::refused(409, "conflict", Some("conversation_id"));
+                    }
+                }
+                let found = self.conversations.get_mut(&number).filter(|found| step.by == By::Service(user) || found.user == user);
+                let Some(found) = found else { return Answer::not_found() };
+                let is_allowed = condition.is_none_or(|version| version == found.version);
+                let mut answer = found.begin_turn(messages, from, reply, is_allowed, clock);
+                if answer.status >= 400 {
+                    if !is_there {
+                        self.conversations.remove(&number);
+                    }
+                    return answer;
+                }
+                let (conversation, _, context) = self.shown(number).expect("it is there");
+                answer.body["context"] = context;
+                if *create {
+                    answer.body["conversation"] = conversation;
+                }
+                answer
+            }
             operation => {
                 let number = operation.conversation().expect("all others are about one");
                 let (request, is_deletion) = (self.request(step), matches!(operation, Operation::Delete { .. }));
@@ -656,6 +700,7 @@ impl Conversation {
             Operation::Summarize { through, text, .. } => self.summarize(number, *through, *text, condition, clock, request),
             Operation::Create { .. }
             | Operation::GetOrCreate
+            | Operation::Turn { .. }
             | Operation::Fork { .. }
             | Operation::Transfer
             | Operation::Erase
@@ -752,6 +797,48 @@ impl Conversation {
         self.change(clock);
         self.remember(request, 0);
         Answer { status: 204, body: Value::Null, version: Some(self.version), replayed: false }
+    }
+
+    /// The context and the conversation are not in the answer yet.
+    fn begin_turn(
+        &mut self,
+        messages: &[NewMessage],
+        from: Option<i64>,
+        reply: Option<usize>,
+        is_allowed: bool,
+        clock: u64,
+    ) -> Answer {
+        let Some(id) = reply else {
+            let answer = self.append(messages, from, is_allowed, clock);
+            return if answer.status < 400 { Answer { body: json!({"messages": answer.body}), ..answer } } else { answer };
+        };
+        let mut place = NewMessage { id, role: "assistant", content: String::new(), status: "in_progress", token_count: None };
+        let stored = |id: usize| self.messages.iter().find(|message| message.new.id == id);
+        if let Some(there) = stored(id) {
+            let question = messages.iter().map(|new| stored(new.id).filter(|stored| stored.is_same(new)));
+            let question = question.collect::<Option<Vec<_>>>().filter(|_| there.new.role == "assistant");
+            if let Some(question) = question {
+                // Whatever was written into it since, it is the same reply.
+                let version = question.iter().chain([&there]).map(|message| message.appended_version).max().expect("the reply's");
+                let shown: Vec<Value> = question.iter().map(|message| message.shown()).collect();
+                let body = json!({"messages": shown, "reply": there.shown()});
+                return Answer { replayed: true, ..Answer::new(200, body, version) };
+            }
+            if from.is_none_or(|from| there.position < from) {
+                // It stands before what it answers. No content is the same as this.
+                "another reply".clone_into(&mut place.content);
+            }
+        }
+        let mut answer = self.append(&[messages, &[place]].concat(), from, is_allowed, clock);
+        if answer.body["param"] == json!(format!("messages[{}].id", messages.len())) {
+            answer.body["param"] = json!("reply_id");
+        }
+        if answer.status < 400 {
+            let mut shown = answer.body.as_array().cloned().expect("messages");
+            let reply = shown.pop();
+            answer.body = json!({"messages": shown, "reply": reply});
+        }
+        answer
     }
 
     fn append(&mut self, messages: &[NewMessage], from: Option<i64>, is_allowed: bool, clock: u64) -> Answer {

@@ -28,6 +28,8 @@ pub(super) enum Endpoint {
     Context,
     /// With a limit in tokens and a start that stays.
     ContextOfTokens,
+    /// An append and the context behind it.
+    Turn,
     Conversation,
     UpdateConversation,
     DeleteConversation,
@@ -48,7 +50,7 @@ pub(super) enum Endpoint {
 
 impl Endpoint {
     /// The endpoints that most requests go to. All of the benchmark measures them.
-    pub(super) const ALL: [Self; 5] = [Self::GetOrCreate, Self::Append, Self::History, Self::List, Self::Context];
+    pub(super) const ALL: [Self; 6] = [Self::GetOrCreate, Self::Append, Self::History, Self::List, Self::Context, Self::Turn];
     /// The other endpoints. Their warm requests and their round trips are measured.
     pub(super) const OTHERS: [Self; 16] = [
         Self::Conversation,
@@ -101,6 +103,7 @@ impl Endpoint {
             Self::History => "get-chat-history",
             Self::List => "get-user-conversations",
             Self::Context | Self::ContextOfTokens => "get-context",
+            Self::Turn => "begin-turn",
             Self::Conversation => "get-conversation",
             Self::UpdateConversation => "update-conversation",
             Self::DeleteConversation => "delete-conversation",
@@ -125,6 +128,7 @@ impl Endpoint {
             Self::History => "get-chat-history, last=50",
             Self::Context => "get-context, max_messages=50",
             Self::ContextOfTokens => "get-context, max_tokens=2000, step=500",
+            Self::Turn => "begin-turn, max_messages=50",
             // The user has only this conversation, of 50 messages.
             Self::DeleteConversation => "delete-conversation, 50 messages",
             Self::Fork => "fork-conversation, 50 messages",
@@ -153,6 +157,12 @@ impl Endpoint {
             Self::List => ("GET", format!("{of_user}/conversations"), "", None),
             Self::Context => ("GET", format!("{of_conversation}/context"), "max_messages=50", None),
             Self::ContextOfTokens => ("GET", format!("{of_conversation}/context"), "max_tokens=2000&step=500", None),
+            Self::Turn => {
+                let message = serde_json::json!({
+                    "id": id, "role": "user", "content": "Is it raining in Oslo? ".repeat(9), "context": {"max_messages": 50},
+                });
+                ("POST", format!("{of_conversation}/turn"), "", Some(message))
+            }
             Self::Conversation => ("GET", of_conversation, "", None),
             Self::UpdateConversation => ("PATCH", of_conversation, "", Some(serde_json::json!({"title": "Rain in Oslo"}))),
             Self::DeleteConversation => ("DELETE", of_conversation, "", None),
@@ -173,7 +183,7 @@ impl Endpoint {
             Self::Import => return event("POST", format!("{of_user}/import"), "", Some(one::lines()), user, None),
             Self::Transfer => ("POST", format!("{of_user}/transfer"), "", Some(serde_json::json!({"to": one::ACCOUNT}))),
         };
-        let fresh = [Self::Append, Self::Fork].contains(&self).then_some(id);
+        let fresh = [Self::Append, Self::Turn, Self::Fork].contains(&self).then_some(id);
         event(method, path, query, body.map(|body| body.to_string()), user, fresh)
     }
 }

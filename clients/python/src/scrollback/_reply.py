@@ -134,8 +134,8 @@ def stream_reply(
     `Conflict` is raised if somebody else has written into the message. The reply of a turn that is begun again may have some text already:
     text that begins in the same way goes on behind it, and another text is a `Conflict`.
 
-    `Cancelled` is raised if a reader has stopped the reply with `cancel_reply`: by the next `write`, `flush` or the end of the block. It is the
-    sign to stop the model. `reply.stopped` says the same without an exception, while the model waits for a tool.
+    `Cancelled` is raised if a reader has stopped the reply with `cancel_reply`: by the next `write`, `flush` or the end of the block. It is
+    the sign to stop the model. `reply.stopped` says the same without an exception, while the model waits for a tool.
 
     U+0000 and half surrogate pairs, which the API refuses, are stored as U+FFFD. A reply has 1 MiB at most. The rest of a longer one is
     cut, and a note at its end says so.

@@ -43,7 +43,10 @@ const model = new MockLanguageModelV3({
 const alias = release === 7 ? { ai: "ai-v7", "@ai-sdk/react": "@ai-sdk/react-v7" } : {};
 
 /** A page of the example, in a chat of its own. Afterwards, all of it is gone. */
-async function onPage(client: ScrollbackClient, use: (page: Page, chat: () => Promise<Message[]>) => Promise<void>): Promise<void> {
+async function onPage(
+  client: ScrollbackClient,
+  use: (page: Page, chat: () => Promise<Message[]>) => Promise<void>,
+): Promise<void> {
   await build({ root: EXAMPLE, configFile: `${EXAMPLE}/vite.config.ts`, resolve: { alias } });
   const user = `user-${newId()}`;
   const server = createExample(client, model, user);
@@ -104,11 +107,12 @@ test("a page that is reloaded in the middle of a reply stops it", async ({ clien
     await page.locator("main[data-status=ready]").waitFor();
     const [, stored] = await chat();
     expect(stored?.status).toBe("cancelled");
-    const shown = await page.locator("[data-role]").allTextContents();
-    expect(shown[1]).not.toContain("word-39");
+    const [, shown = ""] = await page.locator("[data-role]").allTextContents();
     await page.reload();
     await reply.waitFor();
-    expect(await page.locator("[data-role]").allTextContents()).toEqual(shown);
+    // The writer may have shown some more, to a page that was there before.
+    const [, kept = ""] = await page.locator("[data-role]").allTextContents();
+    expect([kept.startsWith(shown), kept.includes("word-39")]).toEqual([true, false]);
     await page.getByLabel("Message").fill("Go on.");
     await page.getByRole("button", { name: "Send" }).click();
     await page.getByText("word-39").waitFor();

@@ -30,6 +30,7 @@ from ._reply import AsyncFollowing, AsyncReply, Following, Reply
 from .models import (
     Content,
     Context,
+    ContextFields,
     Conversation,
     Erased,
     Imported,
@@ -43,6 +44,8 @@ from .models import (
     SummaryText,
     ToolCalls,
     Transferred,
+    Turn,
+    TurnConversation,
 )
 
 T = TypeVar("T")

@@ -37,6 +37,8 @@ function Chat({ id, messages: loaded }: Loaded) {
         <button>Send</button>
       </form>
       <button onClick={() => void regenerate()}>Again</button>
+      {/* The reply goes on in the back end whatever this page does, so the back end is asked to end it. */}
+      <button onClick={() => void fetch(`/api/chat/${id}/stop`, { method: "POST" })}>Stop</button>
     </main>
   );
 }

@@ -40,6 +40,10 @@ export function createExample(client: ScrollbackClient, model: LanguageModel, us
       const stream = await chats.resumeStream({ id, after: searchParams.get("after") ?? undefined });
       return stream ? createUIMessageStreamResponse({ stream }) : new Response(null, { status: 204 });
     }
+    const stopped = /^\/api\/chat\/([^/]+)\/stop$/.exec(pathname)?.[1];
+    if (stopped !== undefined) {
+      return Response.json({ stopped: await chats.stopReply({ id: stopped }) });
+    }
     const file = pathname === "/" ? "/index.html" : normalize(pathname);
     const body = await readFile(join(PAGE, file)).catch(() => undefined);
     if (!body) return new Response("not found", { status: 404 });

@@ -3,7 +3,7 @@ import type { UIMessage, UIMessageChunk } from "ai";
 import { followChat, stopReply, storeStream, type Storing, type StoreOptions } from "./reply.js";
 import { conversationId } from "./ids.js";
 import { isSame } from "./mapping.js";
-import { again, readChat, readEnd, replace } from "./store.js";
+import { again, beginTurn, readChat, readEnd, remember, replace } from "./store.js";
 
 /** What `useChat` sends with `prepareSendMessagesRequest`. */
 export interface ChatRequest<M extends UIMessage = UIMessage> {
@@ -137,9 +137,12 @@ export function chatStore<M extends UIMessage = UIMessage>(client: ScrollbackCli
       await replace(client, id, stored, history);
     });
 
-  const appendUserMessage: ChatStore<M>["appendUserMessage"] = ({ id: chat, message, messageId }) =>
-    again(async () => {
-      const id = await conversationId(chat);
+  const appendUserMessage: ChatStore<M>["appendUserMessage"] = async ({ id: chat, message, messageId }) => {
+    const id = await conversationId(chat);
+    const isNew = message.role === "user" && messageId === undefined;
+    const begun = isNew ? await beginTurn(client, id, message) : undefined;
+    if (begun) return begun;
+    return again(async () => {
       const stored = await readChat<M>(client, id);
       const { groups, version } = stored;
       const history = groups.map((group) => group.message);
@@ -154,9 +157,11 @@ export function chatStore<M extends UIMessage = UIMessage>(client: ScrollbackCli
       if (message.role !== "user")
         throw new TypeError("the message must be a user's, or a reply with answered tool calls");
       const kept = at < 0 ? history : history.slice(0, at);
-      await replace(client, id, { groups: at < 0 ? [] : groups.slice(at), version }, [message]);
-      return [...kept, message];
+      const written = await replace(client, id, { groups: at < 0 ? [] : groups.slice(at), version }, [message]);
+      const found = [...kept, message];
+      return !written && at === groups.length - 1 ? remember(found, stored) : found;
     });
+  };
 
   const regenerate: ChatStore<M>["regenerate"] = ({ id: chat, messageId }) =>
     again(async () => {
@@ -169,8 +174,9 @@ export function chatStore<M extends UIMessage = UIMessage>(client: ScrollbackCli
       // As the SDK does: a reply goes, and a user's message stays.
       if (history[at]?.role !== "assistant") at += 1;
       const from = groups[at]?.rows[0]?.position;
-      if (from !== undefined) await client.rewindConversation(id, { from }, { ifMatch: version });
-      return history.slice(0, at);
+      const rewound =
+        from === undefined ? { version } : await client.rewindConversation(id, { from }, { ifMatch: version });
+      return remember(history.slice(0, at), { groups: groups.slice(0, at), version: rewound.version });
     });
 
   return {

@@ -5,7 +5,7 @@ import { CHANGED, toChunks } from "./chunks.js";
 import { conversationId } from "./ids.js";
 import type { Group } from "./mapping.js";
 import { textOnly } from "./storable.js";
-import { again, readBack, readEnd, sleep, storeReply, type Status, type StoredReply } from "./store.js";
+import { again, endOf, readBack, readEnd, sleep, storeReply, type Status, type StoredReply } from "./store.js";
 
 /** A reply that nobody has touched for 60 seconds counts as abandoned. */
 const HEARTBEAT = 15_000;
@@ -59,6 +59,8 @@ export function storeStream(
   let timer: ReturnType<typeof setTimeout> | undefined;
   let next = 0;
   let failures = 0;
+  /** The end of the chat, for the first write. */
+  let known = endOf(messages);
   /** The last of the reply's stored messages. */
   let row: StoredReply["row"] | undefined;
   /** Why nothing more is stored. */
@@ -176,15 +178,12 @@ export function storeStream(
     const question = others.findLast(({ role }) => role === "user") ?? others.at(-1);
     const wasWritten = row !== undefined;
     const store = (reply: UIMessage) =>
-      again(() =>
-        storeReply(client, id, {
-          reply,
-          question: question?.id,
-          status,
-          wasStored: wasWritten || reply.id === last?.id,
-          wasWritten,
-        }),
-      );
+      again(() => {
+        const end = known;
+        known = undefined;
+        const wasStored = wasWritten || reply.id === last?.id;
+        return storeReply(client, id, { reply, question: question?.id, status, wasStored, wasWritten, end });
+      });
     const result = await store(reply).catch((error: unknown) => {
       // It was stopped after it was read. A writer that stops it, too, reads it again.
       if (isProblem(error, "cancelled")) return status === "cancelled" ? store(reply) : { row, isStopped: true };

@@ -131,6 +131,45 @@ export async function replace(
   return true;
 }
 
+/** The ends of the histories that were returned for a model. Their replies begin without reading them again. */
+const beginnings = new WeakMap<readonly UIMessage[], Stored<UIMessage>>();
+
+/** Remembers how the chat ends behind a history. Whoever copies the history reads the chat again. */
+export function remember<M extends UIMessage>(history: M[], stored: Stored<M>): M[] {
+  beginnings.set(history, stored);
+  return history;
+}
+
+/** What is remembered of a history. */
+export function endOf(history: readonly UIMessage[]): Stored<UIMessage> | undefined {
+  return beginnings.get(history);
+}
+
+/**
+ * Stores a user's message at the end, and returns the history with it, all in one request. `undefined`: the chat has to be read. The message may
+ * be stored then.
+ */
+export async function beginTurn<M extends UIMessage>(
+  client: ScrollbackClient,
+  id: string,
+  message: M,
+): Promise<M[] | undefined> {
+  const rows = (await rowsOf(id, message, "complete")).map((row) => ({ ...row, status: undefined }));
+  try {
+    const { messages, context, version } = await client.turn(id, { messages: rows });
+    // A context leaves out what is not complete, and adds results that are missing. If all positions are there, it is the whole history.
+    const isWhole = context.repaired.length === 0 && context.messages.every((row, n) => row.position === n + 1);
+    if (!isWhole || context.messages.at(-1)?.id !== messages.at(-1)?.id) return undefined;
+    const groups = toGroups<M>(context.messages);
+    const history = groups.map((group) => group.message);
+    return remember([...history.slice(0, -1), message], { groups, version });
+  } catch (error) {
+    // A message with this id is stored, with another content.
+    if (isProblem(error, "conflict")) return undefined;
+    throw error;
+  }
+}
+
 /** What `storeReply` is told. */
 export interface ReplyFields {
   reply: UIMessage;
@@ -141,6 +180,8 @@ export interface ReplyFields {
   wasStored: boolean;
   /** This writer has stored it before. If it is cancelled, somebody has stopped it since. */
   wasWritten: boolean;
+  /** The end of the chat, if it is known. If it has changed since, the write is refused with `precondition_failed`. */
+  end?: Stored<UIMessage> | undefined;
 }
 
 /** What is stored of a reply. */
@@ -158,15 +199,12 @@ export interface StoredReply {
 export async function storeReply(
   client: ScrollbackClient,
   id: string,
-  { reply, question, status, wasStored, wasWritten }: ReplyFields,
+  { reply, question, status, wasStored, wasWritten, end }: ReplyFields,
 ): Promise<StoredReply> {
   const find = (groups: Group[], wanted: string | undefined) =>
     groups.findIndex(({ message }) => message.id === wanted);
-  const { groups, version } = await readBack(
-    client,
-    id,
-    (groups) => find(groups, reply.id) >= 0 || find(groups, question) >= 0,
-  );
+  const isEnough = (groups: Group[]) => find(groups, reply.id) >= 0 || find(groups, question) >= 0;
+  const { groups, version } = end ?? (await readBack(client, id, isEnough));
   let at = find(groups, reply.id);
   const old = groups[at]?.rows ?? [];
   if (at < 0) {

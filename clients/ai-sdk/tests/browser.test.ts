@@ -1,10 +1,10 @@
 /** The example application in a real browser, with a model of the SDK's own test kit. */
 import type { AddressInfo } from "node:net";
 import { fileURLToPath } from "node:url";
-import { newId } from "@scrollback/client";
+import { newId, type Message, type ScrollbackClient } from "@scrollback/client";
 import { simulateReadableStream } from "ai";
 import { MockLanguageModelV3 } from "ai/test";
-import { chromium } from "playwright-core";
+import { chromium, type Page } from "playwright-core";
 import { build } from "vite";
 import { expect } from "vitest";
 import { createExample } from "../example/server.js";
@@ -42,7 +42,11 @@ const model = new MockLanguageModelV3({
 /** The page's packages of the release that the tests run with. */
 const alias = release === 7 ? { ai: "ai-v7", "@ai-sdk/react": "@ai-sdk/react-v7" } : {};
 
-test("a page that is reloaded in the middle of a reply goes on with it", async ({ client }) => {
+/** A page of the example, in a chat of its own. Afterwards, all of it is gone. */
+async function onPage(
+  client: ScrollbackClient,
+  use: (page: Page, chat: () => Promise<Message[]>) => Promise<void>,
+): Promise<void> {
   await build({ root: EXAMPLE, configFile: `${EXAMPLE}/vite.config.ts`, resolve: { alias } });
   const user = `user-${newId()}`;
   const server = createExample(client, model, user);
@@ -54,6 +58,19 @@ test("a page that is reloaded in the middle of a reply goes on with it", async (
   try {
     const page = await browser.newPage();
     await page.goto(`http://127.0.0.1:${String((server.address() as AddressInfo).port)}/`);
+    await use(page, async () => {
+      const [chat] = await client.getUserConversations(user).all();
+      return client.getChatHistory(chat?.id ?? "").all();
+    });
+  } finally {
+    await browser.close();
+    server.closeAllConnections();
+    server.close();
+  }
+}
+
+test("a page that is reloaded in the middle of a reply goes on with it", async ({ client }) => {
+  await onPage(client, async (page, chat) => {
     await page.getByLabel("Message").fill("Say something.");
     await page.getByRole("button", { name: "Send" }).click();
     const reply = page.locator("[data-role=assistant]");
@@ -70,15 +87,36 @@ test("a page that is reloaded in the middle of a reply goes on with it", async (
     await page.reload();
     await page.locator("main[data-status=ready]").waitFor();
     expect(await page.locator("[data-role]").allTextContents()).toEqual(expected);
-    const [chat] = await client.getUserConversations(user).all();
-    const rows = await client.getChatHistory(chat?.id ?? "").all();
-    expect(rows.map(({ role, status }) => [role, status])).toEqual([
+    expect((await chat()).map(({ role, status }) => [role, status])).toEqual([
       ["user", "complete"],
       ["assistant", "complete"],
     ]);
-  } finally {
-    await browser.close();
-    server.closeAllConnections();
-    server.close();
-  }
+  });
+});
+
+test("a page that is reloaded in the middle of a reply stops it", async ({ client }) => {
+  await onPage(client, async (page, chat) => {
+    await page.getByLabel("Message").fill("Say something.");
+    await page.getByRole("button", { name: "Send" }).click();
+    const reply = page.locator("[data-role=assistant]");
+    await reply.getByText("word-3 ").waitFor();
+    await page.reload();
+    await reply.getByText("word-3 ").waitFor();
+    await page.getByRole("button", { name: "Stop" }).click();
+    // Both the page that follows and the model's stream come to their ends, with nothing but the API between them.
+    await page.locator("main[data-status=ready]").waitFor();
+    const [, stored] = await chat();
+    expect(stored?.status).toBe("cancelled");
+    const [, shown = ""] = await page.locator("[data-role]").allTextContents();
+    await page.reload();
+    await reply.waitFor();
+    // The writer may have shown some more, to a page that was there before.
+    const [, kept = ""] = await page.locator("[data-role]").allTextContents();
+    expect([kept.startsWith(shown), kept.includes("word-39")]).toEqual([true, false]);
+    await page.getByLabel("Message").fill("Go on.");
+    await page.getByRole("button", { name: "Send" }).click();
+    await page.getByText("word-39").waitFor();
+    await page.locator("main[data-status=ready]").waitFor();
+    expect((await chat()).map(({ status }) => status)).toEqual(["complete", "cancelled", "complete", "complete"]);
+  });
 });

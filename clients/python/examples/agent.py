@@ -22,7 +22,7 @@ from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode, tools_condition
 
 from scrollback import Client
-from scrollback.langchain import save_messages, to_langchain
+from scrollback.langchain import from_langchain, save_messages, to_langchain
 
 
 @tool
@@ -69,11 +69,11 @@ def build(model: BaseChatModel) -> Any:
 
 def answer(client: Client, conversation_id: UUID, question: str, agent: Any) -> str:
     """One turn. Each step of the agent is stored when it is done, so a crash loses none of the steps before it."""
-    save_messages(client, conversation_id, [HumanMessage(question)])
+    turn = client.turn(conversation_id, messages=[from_langchain(HumanMessage(question))], context={"max_messages": 50})
     # The context is what fits. Every call in it has its result, also if a turn before this one was interrupted.
-    context = client.get_context(conversation_id, max_messages=50)
+    messages = [to_langchain(each) for each in turn.context.messages]
     text = ""
-    for step in agent.stream({"messages": [to_langchain(each) for each in context.messages]}, stream_mode="updates"):
+    for step in agent.stream({"messages": messages}, stream_mode="updates"):
         for update in step.values():
             save_messages(client, conversation_id, update["messages"])
             text = update["messages"][-1].text

@@ -14,13 +14,13 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import BaseModel
 
-from scrollback import AsyncClient, Context, PreconditionFailed, ScrollbackError
+from scrollback import AsyncClient, AsyncReply, Context, PreconditionFailed, ScrollbackError, new_id
 
 client = AsyncClient(os.environ.get("SCROLLBACK_URL", "http://127.0.0.1:9000"))
 
@@ -72,12 +72,20 @@ async def history(chat: UUID) -> list[dict[str, Any]]:
 @app.post("/chats/{chat}/messages")
 async def say(chat: UUID, said: Said) -> StreamingResponse:
     """Stores what the user wrote, and streams the reply."""
-    question = await client.add_message(chat, "user", said.text, id=said.id)
-    # If the browser sends the question again, it is stored once, and its reply is written anew.
-    newer = await client.get_chat_history(chat, after=question.position, limit=2).first_page()
-    if any(message.role == "user" for message in newer):
-        raise HTTPException(409, "the chat has gone on")
-    return await streamed(chat, question.position + 1, newer.version)
+    id_ = said.id or new_id()
+    # If the browser sends the question again, both are stored once, because the reply's id follows from the question's.
+    turn = await client.turn(
+        chat,
+        "user",
+        said.text,
+        id=id_,
+        reply_id=uuid5(id_, "reply"),
+        context={"max_messages": MOST_MESSAGES, "format": "openai"},
+    )
+    if turn.reply and turn.reply.content:
+        # Somebody has written the reply, or still does. The model is not asked again.
+        return StreamingResponse(client.follow_reply(chat, turn.reply.id), media_type="text/plain")
+    return await streamed(chat, client.stream_reply(turn), turn.context)
 
 
 @app.post("/chats/{chat}/regenerate")
@@ -86,12 +94,14 @@ async def regenerate(chat: UUID) -> StreamingResponse:
     page = await client.get_chat_history(chat, last=1).first_page()
     if not page or page[0].role != "assistant":
         raise HTTPException(409, "there is no reply to replace")
-    return await streamed(chat, page[0].position, page.version)
+    return await streamed(chat, client.stream_reply(chat, id=page[0].id, from_=page[0].position, if_match=page.version))
 
 
-async def streamed(chat: UUID, position: int, version: str | None) -> StreamingResponse:
+async def streamed(
+    chat: UUID, message: AsyncReply, context: Context[dict[str, Any]] | None = None
+) -> StreamingResponse:
     """A response with the reply. If somebody has written since the version, such as a second click, it is a 409."""
-    pieces = reply(chat, position, version)
+    pieces = reply(chat, message, context)
     try:
         first = await anext(pieces)
     except PreconditionFailed:
@@ -105,11 +115,11 @@ async def streamed(chat: UUID, position: int, version: str | None) -> StreamingR
     return StreamingResponse(all_pieces(), media_type="text/plain")
 
 
-async def reply(chat: UUID, position: int, version: str | None) -> AsyncIterator[str]:
-    """Streams a reply to the browser, and stores it at the same time. The messages from `position` on are replaced."""
-    async with client.stream_reply(chat, from_=position, if_match=version) as message:
+async def reply(chat: UUID, message: AsyncReply, context: Context[dict[str, Any]] | None) -> AsyncIterator[str]:
+    """Streams a reply to the browser, and stores it at the same time."""
+    async with message:
         # The reply is not complete yet, so it is not in the context.
-        context = await client.get_context(chat, max_messages=MOST_MESSAGES, format="openai")
+        context = context or await client.get_context(chat, max_messages=MOST_MESSAGES, format="openai")
         async for piece in generate(context.messages):
             await message.write(piece)
             yield piece

@@ -8,7 +8,7 @@ import threading
 import uuid
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 from ruamel.yaml import YAML
@@ -19,6 +19,7 @@ from conftest import PROJECT, Connect
 from scrollback import (
     Client,
     Context,
+    ContextFields,
     Conversation,
     Imported,
     Message,
@@ -27,6 +28,8 @@ from scrollback import (
     Pages,
     Retry,
     Transferred,
+    Turn,
+    TurnConversation,
     errors,
     new_id,
 )
@@ -38,6 +41,8 @@ KNOWN_MISSING: set[str] = set()
 
 # What a method calls a field, where Python has another use for its name. A cursor is followed by iterating.
 RENAMED = {"from": "from_", "If-Match": "if_match", "If-None-Match": "if_none_match", "metadata.KEY": "metadata"}
+# The methods that are named otherwise than their operations.
+METHODS = {"begin-turn": "turn"}
 # The client makes the keys of its requests.
 LEFT_OUT = {"cursor", "messages", "Idempotency-Key"}
 
@@ -74,13 +79,19 @@ def operations() -> dict[str, set[str]]:
 def test_each_operation_of_the_description_is_a_method_with_all_its_fields(kind: type) -> None:
     described = operations()
     assert len(described) >= 12
-    missing = {name for name in described if not hasattr(kind, name.replace("-", "_"))}
-    assert missing == KNOWN_MISSING
-    for name in set(described) - missing:
-        method = getattr(kind, name.replace("-", "_"))
+    names = {name: METHODS.get(name, name.replace("-", "_")) for name in described}
+    methods = {name: getattr(kind, method) for name, method in names.items() if hasattr(kind, method)}
+    assert set(described) - set(methods) == KNOWN_MISSING
+    for name, method in methods.items():
         assert described[name] <= set(inspect.signature(method).parameters), name
         # The examples run: see the fixture `examples`.
         assert ">>>" in method.__doc__, name
+
+
+@pytest.mark.parametrize("kind", [ContextFields, TurnConversation])
+def test_the_objects_of_a_turn_have_all_fields_of_the_description(kind: type) -> None:
+    schema = OPENAPI["components"]["schemas"][kind.__name__]
+    assert set(get_type_hints(kind)) == set(schema["properties"])
 
 
 def test_each_code_of_the_description_has_an_exception() -> None:
@@ -176,6 +187,52 @@ def test_a_summary_is_read_with_its_text_and_deleted(either: Any, conversation: 
     with pytest.raises(errors.NotFound):
         either.delete_summary(conversation.id)
     assert either.get_conversation(conversation.id).summary is None
+
+
+def test_a_turn_begins_with_what_the_user_said_and_has_the_context(either: Any) -> None:
+    user, chat = f"user-{new_id()}", new_id()
+    turn = either.turn(
+        chat,
+        messages=[{"role": "system", "content": "Be brief."}, NewMessage("user", "Is it raining?", metadata={"a": 1})],
+        conversation={"user_id": user, "title": "Rain", "metadata": {"b": 2}, "expires_in": 3600},
+        context={"format": "anthropic", "max_tokens": 8000},
+        reply_id=True,
+    )
+    assert (turn.conversation.id, turn.conversation.user_id, turn.conversation.title) == (chat, user, "Rain")
+    assert (turn.conversation.metadata, turn.conversation.message_count) == ({"b": 2}, 3)
+    assert [(each.position, each.role, each.metadata) for each in turn.messages] == [
+        (1, "system", {}),
+        (2, "user", {"a": 1}),
+    ]
+    assert (turn.reply.position, turn.reply.role, turn.reply.content) == (3, "assistant", "")
+    assert turn.reply.status == "in_progress"
+    assert turn.context.instructions == [{"type": "text", "text": "Be brief."}]
+    assert [each["role"] for each in turn.context.messages] == ["user"]
+    versions = {turn.version, turn.context.version, turn.reply.version, turn.conversation.version}
+    assert versions == {either.get_conversation(chat).version}
+    assert (turn.replayed, turn.extra, turn.messages[0].extra) == (False, {}, {})
+    assert "Be brief" not in repr(turn)
+    # A whole answer is one request.
+    ended = either.update_message(chat, turn.reply.id, content="Yes.", status="complete", token_count=2)
+    assert (ended.content, ended.status, ended.token_count) == ("Yes.", "complete", 2)
+
+    mine = new_id()
+    for time in range(2):
+        again = either.turn(chat, "user", "And now?", id=mine, name="ada", token_count=3)
+        assert (again.replayed, again.reply, again.conversation) == (time == 1, None, None)
+        assert (again.messages[0].name, again.messages[0].token_count) == ("ada", 3)
+        assert again.context == either.get_context(chat)
+    assert [each.content for each in again.context.messages] == ["Be brief.", "Is it raining?", "Yes.", "And now?"]
+    instead = either.turn(chat, "user", "Still?", from_=again.messages[0].position, if_match=again.version)
+    assert [each.content for each in instead.context.messages] == ["Be brief.", "Is it raining?", "Yes.", "Still?"]
+    with pytest.raises(errors.PreconditionFailed):
+        either.turn(chat, "user", "Hm?", if_match=again.version)
+    with pytest.raises(errors.Conflict):
+        either.turn(chat, "user", "Hm?", conversation={"user_id": "another"})
+    with pytest.raises(errors.NotFound):
+        either.turn(new_id(), "user", "Hm?")
+    with pytest.raises(ValueError, match="role is a field of one message"):
+        either.turn(chat, "user", messages=[])
 
 
 def test_messages_come_back_as_they_went_in(either: Any, conversation: Conversation) -> None:
@@ -709,6 +766,8 @@ def test_the_types_are_those_that_a_type_checker_sees(client: Client, conversati
     assert_type(client.import_user("nobody", lines), Imported)
     assert_type(client.transfer_user("nobody", "ada"), Transferred)
     assert_type(client.get_context(conversation.id, format="openai"), Context[dict[str, Any]])
+    turn = assert_type(client.turn(conversation.id, "user", "Hello", context={"format": "openai"}), Turn)
+    assert_type(turn.context, Context[Any])
     assert isinstance(message, Message)
     assert {message, conversation} == {message, conversation}
 

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import UUID
 
@@ -15,7 +16,9 @@ import pytest
 
 from conftest import PACKAGE
 from scrollback import Client, new_id
+from tests.proxy import LOSE_ANSWER, Proxy
 from tests.test_acceptance import environment, needs_langchain
+from tests.turns import count, requests_of
 
 EXAMPLES = PACKAGE / "examples"
 
@@ -24,8 +27,8 @@ def variables(url: str, **more: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(PACKAGE / "src"), "SCROLLBACK_URL": url, **more}
 
 
-@pytest.fixture(scope="module")
-def chat_url(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+@contextmanager
+def chat_back_end(server_url: str) -> Iterator[str]:
     """The chat back end, on a free port."""
     command = [sys.executable, "-W", "error", "-m", "uvicorn", "chat:app", "--app-dir", str(EXAMPLES), "--port", "0"]
     with subprocess.Popen(command, env=variables(server_url), stderr=subprocess.PIPE, text=True) as server:
@@ -41,6 +44,12 @@ def chat_url(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
         server.terminate()
         # Its log is read to the end. An exception of a request would be in it.
         assert "Traceback" not in server.stderr.read()
+
+
+@pytest.fixture(scope="module")
+def chat_url(server_url: str) -> Iterator[str]:
+    with chat_back_end(server_url) as url:
+        yield url
 
 
 @pytest.fixture
@@ -75,9 +84,11 @@ def test_a_question_that_is_sent_again_is_stored_once(chats: httpx.Client) -> No
         chats.post(f"{chat}/messages", json=question).raise_for_status()
     assert [each[1] for each in said(chats, chat)] == ["user", "assistant"]
     chats.post(f"{chat}/messages", json={"text": "Are you there?"}).raise_for_status()
-    # Nothing of what came since then is replaced.
-    assert chats.post(f"{chat}/messages", json=question).status_code == 409
-    assert [each[1] for each in said(chats, chat)] == ["user", "assistant"] * 2
+    # Nothing of what came since then is replaced. The reply is the one that is stored.
+    stored = said(chats, chat)
+    assert chats.post(f"{chat}/messages", json=question).text == stored[1][2]
+    assert said(chats, chat) == stored
+    assert [each[1] for each in stored] == ["user", "assistant"] * 2
 
 
 def test_the_chat_replaces_its_last_reply(chats: httpx.Client) -> None:
@@ -86,6 +97,28 @@ def test_the_chat_replaces_its_last_reply(chats: httpx.Client) -> None:
     first = chats.post(f"{chat}/messages", json={"text": "Hello"}).text
     assert chats.post(f"{chat}/regenerate").text == first
     assert [each[1] for each in said(chats, chat)] == ["user", "assistant"]
+
+
+def test_a_question_whose_reply_was_replaced_is_answered_with_the_new_one(chats: httpx.Client) -> None:
+    chat = begin(chats)
+    question = {"text": "Hello", "id": str(new_id())}
+    chats.post(f"{chat}/messages", json=question).raise_for_status()
+    chats.post(f"{chat}/regenerate").raise_for_status()
+    stored = said(chats, chat)
+    assert chats.post(f"{chat}/messages", json=question).text == stored[-1][2]
+    assert said(chats, chat) == stored
+
+
+def test_a_turn_of_the_chat_is_two_requests(proxy: Proxy) -> None:
+    with chat_back_end(proxy.url) as url, httpx.Client(base_url=url, timeout=30) as chats:
+        chat = begin(chats)
+        count(proxy)
+        chats.post(f"{chat}/messages", json={"text": "Hello"}).raise_for_status()
+        assert count(proxy) == requests_of("`examples/chat.py`, with FastAPI")[1] == 2
+        # The answer to the turn is lost. The place of the reply is there, and the reply is written into it.
+        proxy.faults = [LOSE_ANSWER]
+        assert chats.post(f"{chat}/messages", json={"text": "And now?"}).text.endswith("You said: And now?")
+        assert [each[1] for each in said(chats, chat)] == ["user", "assistant"] * 2
 
 
 def test_the_chat_summarizes_what_the_model_does_not_see(chats: httpx.Client, client: Client) -> None:
@@ -106,6 +139,15 @@ def test_the_chat_summarizes_what_the_model_does_not_see(chats: httpx.Client, cl
 def test_the_chat_passes_errors_on(chats: httpx.Client) -> None:
     missing = chats.get(f"/chats/{new_id()}")
     assert (missing.status_code, missing.json()) == (404, {"detail": "no such conversation or message"})
+
+
+@needs_langchain
+def test_a_turn_of_the_agent_is_stored_with_a_request_for_each_step(proxy: Proxy) -> None:
+    command = [str(environment("langchain")), str(EXAMPLES / "agent.py"), "Is it raining in Oslo?"]
+    user = f"user-{new_id()}"
+    subprocess.run(command, env=variables(proxy.url, CHAT_USER=user), capture_output=True, check=True)
+    # The user's conversation, the turn, and the three messages of the agent.
+    assert count(proxy) == requests_of("`examples/agent.py`, with LangGraph and one tool call")[1] == 5
 
 
 @needs_langchain

@@ -15,7 +15,7 @@ from typing import Any
 import anyio
 import pytest
 
-from scrollback import AsyncClient, Client, Conversation, Retry, errors, new_id
+from scrollback import AsyncClient, Client, Conversation, Retry, Turn, errors, new_id
 from tests.proxy import CUT_ANSWER, FORWARD, LOSE_ANSWER, LOSE_REQUEST, SILENCE, Fault, Proxy
 
 FAST = Retry(base=0.01)
@@ -33,8 +33,9 @@ def stream(request: pytest.FixtureRequest, proxy: Proxy) -> Stream:
     """Streams pieces with a client of either kind. A number is a silence of so many seconds. An item that can
     be called is called, and an exception is raised."""
 
-    def run(conversation: Conversation, *items: Any, **options: Any) -> Any:
-        with Client(proxy.url, retry=FAST) as client, client.stream_reply(conversation.id, **options) as reply:
+    def run(where: Conversation | Turn, *items: Any, **options: Any) -> Any:
+        place = where if isinstance(where, Turn) else where.id
+        with Client(proxy.url, retry=FAST) as client, client.stream_reply(place, **options) as reply:
             for item in items:
                 if isinstance(item, Exception):
                     raise item
@@ -48,9 +49,10 @@ def stream(request: pytest.FixtureRequest, proxy: Proxy) -> Stream:
                     item(reply)
         return reply
 
-    async def run_async(conversation: Conversation, *items: Any, **options: Any) -> Any:
+    async def run_async(where: Conversation | Turn, *items: Any, **options: Any) -> Any:
+        place = where if isinstance(where, Turn) else where.id
         async with AsyncClient(proxy.url, retry=FAST) as client:
-            async with client.stream_reply(conversation.id, **options) as reply:
+            async with client.stream_reply(place, **options) as reply:
                 for item in items:
                     if isinstance(item, Exception):
                         raise item
@@ -157,6 +159,66 @@ def test_a_fault_at_any_request_stores_the_text_once(
     stream(conversation, "one ", "two ", "three", flush_characters=4, flush_seconds=0.001)
     (message,) = client.get_chat_history(conversation.id)
     assert (message.content, message.status) == ("one two three", "complete")
+
+
+@pytest.mark.parametrize("fault", [LOSE_REQUEST, LOSE_ANSWER, CUT_ANSWER, Fault(503), Fault(503, afterwards=True)])
+@pytest.mark.parametrize("request_number", range(3))
+def test_a_reply_is_written_where_its_turn_has_the_place(
+    stream: Stream, proxy: Proxy, client: Client, conversation: Conversation, fault: str | Fault, request_number: int
+) -> None:
+    turn = client.turn(conversation.id, "user", "Hello", reply_id=True)
+    assert turn.reply is not None
+    proxy.faults = [*[FORWARD] * request_number, fault]
+    reply = stream(turn, "one ", "two ", "three", flush_characters=4, flush_seconds=0.001)
+    assert (reply.id, reply.message.content, reply.message.status) == (turn.reply.id, "one two three", "complete")
+    # The first request has the first piece.
+    assert appends(proxy)[0] == (0, "one ")
+    assert {seen.method for seen in proxy.seen} <= {"PATCH", "GET"}
+    assert len(client.get_chat_history(conversation.id).all()) == 2
+
+
+def test_a_turn_with_a_whole_reply_is_two_requests(stream: Stream, proxy: Proxy, conversation: Conversation) -> None:
+    with Client(proxy.url) as behind:
+        turn = behind.turn(conversation.id, "user", "Hello", reply_id=True)
+    reply = stream(turn, "Hi")
+    assert [seen.method for seen in proxy.seen] == ["POST", "PATCH"]
+    assert reply.message.content == "Hi"
+
+
+def test_a_turn_that_is_begun_again_goes_on_with_the_same_text(
+    stream: Stream, client: Client, conversation: Conversation
+) -> None:
+    ids: dict[str, Any] = {"id": new_id(), "reply_id": new_id()}
+    first = client.turn(conversation.id, "user", "Hello", **ids)
+    with pytest.raises(StopError):
+        stream(first, "one ", "two ", StopError())
+    again = client.turn(conversation.id, "user", "Hello", **ids)
+    assert again.replayed
+    assert again.reply is not None
+    assert (again.reply.content, again.reply.status) == ("one two ", "in_progress")
+    # Another text is not mixed with the first one.
+    for other in (["une deux trois"], ["one ", "two"], ["one ", FLUSH]):
+        with pytest.raises(errors.Conflict):
+            stream(again, *other)
+    # Pieces that are smaller and larger than those that are stored.
+    message = stream(again, "one", FLUSH, " two th", FLUSH, "ree").message
+    assert (message.content, message.status) == ("one two three", "complete")
+    whole = client.turn(conversation.id, "user", "Hello", **ids)
+    assert stream(whole, "one two three").message.status == "complete"
+    with pytest.raises(errors.Conflict):
+        stream(whole, "one ", "two")
+    # It is written anew in place of what is there.
+    assert whole.reply is not None
+    stream(conversation, "une", from_=whole.reply.position)
+    assert [each.content for each in client.get_chat_history(conversation.id)] == ["Hello", "une"]
+
+
+def test_a_turn_without_a_place_for_the_reply_is_refused(client: Client, conversation: Conversation) -> None:
+    with pytest.raises(ValueError, match="reply_id=True"):
+        client.stream_reply(client.turn(conversation.id, "user", "Hello"))
+    turn = client.turn(conversation.id, "user", "Hello", reply_id=True)
+    with pytest.raises(ValueError, match="stored already"):
+        client.stream_reply(turn, metadata={"a": 1})
 
 
 def test_a_piece_that_is_not_stored_goes_with_the_next_one(
@@ -391,23 +453,32 @@ def test_nothing_that_was_shown_is_lost_or_stored_twice(
     shown: dict[Any, tuple[str, set[str]]] = {}
 
     async def write(asynchronous: AsyncClient, number: int) -> None:
-        flush = chance.choice([0.0, 0.01, 0.05])
-        reply = asynchronous.stream_reply(
-            conversation.id, flush_seconds=flush, flush_characters=chance.choice([1, 8, 99])
-        )
-        ending = chance.choice(["whole", "stop", "reader", "task", "error", "deleted"])
+        options: dict[str, Any] = {
+            "flush_seconds": chance.choice([0.0, 0.01, 0.05]),
+            "flush_characters": chance.choice([1, 8, 99]),
+        }
+        ending = chance.choice(["whole", "stop", "reader", "task", "error", "deleted", "again"])
+        has_turn = ending == "again" or chance.random() < 0.5
+        question, id_ = new_id(), new_id()
+        pieces = chance.randrange(1, 12)
         said = ""
 
-        async def model() -> None:
+        async def model(fails: bool) -> None:
             nonlocal said
-            async with reply:
-                for piece in range(chance.randrange(1, 12)):
+            said = ""
+            place: Any = conversation.id
+            if has_turn:
+                # With the same ids each time, as a program does that begins anew after a crash.
+                place = await asynchronous.turn(conversation.id, "user", f"{number}?", id=question, reply_id=id_)
+            more: dict[str, Any] = {} if has_turn else {"id": id_}
+            async with asynchronous.stream_reply(place, **options, **more) as reply:
+                for piece in range(pieces):
                     await asyncio.sleep(chance.choice([0, 0, 0.01, 0.1]))
                     if ending == "reader" and piece == 3:
-                        client.cancel_reply(conversation.id, reply.id)
+                        client.cancel_reply(conversation.id, id_)
                     if ending == "deleted" and piece == 3:
-                        client.delete_message(conversation.id, reply.id)
-                    if ending == "error" and piece == 5:
+                        client.delete_message(conversation.id, id_)
+                    if fails and piece == 5:
                         raise StopError
                     text = f"{number}.{piece}☂ "
                     await reply.write(text)
@@ -415,7 +486,13 @@ def test_nothing_that_was_shown_is_lost_or_stored_twice(
                 if ending == "stop":
                     await reply.stop()
 
-        task = asyncio.create_task(model())
+        async def run() -> None:
+            if ending == "again":
+                with suppress(StopError):
+                    await model(fails=True)
+            await model(fails=ending == "error")
+
+        task = asyncio.create_task(run())
         if ending == "task":
             asyncio.get_running_loop().call_later(0.1, task.cancel)
         try:
@@ -430,7 +507,7 @@ def test_nothing_that_was_shown_is_lost_or_stored_twice(
             states = {"deleted"}
         else:
             states = {"cancelled" if ending == "stop" else "complete"}
-        shown[reply.id] = (said, states)
+        shown[id_] = (said, states)
 
     async def main() -> None:
         async with AsyncClient(proxy.url, retry=Retry(base=0.001, attempts=30)) as asynchronous:
@@ -438,7 +515,10 @@ def test_nothing_that_was_shown_is_lost_or_stored_twice(
 
     asyncio.run(asyncio.wait_for(main(), 240))
     proxy.faults = []
-    stored = {message.id: message for message in client.get_chat_history(conversation.id)}
+    history = client.get_chat_history(conversation.id).all()
+    questions = [message.content for message in history if message.role == "user"]
+    assert len(questions) == len(set(questions)), seed
+    stored = {message.id: message for message in history if message.role == "assistant"}
     for id_, (said, states) in shown.items():
         message = stored.pop(id_, None)
         if "deleted" in states:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from conftest import Connect
-from scrollback import Conversation, NewMessage, Retry, errors, new_id
+from scrollback import Client, Conversation, NewMessage, Retry, errors, new_id
 from tests.proxy import CUT_ANSWER, LOSE_ANSWER, LOSE_REQUEST, SILENCE, Fault, Proxy
 
 # As the client does it, and with short waits.
@@ -51,6 +51,23 @@ def test_a_retried_append_is_stored_once(
     assert [stored.position for stored in batch] == [2, 3]
 
 
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+def test_a_retried_turn_begins_once(faulty: Any, proxy: Proxy, client: Client, fault: str | Fault) -> None:
+    proxy.faults = [fault, fault]
+    user = f"user-{new_id()}"
+    turn = faulty.turn(new_id(), "user", "Hello", reply_id=True, conversation={"user_id": user})
+    assert len(proxy.seen) == 3
+    assert len({seen.body for seen in proxy.seen}) == 1
+    sent = json.loads(proxy.seen[0].body)
+    assert (sent["id"], sent["reply_id"]) == (str(turn.messages[0].id), str(turn.reply.id))
+    (conversation,) = client.get_user_conversations(user)
+    assert [(each.id, each.status) for each in client.get_chat_history(conversation.id)] == [
+        (turn.messages[0].id, "complete"),
+        (turn.reply.id, "in_progress"),
+    ]
+    assert [each.content for each in turn.context.messages] == ["Hello"]
+
+
 @pytest.mark.parametrize("fault", [LOSE_REQUEST, LOSE_ANSWER], ids=str)
 def test_every_write_is_done_once(faulty: Any, proxy: Proxy, fault: str) -> None:
     user = f"user-{new_id()}"
@@ -75,6 +92,12 @@ def test_every_write_is_done_once(faulty: Any, proxy: Proxy, fault: str) -> None
     lose()
     ended = faulty.update_message(chat.id, written.id, append="i", at=1, status="complete")
     assert (ended.content, ended.status) == ("Hi", "complete")
+    lose()
+    turn = faulty.turn(chat.id, "user", "Hello again", reply_id=True, from_=written.position + 1)
+    assert turn.replayed == (fault == LOSE_ANSWER)
+    assert [each.content for each in faulty.get_chat_history(chat.id)] == ["Hello!", "Hi", "Hello again", ""]
+    lose()
+    faulty.rewind_conversation(chat.id, from_=turn.messages[0].position)
     lose()
     assert faulty.delete_message(chat.id, written.id) is None
     assert [each.content for each in faulty.get_chat_history(chat.id)] == ["Hello!"]

@@ -30,6 +30,8 @@ import type {
   Summary,
   SummaryFields,
   Transferred,
+  Turn,
+  TurnFields,
   Versioned,
   WriteOptions,
 } from "./types.js";
@@ -184,13 +186,27 @@ export class ScrollbackClient {
   /**
    * Begins a reply that is stored while a model writes it. Call `write` for each piece of text and `end` at the end, or `pipe` for both.
    *
+   * A turn with a `reply_id` has the place for the reply already, so this sends nothing, and takes no fields. If the turn was begun before, the
+   * reply may have some text: text that begins in the same way goes on behind it, and another text is a `conflict`.
+   *
    * The options are those of the first request. Its signal does not stop what is stored later.
    */
-  async streamReply(conversationId: string, fields: ReplyFields = {}, options: ReplyOptions = {}): Promise<Reply> {
+  async streamReply(
+    where: string | Versioned<Pick<Turn, "reply">>,
+    fields: ReplyFields = {},
+    options: ReplyOptions = {},
+  ): Promise<Reply> {
     const { flushMilliseconds, flushCharacters, heartbeatMilliseconds, ...call } = options;
-    const beginning: NewMessage = { role: "assistant", ...fields, content: "", status: "in_progress" };
-    const begun = await this.addMessage(conversationId, beginning, call);
-    const target = message(conversationId, begun.id);
+    let begun: Versioned<Message>;
+    if (typeof where === "string") {
+      const beginning: NewMessage = { role: "assistant", ...fields, content: "", status: "in_progress" };
+      begun = await this.addMessage(where, beginning, call);
+    } else {
+      if (!where.reply) throw new TypeError("the turn has no reply: begin it with reply_id: true");
+      if (Object.keys(fields).length > 0) throw new TypeError("the reply of a turn is stored already, with its fields");
+      begun = { ...where.reply, version: where.version };
+    }
+    const target = message(begun.conversation_id, begun.id);
     const writer = {
       update: (patch: MessagePatch, once?: Partial<Retry>) =>
         this.#transport.run(write("PATCH", target, patch, {}, versioned<Message>), {}, once),
@@ -224,6 +240,25 @@ export class ScrollbackClient {
     options?: ReadOptions,
   ): Promise<Versioned<Context<Format>>> {
     return this.#get(conversation(conversationId, "/context"), fields, options);
+  }
+
+  /**
+   * Begins a turn, in one request: stores what the user said, and returns what to send to the model. All of it is done, or nothing. Then
+   * `addMessage` stores the answer, or `streamReply(turn)` does, while the model writes it. To create the conversation, pass `conversation`,
+   * and an id from `newId()`. Pass the ids of the message and of the reply if your program may repeat the call itself.
+   */
+  turn<Format extends ContextFormat = "messages">(
+    conversationId: string,
+    fields: TurnFields<Format>,
+    options: WriteOptions = {},
+  ): Promise<Versioned<Turn<Format>>> {
+    const said = "messages" in fields ? { ...fields, messages: fields.messages.map(identified) } : identified(fields);
+    const body = { ...said, reply_id: fields.reply_id === true ? newId() : fields.reply_id };
+    const begun = (answer: Answer) => ({
+      ...versioned<Turn<Format>>(answer),
+      replayed: answer.headers.get("idempotent-replayed") === "true",
+    });
+    return this.#transport.run(write("POST", conversation(conversationId, "/turn"), body, options, begun), options);
   }
 
   /** A user's conversations, the most recently updated first. A page of a filtered list may be empty, and others may follow. */

@@ -239,6 +239,38 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/conversations/{conversation_id}/turn": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @example 019a3a51-5d2c-7a60-9d33-0c9f6f0b3d01 */
+                conversation_id: components["parameters"]["ConversationId"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Begin a turn, in one request
+         * @description What a back end does before it calls the model: it stores what the user said, as `add-message` does, and reads what to send, as
+         *     `get-context` does right after that. The conversation can be created in the same request, and a place for the reply can be stored,
+         *     so that a page that is loaded from now on can follow it. All of it is done, or nothing.
+         *
+         *     Give the message and the reply ids, so that the request can be sent again. If all messages are stored already, the answer is a 200
+         *     with the context as it is now, and with the reply as it is now, whatever has been written into it.
+         *
+         *     Then one `add-message` stores the answer, or `update-message` writes the reply piece by piece.
+         *
+         *     A caller who may not write the role `assistant` may not send `reply_id`.
+         */
+        post: operations["begin-turn"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/conversations/{conversation_id}/fork": {
         parameters: {
             query?: never;
@@ -751,6 +783,88 @@ export interface components {
             messages: components["schemas"]["NewMessage"][];
             /** @description The message at this position and all after it are replaced. Nothing is deleted if all the new messages are stored already. */
             from?: components["schemas"]["Position"] | null;
+        };
+        /** @description A turn that begins with one message. `role` is required, and so is one of `content` and `tool_calls`. */
+        TurnOfOne: {
+            role: components["schemas"]["Role"];
+            content?: components["schemas"]["Content"] | null;
+            tool_calls?: components["schemas"]["ToolCalls"] | null;
+            /** @description Its id; one is made up if it is left out. */
+            id?: components["schemas"]["Id"] | null;
+            tool_call_id?: components["schemas"]["ToolCallId"] | null;
+            name?: components["schemas"]["ShortText"] | null;
+            metadata?: components["schemas"]["MessageMetadata"] | null;
+            token_count?: components["schemas"]["TokenCount"] | null;
+            /**
+             * @description `in_progress`: the beginning of a reply that is still being written. Its `content` may be left out, and is empty then.
+             * @enum {string|null}
+             */
+            status?: "complete" | "in_progress" | null;
+            /**
+             * @description This and the next four are what OpenAI's SDKs dump of a message beside its other members. Null and empty ones are dropped. The
+             *     others come back in the message's `extra`. They have 256 KiB of JSON together. Beside one of them, `content` may be left out,
+             *     and is empty then.
+             */
+            refusal?: string | null;
+            annotations?: unknown[] | null;
+            audio?: Record<string, never> | null;
+            function_call?: Record<string, never> | null;
+            reasoning_content?: string | null;
+            /** @description The message at this position and all after it are replaced. Nothing is deleted if all the new messages are stored already. */
+            from?: components["schemas"]["Position"] | null;
+            /** @description The id of the reply. An empty one is stored behind the messages, with the status `in_progress`. */
+            reply_id?: components["schemas"]["Id"] | null;
+            /** @description The conversation, which is created if it is not there. Another user's is a 409. */
+            conversation?: components["schemas"]["TurnConversation"] | null;
+            /** @description What to send to the model. Without it, all that fits. */
+            context?: components["schemas"]["ContextFields"] | null;
+        };
+        /** @description A turn that begins with several messages. */
+        TurnOfSeveral: {
+            /** @description In order. Those that have an id have one each. */
+            messages: components["schemas"]["NewMessage"][];
+            /** @description The message at this position and all after it are replaced. Nothing is deleted if all the new messages are stored already. */
+            from?: components["schemas"]["Position"] | null;
+            /** @description The id of the reply. An empty one is stored behind the messages, with the status `in_progress`. */
+            reply_id?: components["schemas"]["Id"] | null;
+            /** @description The conversation, which is created if it is not there. Another user's is a 409. */
+            conversation?: components["schemas"]["TurnConversation"] | null;
+            /** @description What to send to the model. Without it, all that fits. */
+            context?: components["schemas"]["ContextFields"] | null;
+        };
+        /** @description Only a conversation that is created gets the title, the metadata and the end. */
+        TurnConversation: {
+            /** @description Whose conversation; the caller's own if it is left out. */
+            user_id?: components["schemas"]["UserId"] | null;
+            title?: components["schemas"]["Title"] | null;
+            metadata?: components["schemas"]["Metadata"] | null;
+            expires_in?: components["schemas"]["Seconds"] | null;
+        };
+        /** @description The parameters of `get-context`. */
+        ContextFields: {
+            max_messages?: components["schemas"]["Position"] | null;
+            max_chars?: components["schemas"]["Position"] | null;
+            max_tokens?: components["schemas"]["Position"] | null;
+            step?: components["schemas"]["Position"] | null;
+            /** @enum {string|null} */
+            unanswered?: "answer" | "drop" | null;
+            /** @enum {string|null} */
+            call_ids?: "fit" | "keep" | null;
+            /** Format: int64 */
+            tool_results?: number | null;
+            /** @enum {string|null} */
+            format?: "messages" | "openai" | "anthropic" | "responses" | "gemini" | "converse" | null;
+        };
+        /** @description A turn that has begun. */
+        Turn: {
+            /** @description The messages that were sent, in their order. */
+            messages: components["schemas"]["Message"][];
+            /** @description The reply, if `reply_id` was sent. */
+            reply?: components["schemas"]["Message"];
+            /** @description What to send to the model. */
+            context: components["schemas"]["Context"];
+            /** @description The conversation behind these messages, if `conversation` was sent. */
+            conversation?: components["schemas"]["Conversation"];
         };
         MessagePatch: {
             content?: components["schemas"]["Content"] | null;
@@ -2111,6 +2225,174 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            500: components["responses"]["InternalServerError"];
+        };
+    };
+    "begin-turn": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The versions of the conversation at which the write may happen, as `ETag` gave them, or `*` for any. `W/"7"` is compared
+                 *     as `"7"`, because proxies that compress a response make its ETag weak.
+                 */
+                "If-Match"?: components["parameters"]["IfMatch"];
+            };
+            path: {
+                /** @example 019a3a51-5d2c-7a60-9d33-0c9f6f0b3d01 */
+                conversation_id: components["parameters"]["ConversationId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TurnOfOne"] | components["schemas"]["TurnOfSeveral"];
+            };
+        };
+        responses: {
+            /** @description All messages were stored already, and nothing was written. The context and the reply are as they are now. */
+            200: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    /**
+                     * @description Always here.
+                     * @example true
+                     */
+                    "Idempotent-Replayed": "true";
+                    "Cache-Control": components["headers"]["CacheControl"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "messages": [
+                     *         {
+                     *           "id": "019a3a51-5d2c-7a60-9d33-0c9f6f0b3d10",
+                     *           "conversation_id": "019a3a51-5d2c-7a60-9d33-0c9f6f0b3d01",
+                     *           "position": 1,
+                     *           "role": "user",
+                     *           "content": "Is it raining in Oslo?",
+                     *           "tool_calls": null,
+                     *           "tool_call_id": null,
+                     *           "name": null,
+                     *           "metadata": {},
+                     *           "token_count": null,
+                     *           "status": "complete",
+                     *           "created_at": "2026-11-22T10:00:00.123456Z",
+                     *           "updated_at": "2026-11-22T10:00:00.123456Z",
+                     *           "feedback": null
+                     *         }
+                     *       ],
+                     *       "reply": {
+                     *         "id": "019a3a51-5d2c-7a60-9d33-0c9f6f0b3d11",
+                     *         "conversation_id": "019a3a51-5d2c-7a60-9d33-0c9f6f0b3d01",
+                     *         "position": 2,
+                     *         "role": "assistant",
+                     *         "content": "",
+                     *         "tool_calls": null,
+                     *         "tool_call_id": null,
+                     *         "name": null,
+                     *         "metadata": {},
+                     *         "token_count": null,
+                     *         "status": "in_progress",
+                     *         "created_at": "2026-11-22T10:00:00.123456Z",
+                     *         "updated_at": "2026-11-22T10:00:00.123456Z",
+                     *         "feedback": null
+                     *       },
+                     *       "context": {
+                     *         "messages": [
+                     *           {
+                     *             "role": "user",
+                     *             "content": "Is it raining in Oslo?"
+                     *           }
+                     *         ],
+                     *         "omitted": 0,
+                     *         "tokens": 10,
+                     *         "estimated": true,
+                     *         "first_position": 1,
+                     *         "repaired": [],
+                     *         "open_calls": [],
+                     *         "elided": 0,
+                     *         "summary": null
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Turn"];
+                };
+            };
+            /** @description What was stored, and what to send. */
+            201: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    "Cache-Control": components["headers"]["CacheControl"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "messages": [
+                     *         {
+                     *           "id": "019a3a51-5d2c-7a60-9d33-0c9f6f0b3d10",
+                     *           "conversation_id": "019a3a51-5d2c-7a60-9d33-0c9f6f0b3d01",
+                     *           "position": 1,
+                     *           "role": "user",
+                     *           "content": "Is it raining in Oslo?",
+                     *           "tool_calls": null,
+                     *           "tool_call_id": null,
+                     *           "name": null,
+                     *           "metadata": {},
+                     *           "token_count": null,
+                     *           "status": "complete",
+                     *           "created_at": "2026-11-22T10:00:00.123456Z",
+                     *           "updated_at": "2026-11-22T10:00:00.123456Z",
+                     *           "feedback": null
+                     *         }
+                     *       ],
+                     *       "reply": {
+                     *         "id": "019a3a51-5d2c-7a60-9d33-0c9f6f0b3d11",
+                     *         "conversation_id": "019a3a51-5d2c-7a60-9d33-0c9f6f0b3d01",
+                     *         "position": 2,
+                     *         "role": "assistant",
+                     *         "content": "",
+                     *         "tool_calls": null,
+                     *         "tool_call_id": null,
+                     *         "name": null,
+                     *         "metadata": {},
+                     *         "token_count": null,
+                     *         "status": "in_progress",
+                     *         "created_at": "2026-11-22T10:00:00.123456Z",
+                     *         "updated_at": "2026-11-22T10:00:00.123456Z",
+                     *         "feedback": null
+                     *       },
+                     *       "context": {
+                     *         "messages": [
+                     *           {
+                     *             "role": "user",
+                     *             "content": "Is it raining in Oslo?"
+                     *           }
+                     *         ],
+                     *         "omitted": 0,
+                     *         "tokens": 10,
+                     *         "estimated": true,
+                     *         "first_position": 1,
+                     *         "repaired": [],
+                     *         "open_calls": [],
+                     *         "elided": 0,
+                     *         "summary": null
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Turn"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["RoleForbidden"];
             404: components["responses"]["NotFound"];
             409: components["responses"]["Conflict"];
             412: components["responses"]["PreconditionFailed"];

@@ -1,5 +1,5 @@
 /** A reply that is stored while a model writes it, and the reader of one. */
-import { isProblem } from "./errors.js";
+import { isProblem, ScrollbackError } from "./errors.js";
 import { sleep, type Retry } from "./transport.js";
 import type { CallOptions, Message, MessagePatch, NewMessage, Versioned, WriteOptions } from "./types.js";
 
@@ -69,11 +69,14 @@ export class Reply {
   #failures = 0;
   #failure: unknown;
   #closed = false;
+  /** Somebody had written into the reply before. */
+  readonly #hadText: boolean;
   readonly #cancelled = new AbortController();
 
   constructor(begun: Versioned<Message>, writer: Writer, options: ReplyOptions) {
     this.id = begun.id;
     this.message = begun;
+    this.#hadText = begun.content !== "";
     this.#writer = writer;
     this.#flushMilliseconds = options.flushMilliseconds ?? 500;
     this.#flushCharacters = options.flushCharacters ?? 2000;
@@ -194,6 +197,8 @@ export class Reply {
    *
    * A piece whose answer was lost may be stored. The next piece then begins too early, and the conflict says so. If the content is the
    * beginning of this reply's text, the rest follows it. Otherwise somebody else has written there.
+   *
+   * A reply that had some text before may be ahead. The API takes a piece that is there already. An empty one goes to the end.
    */
   async #store(end?: MessagePatch, once?: Partial<Retry>, isAlive = false): Promise<void> {
     // eslint-disable-next-line @typescript-eslint/only-throw-error -- A token function may have thrown anything.
@@ -202,12 +207,18 @@ export class Reply {
     const half = end === undefined && /[\uD800-\uDBFF]$/.test(this.#text);
     const text = (half ? this.#text.slice(0, -1) : this.#text).replace(/\p{Surrogate}/gu, "\uFFFD");
     // A rest may be shortened by the conflict of an attempt that was lost before. More than that is another writer.
+    let ahead = 0;
     for (let attempt = 1; ; attempt++) {
       const piece = text.slice(this.#storedUnits);
       if (piece === "" && end === undefined && !isAlive) break;
       try {
-        const append = piece === "" && !isAlive ? {} : { append: piece, at: this.#storedPoints };
+        // The end says where it is, if there may be more behind it.
+        const hasPlace = piece !== "" || isAlive || this.#hadText;
+        const append = hasPlace ? { append: piece, at: ahead || this.#storedPoints } : {};
         this.message = await this.#writer.update({ ...append, ...end }, once);
+        if (end !== undefined && this.#hadText && this.message.content !== text) {
+          throw new ScrollbackError({ code: "conflict", detail: "the reply has more text, from another writer" });
+        }
         this.#stored(text);
         break;
       } catch (error) {
@@ -218,6 +229,10 @@ export class Reply {
         if (!isProblem(error, "conflict") || error.length === undefined || attempt === 3) throw error;
         this.message = await this.#writer.read(once);
         const { content } = this.message;
+        if (typeof content === "string" && isAlive && piece === "" && this.#hadText && content.startsWith(text)) {
+          ahead = length(content);
+          continue;
+        }
         if (typeof content !== "string" || !text.startsWith(content)) throw error;
         this.#stored(content);
       }

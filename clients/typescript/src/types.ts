@@ -65,6 +65,17 @@ export interface MessagesFields {
 export type HistoryFields = Optional<Query<"get-chat-history">>;
 /** Fields of `getContext`, without the format. */
 export type ContextFields = Optional<Omit<Query<"get-context">, "format">>;
+/** Fields of `turn`: one message or several, and what else is done in the same request. */
+export type TurnFields<Format extends ContextFormat = "messages"> = (NewMessage | Pick<MessagesFields, "messages">) & {
+  /** The message at this position and all after it are replaced. */
+  from?: number | undefined;
+  /** An empty reply with this id is stored behind the messages, `in_progress`. `true`: the client makes the id. */
+  reply_id?: string | true | undefined;
+  /** The conversation is created with these fields, if it is not there. */
+  conversation?: Optional<Schemas["TurnConversation"]> | undefined;
+  /** The fields of `getContext`. */
+  context?: (ContextFields & { format?: Format | undefined }) | undefined;
+};
 /** Fields of `getUserConversations`. `metadata`: members of the conversation's metadata that have these values, compared as text. */
 export type ListFields = Optional<
   Omit<Query<"get-user-conversations">, "cursor" | "ids" | "metadata.KEY"> & {
@@ -90,6 +101,12 @@ interface ContextMessages {
 /** What to send to a model. */
 export type Context<Format extends ContextFormat = "messages"> = ContextMessages[Format] &
   Omit<Schemas["Context"], "messages" | "system" | "input" | "instructions" | "contents" | "systemInstruction">;
+
+/** A turn that has begun. If it was begun before, `replayed` is true, and the context and the reply are as they are now. */
+export interface Turn<Format extends ContextFormat = "messages"> extends Omit<Schemas["Turn"], "context"> {
+  context: Context<Format>;
+  replayed: boolean;
+}
 
 /** A result with the version (the ETag) of its conversation, for `ifMatch` and `ifNoneMatch`. */
 export type Versioned<T> = T & { version: string };

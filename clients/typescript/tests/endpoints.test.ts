@@ -24,7 +24,9 @@ test("each operation of openapi.yaml is a method", ({ client }) => {
     .flatMap((path) => Object.values(path))
     .flatMap(({ operationId }) => operationId ?? []);
   expect(operations.length).toBeGreaterThan(15);
-  const names = operations.map((id) => id.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase()));
+  // One method has another name than its operation.
+  const named = (id: string) => (id === "begin-turn" ? "turn" : id);
+  const names = operations.map((id) => named(id).replace(/-(.)/g, (_, letter: string) => letter.toUpperCase()));
   expect(names.filter((name) => !(name in client))).toEqual([]);
 });
 
@@ -260,6 +262,52 @@ describe("lists", () => {
     await client.addMessages(id, { messages: [user("umbrella & rain"), user("umbrella and snow")] });
     const hits = await client.searchMessages(owner, { q: "umbrella -snow", limit: 5 }, { pageSize: 1 }).all();
     expect(hits).toMatchObject([{ snippet: "**umbrella** & rain", highlights: [[2, 10]], title: "Oslo" }]);
+  });
+});
+
+describe("a turn", () => {
+  test("it begins with what the user said, and has the context", async ({ client }) => {
+    const [owner, id] = [someone(), newId()];
+    const turn = await client.turn(id, {
+      messages: [{ role: "system", content: "Be brief." }, user("Rain?")],
+      reply_id: true,
+      conversation: { user_id: owner, title: "Rain", metadata: { a: 1 }, expires_in: 3600 },
+      context: { format: "anthropic", max_tokens: 8000 },
+    });
+    expectTypeOf(turn.context.messages).toEqualTypeOf<AnthropicMessage[]>();
+    expect(turn.context.system).toEqual([{ type: "text", text: "Be brief." }]);
+    expect(turn.conversation).toMatchObject({
+      id,
+      user_id: owner,
+      title: "Rain",
+      metadata: { a: 1 },
+      message_count: 3,
+    });
+    expect(turn.messages.map(({ position, role }) => [position, role])).toEqual([
+      [1, "system"],
+      [2, "user"],
+    ]);
+    expect(turn.reply).toMatchObject({ position: 3, role: "assistant", content: "", status: "in_progress" });
+    expect(turn).toMatchObject({ replayed: false, version: (await client.getConversation(id)).version });
+    // A whole answer is one request.
+    const ended = await client.updateMessage(id, turn.reply?.id ?? "", { content: "Yes.", status: "complete" });
+    expect(ended).toMatchObject({ content: "Yes.", status: "complete" });
+
+    const mine = newId();
+    for (const replayed of [false, true]) {
+      const again = await client.turn(id, { ...user("And now?"), id: mine });
+      expectTypeOf(again.context.messages).toEqualTypeOf<Message[]>();
+      expect(again).toMatchObject({ replayed, context: { omitted: 0, tokens: expect.any(Number) as number } });
+      expect(again.context.messages.map(({ content }) => content)).toEqual(["Be brief.", "Rain?", "Yes.", "And now?"]);
+      expect([again.reply, again.conversation]).toEqual([undefined, undefined]);
+    }
+    const late = client.turn(id, { ...user("Still?"), from: 4 }, { ifMatch: turn.version });
+    expect((await failure(late)).code).toBe("precondition_failed");
+    const instead = await client.turn(id, { ...user("Still?"), from: 4 });
+    expect(instead.context.messages.map(({ content }) => content)).toEqual(["Be brief.", "Rain?", "Yes.", "Still?"]);
+    expect((await failure(client.turn(newId(), user("Hm?")))).code).toBe("not_found");
+    const theirs = client.turn(id, { ...user("Hm?"), conversation: { user_id: someone() } });
+    expect((await failure(theirs)).code).toBe("conflict");
   });
 });
 

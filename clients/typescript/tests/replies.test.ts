@@ -1,4 +1,5 @@
 /** Replies that are stored while they are written, and their readers. */
+import { readFileSync } from "node:fs";
 import { expect, vi } from "vitest";
 import { newId } from "../src/index.js";
 import { failure, someone, test } from "./fixtures.js";
@@ -72,6 +73,93 @@ test.for(FAULTS.map((fault) => ({ name: JSON.stringify(fault), fault })))(
     expect((await client.getMessage(conversation.id, reply.id)).content).toBe(written);
   },
 );
+
+test.for(FAULTS.map((fault) => ({ name: JSON.stringify(fault), fault })))(
+  "a reply is written where its turn has the place: $name",
+  async ({ fault }, { client, conversation, proxy, behind }) => {
+    const turn = await client.turn(conversation.id, { role: "user", content: "Hello", reply_id: true });
+    proxy.faults = [fault, undefined, fault];
+    const reply = await behind().streamReply(turn, {}, { flushMilliseconds: 5, flushCharacters: 4 });
+    expect(await reply.pipe(["one ", "two ", "three"])).toMatchObject({ id: turn.reply?.id, content: "one two three" });
+    expect(new Set(proxy.seen.map(({ method }) => method)).has("POST")).toBe(false);
+    expect(JSON.parse(proxy.seen[0]?.body ?? "")).toMatchObject({ at: 0, append: "one " });
+    expect(await client.getChatHistory(conversation.id).all()).toHaveLength(2);
+  },
+);
+
+test("a turn that is begun again goes on with the same text", async ({ client, conversation, proxy, behind }) => {
+  const fields = { role: "user", content: "Hello", id: newId(), reply_id: newId() } as const;
+  const options = { flushMilliseconds: 60_000, heartbeatMilliseconds: 20 };
+  const first = await client.streamReply(await client.turn(conversation.id, fields), {}, options);
+  first.write("one two ");
+  await first.stop();
+  const turn = await client.turn(conversation.id, fields);
+  expect(turn).toMatchObject({ replayed: true, reply: { content: "one two ", status: "in_progress" } });
+  // Another text is not mixed with the first one.
+  for (const text of ["une deux trois", "one two"]) {
+    const other = await client.streamReply(turn, {}, options);
+    expect((await failure(other.pipe([text]))).code).toBe("conflict");
+  }
+  const reply = await behind().streamReply(turn, {}, options);
+  for (const piece of ["one", " two th", "ree"]) {
+    reply.write(piece);
+    await reply.flush();
+    // Signs of life are taken, although the stored text is ahead.
+    const sent = proxy.seen.length;
+    await vi.waitUntil(() => proxy.seen.length > sent + 6, { timeout: 20_000 });
+  }
+  expect(await reply.end()).toMatchObject({ content: "one two three", status: "complete" });
+});
+
+test("a turn without a place for the reply is refused", async ({ client, conversation }) => {
+  const turn = await client.turn(conversation.id, { role: "user", content: "Hello" });
+  await expect(client.streamReply(turn)).rejects.toThrow("reply_id: true");
+  const other = await client.turn(conversation.id, { role: "user", content: "Hello", reply_id: true });
+  await expect(client.streamReply(other, { name: "oslo" })).rejects.toThrow("stored already");
+});
+
+test("a turn takes as many requests as the README says", async ({ proxy, behind }) => {
+  const readme = readFileSync("README.md", "utf8");
+  const told = (row: string) =>
+    [...readme.matchAll(/^\| ([^|]+) \| (\d+) \| (\d+) \|/gm)].filter(([, name]) => name === row);
+  const counted = async (work: () => Promise<unknown>) => {
+    proxy.seen.length = 0;
+    await work();
+    return String(proxy.seen.length);
+  };
+  const [client, owner] = [behind(), someone()];
+  const begin = async () => {
+    const { id } = await client.getOrCreateConversation({ user_id: owner, new: true });
+    await client.addMessage(id, { role: "user", content: "Hello" });
+    return id;
+  };
+  const turn = (reply_id?: true) =>
+    client.turn(newId(), { role: "user", content: "Hello", conversation: { user_id: owner }, reply_id });
+
+  const whole = told("A new conversation, with a whole answer");
+  const before = await counted(async () => {
+    const id = await begin();
+    await client.getContext(id);
+    await client.addMessage(id, { role: "assistant", content: "Hi" });
+  });
+  const now = await counted(async () => {
+    const { conversation } = await turn();
+    await client.addMessage(conversation?.id ?? "", { role: "assistant", content: "Hi" });
+  });
+  expect(whole.map((row) => row.slice(2))).toEqual([[before, now]]);
+  expect([before, now]).toEqual(["4", "2"]);
+
+  const streamed = told("A new conversation, with `streamReply`");
+  const early = await counted(async () => {
+    const id = await begin();
+    const reply = await client.streamReply(id);
+    await client.getContext(id);
+    await reply.pipe(["Hi"]);
+  });
+  const late = await counted(async () => (await client.streamReply(await turn(true))).pipe(["Hi"]));
+  expect(streamed.map((row) => row.slice(2))).toEqual([[early, late]]);
+  expect([early, late]).toEqual(["5", "2"]);
+});
 
 test("a piece is sent again with the next one, and the end makes up for an outage", async ({
   conversation,

@@ -30,6 +30,19 @@ describe.each(FAULTS.map((fault) => ({ name: JSON.stringify(fault), fault })))("
     expect(history.map(({ content }) => content)).toEqual(["Hello", "Hi", "Bye"]);
   });
 
+  test("a turn begins once", async ({ client, proxy, behind }) => {
+    const [owner, id] = [someone(), newId()];
+    proxy.faults = [fault, fault];
+    const fields = { role: "user", content: "Hello", reply_id: true, conversation: { user_id: owner } } as const;
+    const turn = await behind().turn(id, fields);
+    expect(proxy.seen).toHaveLength(3);
+    expect(new Set(proxy.seen.map(({ body }) => body)).size).toBe(1);
+    expect(JSON.parse(proxy.seen[0]?.body ?? "")).toMatchObject({ id: turn.messages[0]?.id, reply_id: turn.reply?.id });
+    const history = await client.getChatHistory(id).all();
+    expect(history.map((stored) => stored.id)).toEqual([turn.messages[0]?.id, turn.reply?.id]);
+    expect(turn.context.messages.map(({ content }) => content)).toEqual(["Hello"]);
+  });
+
   test("every other write is done once, and reads are repeated", async ({ proxy, behind, client }) => {
     const owner = someone();
     const again = behind();

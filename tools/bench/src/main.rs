@@ -22,6 +22,7 @@ mod size;
 mod statement;
 mod subjects;
 mod svg;
+mod turn;
 mod warm;
 
 use std::path::PathBuf;
@@ -70,6 +71,7 @@ enum Part {
     RoundTrips,
     Page,
     Long,
+    Turn,
     Growth,
     Lock,
     Flush,
@@ -89,6 +91,8 @@ struct Scale {
     tables: &'static [i64],
     /// Messages in the short and in the long conversation.
     conversations: [i64; 2],
+    /// Messages in the conversations whose turns are compared.
+    turns: &'static [i64],
 }
 
 const FULL: Scale = Scale {
@@ -98,8 +102,17 @@ const FULL: Scale = Scale {
     starts: 60,
     tables: &[10_000, 100_000, 1_000_000, 10_000_000],
     conversations: [100, 100_000],
+    turns: &[10, 100, 1_000, 10_000, 100_000],
 };
-const QUICK: Scale = Scale { rounds: 2, calls: 5, processes: 2, starts: 2, tables: &[10_000, 20_000], conversations: [100, 1_000] };
+const QUICK: Scale = Scale {
+    rounds: 2,
+    calls: 5,
+    processes: 2,
+    starts: 2,
+    tables: &[10_000, 20_000],
+    conversations: [100, 1_000],
+    turns: &[10, 100, 200],
+};
 
 /// What everything is measured with.
 struct Bench {
@@ -156,6 +169,10 @@ async fn run(options: Options) -> Result<()> {
     }
     if wanted(Part::Long) {
         growth::conversations(&mut bench, &database).await?;
+    }
+    if wanted(Part::Turn) {
+        turn::distances(&mut bench, &database).await?;
+        turn::lengths(&mut bench, &database).await?;
     }
     if wanted(Part::Lock) {
         warm::busy_conversation(&mut bench, &database).await?;

@@ -21,6 +21,7 @@ from .errors import *  # noqa: F403
 from .models import (
     Content,
     Context,
+    ContextFields,
     Conversation,
     Erased,
     ForkedFrom,
@@ -35,6 +36,8 @@ from .models import (
     SummaryText,
     ToolCalls,
     Transferred,
+    Turn,
+    TurnConversation,
 )
 
 __version__ = "0.1.0"
@@ -48,6 +51,7 @@ __all__ = [
     "Client",
     "Content",
     "Context",
+    "ContextFields",
     "Conversation",
     "Erased",
     "Following",
@@ -67,6 +71,8 @@ __all__ = [
     "SummaryText",
     "ToolCalls",
     "Transferred",
+    "Turn",
+    "TurnConversation",
     "add_message",
     "get_chat_history",
     "get_or_create_conversation",

@@ -13,6 +13,7 @@ from ._reply import AsyncFollowing, AsyncReply, Following, Reply
 from .models import (
     Content,
     Context,
+    ContextFields,
     Conversation,
     Erased,
     Imported,
@@ -26,6 +27,8 @@ from .models import (
     SummaryText,
     ToolCalls,
     Transferred,
+    Turn,
+    TurnConversation,
 )
 
 T = TypeVar("T")
@@ -660,6 +663,86 @@ class Methods:
         )
         return self._run(call)
 
+    def turn(
+        self,
+        conversation_id: Id,
+        role: Role | str | None = None,
+        content: Content | None = None,
+        *,
+        messages: Iterable[NewMessage | Mapping[str, Any]] | None = None,
+        tool_calls: ToolCalls | None = None,
+        id: Id | None = None,
+        tool_call_id: str | None = None,
+        name: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        token_count: int | None = None,
+        status: Status | None = None,
+        refusal: str | None = None,
+        annotations: Sequence[Any] | None = None,
+        audio: Mapping[str, Any] | None = None,
+        function_call: Mapping[str, Any] | None = None,
+        reasoning_content: str | None = None,
+        from_: int | None = None,
+        reply_id: Id | bool | None = None,
+        conversation: TurnConversation | None = None,
+        context: ContextFields | None = None,
+        if_match: str | None = None,
+    ) -> Turn:
+        """Begins a turn, in one request: stores what the user said, and returns what to send to the model.
+
+        All of it is done, or nothing. Then `add_message` stores the answer, or `stream_reply(turn)` does, while the model writes it.
+
+        Args:
+            conversation_id: the conversation. To create it, pass `conversation` and an id from `new_id()`.
+            role, content: the message, as `add_message` takes it.
+            messages: several messages, as `add_messages` takes them, in place of one. Then the fields of a message are left out.
+            tool_calls, tool_call_id, name, metadata, token_count, status: fields of the message.
+            id: the message's id. Without it, the client makes one. Pass your own, and that of the reply, if your program may repeat the call.
+            refusal, annotations, audio, function_call, reasoning_content: fields of the message.
+            from_: replace the message at this position and all after it.
+            reply_id: True stores an empty reply behind the messages, whose status is `in_progress`, so that a page that is loaded from now on
+                can follow it. The client makes its id, unless this is one.
+            conversation: the conversation is created if it is not there, with these fields. Another user's is a `Conflict`.
+            context: the parameters of `get_context`, such as `{"format": "openai", "max_tokens": 8000}`.
+            if_match: begin only if the conversation still has this version. Otherwise `PreconditionFailed` is raised.
+
+        >>> turn = client.turn(
+        ...     new_id(),
+        ...     "user",
+        ...     "Is it raining in Oslo?",
+        ...     conversation={"user_id": "ada", "title": "Umbrellas"},
+        ...     context={"format": "openai"},
+        ... )
+        >>> turn.context.messages
+        ({'role': 'user', 'content': 'Is it raining in Oslo?'},)
+        >>> client.add_message(turn.conversation.id, "assistant", "Yes.").position
+        2
+        """
+        call = _operations.turn(
+            conversation_id,
+            role,
+            content,
+            messages=messages,
+            tool_calls=tool_calls,
+            id=id,
+            tool_call_id=tool_call_id,
+            name=name,
+            metadata=metadata,
+            token_count=token_count,
+            status=status,
+            refusal=refusal,
+            annotations=annotations,
+            audio=audio,
+            function_call=function_call,
+            reasoning_content=reasoning_content,
+            from_=from_,
+            reply_id=reply_id,
+            conversation=conversation,
+            context=context,
+            if_match=if_match,
+        )
+        return self._run(call)
+
     def get_user_conversations(
         self,
         user_id: str,
@@ -859,7 +942,7 @@ class Methods:
 
     def stream_reply(
         self,
-        conversation_id: Id,
+        conversation_id: Id | Turn,
         *,
         role: Role | str = "assistant",
         id: Id | None = None,
@@ -873,7 +956,8 @@ class Methods:
         """Stores a reply while a model writes it, so that readers see it grow and a crash loses little of it.
 
         Args:
-            conversation_id: the conversation.
+            conversation_id: the conversation, or a turn that has the place for the reply. Then the block begins without a request, and only the
+                last two of these parameters may be given.
             role: who speaks.
             id: the message's id. Without it, the client makes one.
             name: the speaker's name.
@@ -895,9 +979,11 @@ class Methods:
         `in_progress`. After 60 seconds it is `incomplete`, and contexts leave it out.
 
         A piece that the server does not take within 5 seconds is sent again with the next piece, so a short failure does not end the reply.
-        `Conflict` is raised if somebody else has written into the message. `Cancelled` is raised if a reader has stopped the reply with
-        `cancel_reply`: by the next `write`, `flush` or the end of the block. It is the sign to stop the model. `reply.stopped` says the same
-        without an exception, while the model waits for a tool.
+        `Conflict` is raised if somebody else has written into the message. The reply of a turn that is begun again may have some text already:
+        text that begins in the same way goes on behind it, and another text is a `Conflict`.
+
+        `Cancelled` is raised if a reader has stopped the reply with `cancel_reply`: by the next `write`, `flush` or the end of the block. It is
+        the sign to stop the model. `reply.stopped` says the same without an exception, while the model waits for a tool.
 
         U+0000 and half surrogate pairs, which the API refuses, are stored as U+FFFD. A reply has 1 MiB at most. The rest of a longer one is
         cut, and a note at its end says so.
@@ -1586,6 +1672,86 @@ class AsyncMethods:
         )
         return await self._run(call)
 
+    async def turn(
+        self,
+        conversation_id: Id,
+        role: Role | str | None = None,
+        content: Content | None = None,
+        *,
+        messages: Iterable[NewMessage | Mapping[str, Any]] | None = None,
+        tool_calls: ToolCalls | None = None,
+        id: Id | None = None,
+        tool_call_id: str | None = None,
+        name: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        token_count: int | None = None,
+        status: Status | None = None,
+        refusal: str | None = None,
+        annotations: Sequence[Any] | None = None,
+        audio: Mapping[str, Any] | None = None,
+        function_call: Mapping[str, Any] | None = None,
+        reasoning_content: str | None = None,
+        from_: int | None = None,
+        reply_id: Id | bool | None = None,
+        conversation: TurnConversation | None = None,
+        context: ContextFields | None = None,
+        if_match: str | None = None,
+    ) -> Turn:
+        """Begins a turn, in one request: stores what the user said, and returns what to send to the model.
+
+        All of it is done, or nothing. Then `add_message` stores the answer, or `stream_reply(turn)` does, while the model writes it.
+
+        Args:
+            conversation_id: the conversation. To create it, pass `conversation` and an id from `new_id()`.
+            role, content: the message, as `add_message` takes it.
+            messages: several messages, as `add_messages` takes them, in place of one. Then the fields of a message are left out.
+            tool_calls, tool_call_id, name, metadata, token_count, status: fields of the message.
+            id: the message's id. Without it, the client makes one. Pass your own, and that of the reply, if your program may repeat the call.
+            refusal, annotations, audio, function_call, reasoning_content: fields of the message.
+            from_: replace the message at this position and all after it.
+            reply_id: True stores an empty reply behind the messages, whose status is `in_progress`, so that a page that is loaded from now on
+                can follow it. The client makes its id, unless this is one.
+            conversation: the conversation is created if it is not there, with these fields. Another user's is a `Conflict`.
+            context: the parameters of `get_context`, such as `{"format": "openai", "max_tokens": 8000}`.
+            if_match: begin only if the conversation still has this version. Otherwise `PreconditionFailed` is raised.
+
+        >>> turn = client.turn(
+        ...     new_id(),
+        ...     "user",
+        ...     "Is it raining in Oslo?",
+        ...     conversation={"user_id": "ada", "title": "Umbrellas"},
+        ...     context={"format": "openai"},
+        ... )
+        >>> turn.context.messages
+        ({'role': 'user', 'content': 'Is it raining in Oslo?'},)
+        >>> client.add_message(turn.conversation.id, "assistant", "Yes.").position
+        2
+        """
+        call = _operations.turn(
+            conversation_id,
+            role,
+            content,
+            messages=messages,
+            tool_calls=tool_calls,
+            id=id,
+            tool_call_id=tool_call_id,
+            name=name,
+            metadata=metadata,
+            token_count=token_count,
+            status=status,
+            refusal=refusal,
+            annotations=annotations,
+            audio=audio,
+            function_call=function_call,
+            reasoning_content=reasoning_content,
+            from_=from_,
+            reply_id=reply_id,
+            conversation=conversation,
+            context=context,
+            if_match=if_match,
+        )
+        return await self._run(call)
+
     def get_user_conversations(
         self,
         user_id: str,
@@ -1786,7 +1952,7 @@ class AsyncMethods:
 
     def stream_reply(
         self,
-        conversation_id: Id,
+        conversation_id: Id | Turn,
         *,
         role: Role | str = "assistant",
         id: Id | None = None,
@@ -1800,7 +1966,8 @@ class AsyncMethods:
         """Stores a reply while a model writes it, so that readers see it grow and a crash loses little of it.
 
         Args:
-            conversation_id: the conversation.
+            conversation_id: the conversation, or a turn that has the place for the reply. Then the block begins without a request, and only the
+                last two of these parameters may be given.
             role: who speaks.
             id: the message's id. Without it, the client makes one.
             name: the speaker's name.
@@ -1822,9 +1989,11 @@ class AsyncMethods:
         `in_progress`. After 60 seconds it is `incomplete`, and contexts leave it out.
 
         A piece that the server does not take within 5 seconds is sent again with the next piece, so a short failure does not end the reply.
-        `Conflict` is raised if somebody else has written into the message. `Cancelled` is raised if a reader has stopped the reply with
-        `cancel_reply`: by the next `write`, `flush` or the end of the block. It is the sign to stop the model. `reply.stopped` says the same
-        without an exception, while the model waits for a tool.
+        `Conflict` is raised if somebody else has written into the message. The reply of a turn that is begun again may have some text already:
+        text that begins in the same way goes on behind it, and another text is a `Conflict`.
+
+        `Cancelled` is raised if a reader has stopped the reply with `cancel_reply`: by the next `write`, `flush` or the end of the block. It is
+        the sign to stop the model. `reply.stopped` says the same without an exception, while the model waits for a tool.
 
         U+0000 and half surrogate pairs, which the API refuses, are stored as U+FFFD. A reply has 1 MiB at most. The rest of a longer one is
         cut, and a note at its end says so.

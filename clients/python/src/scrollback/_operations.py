@@ -24,6 +24,7 @@ from .errors import ScrollbackError
 from .models import (
     Content,
     Context,
+    ContextFields,
     Conversation,
     Erased,
     Imported,
@@ -37,6 +38,8 @@ from .models import (
     SummaryText,
     ToolCalls,
     Transferred,
+    Turn,
+    TurnConversation,
     decode,
 )
 
@@ -566,17 +569,16 @@ def add_messages(
     >>> [message.position for message in stored]
     [1, 2]
     """
-
-    def fields(message: NewMessage | Mapping[str, Any]) -> dict[str, Any]:
-        if isinstance(message, NewMessage):
-            given = {each.name: getattr(message, each.name) for each in dataclass_fields(message)}
-            return _given(**(given.pop("extra") or {}), **given)
-        given = dict(message)
-        given["id"] = given.get("id") or new_id()
-        return given
-
-    body = {"messages": [fields(message) for message in messages], **_given(**{"from": from_})}
+    body = {"messages": [_identified(message) for message in messages], **_given(**{"from": from_})}
     return _append(conversation_id, body, if_match, _page(Message))
+
+
+def _identified(message: NewMessage | Mapping[str, Any]) -> dict[str, Any]:
+    """A message's fields, with an id."""
+    if isinstance(message, NewMessage):
+        given = {each.name: getattr(message, each.name) for each in dataclass_fields(message)}
+        return _given(**(given.pop("extra") or {}), **given)
+    return {**message, "id": message.get("id") or new_id()}
 
 
 def _append(
@@ -856,18 +858,6 @@ def get_context(
     >>> client.get_context(conversation.id, max_messages=50, format="openai").messages
     ({'role': 'user', 'content': 'Is it raining in Oslo?'},)
     """
-
-    def read(answer: Answer) -> Context[Any]:
-        document = answer.json()
-        items = document.pop({"responses": "input", "gemini": "contents"}.get(format, "messages"))
-        names = ("system", "instructions", "systemInstruction")
-        instructions = next(filter(None, [document.pop(name, None) for name in names]), None)
-        messages = tuple(decode(Message, item) for item in items) if format == "messages" else tuple(items)
-        context: Context[Any] = decode(
-            Context, document, messages=messages, instructions=instructions, version=answer.version
-        )
-        return context
-
     return Operation(
         name="get-context",
         method="GET",
@@ -885,6 +875,120 @@ def get_context(
             },
         ),
         headers=_if(none_match=if_none_match),
+        read=lambda answer: _context(answer.json(), format, answer.version),
+    )
+
+
+def _context(document: dict[str, Any], format: str, version: str | None) -> Context[Any]:  # noqa: A002
+    items = document.pop({"responses": "input", "gemini": "contents"}.get(format, "messages"))
+    names = ("system", "instructions", "systemInstruction")
+    instructions = next(filter(None, [document.pop(name, None) for name in names]), None)
+    messages = tuple(decode(Message, item) for item in items) if format == "messages" else tuple(items)
+    context: Context[Any] = decode(Context, document, messages=messages, instructions=instructions, version=version)
+    return context
+
+
+def turn(
+    conversation_id: Id,
+    role: Role | str | None = None,
+    content: Content | None = None,
+    *,
+    messages: Iterable[NewMessage | Mapping[str, Any]] | None = None,
+    tool_calls: ToolCalls | None = None,
+    id: Id | None = None,  # noqa: A002
+    tool_call_id: str | None = None,
+    name: str | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    token_count: int | None = None,
+    status: Status | None = None,
+    refusal: str | None = None,
+    annotations: Sequence[Any] | None = None,
+    audio: Mapping[str, Any] | None = None,
+    function_call: Mapping[str, Any] | None = None,
+    reasoning_content: str | None = None,
+    from_: int | None = None,
+    reply_id: Id | bool | None = None,
+    conversation: TurnConversation | None = None,
+    context: ContextFields | None = None,
+    if_match: str | None = None,
+) -> Operation[Turn]:
+    """Begins a turn, in one request: stores what the user said, and returns what to send to the model.
+
+    All of it is done, or nothing. Then `add_message` stores the answer, or `stream_reply(turn)` does, while the model writes it.
+
+    Args:
+        conversation_id: the conversation. To create it, pass `conversation` and an id from `new_id()`.
+        role, content: the message, as `add_message` takes it.
+        messages: several messages, as `add_messages` takes them, in place of one. Then the fields of a message are left out.
+        tool_calls, tool_call_id, name, metadata, token_count, status: fields of the message.
+        id: the message's id. Without it, the client makes one. Pass your own, and that of the reply, if your program may repeat the call.
+        refusal, annotations, audio, function_call, reasoning_content: fields of the message.
+        from_: replace the message at this position and all after it.
+        reply_id: True stores an empty reply behind the messages, whose status is `in_progress`, so that a page that is loaded from now on
+            can follow it. The client makes its id, unless this is one.
+        conversation: the conversation is created if it is not there, with these fields. Another user's is a `Conflict`.
+        context: the parameters of `get_context`, such as `{"format": "openai", "max_tokens": 8000}`.
+        if_match: begin only if the conversation still has this version. Otherwise `PreconditionFailed` is raised.
+
+    >>> turn = client.turn(
+    ...     new_id(),
+    ...     "user",
+    ...     "Is it raining in Oslo?",
+    ...     conversation={"user_id": "ada", "title": "Umbrellas"},
+    ...     context={"format": "openai"},
+    ... )
+    >>> turn.context.messages
+    ({'role': 'user', 'content': 'Is it raining in Oslo?'},)
+    >>> client.add_message(turn.conversation.id, "assistant", "Yes.").position
+    2
+    """
+    message = _given(
+        role=role,
+        content=content,
+        tool_calls=tool_calls,
+        id=id,
+        tool_call_id=tool_call_id,
+        name=name,
+        metadata=metadata,
+        token_count=token_count,
+        status=status,
+        refusal=refusal,
+        annotations=annotations,
+        audio=audio,
+        function_call=function_call,
+        reasoning_content=reasoning_content,
+    )
+    if messages is None:
+        fields: dict[str, Any] = _identified(message)
+    elif message:
+        raise ValueError(f"{next(iter(message))} is a field of one message, which messages takes the place of")
+    else:
+        fields = {"messages": [_identified(each) for each in messages]}
+    if reply_id is True:
+        reply_id = new_id()
+    fields |= _given(reply_id=reply_id or None, conversation=conversation, context=context, **{"from": from_})
+
+    def read(answer: Answer) -> Turn:
+        document = answer.json()
+        found = [decode(Message, item, version=answer.version) for item in document.pop("messages")]
+        reply, whole = document.pop("reply", None), document.pop("conversation", None)
+        return decode(
+            Turn,
+            document,
+            messages=tuple(found),
+            reply=None if reply is None else decode(Message, reply, version=answer.version),
+            context=_context(document.pop("context"), (context or {}).get("format") or "messages", answer.version),
+            conversation=None if whole is None else decode(Conversation, whole, version=answer.version),
+            replayed=answer.headers.get("idempotent-replayed") == "true",
+            version=answer.version,
+        )
+
+    return Operation(
+        name="begin-turn",
+        method="POST",
+        target=_conversation(conversation_id, "/turn"),
+        headers=_if(match=if_match),
+        body=_body(fields),
         read=read,
     )
 

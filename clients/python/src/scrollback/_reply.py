@@ -32,6 +32,7 @@ from .errors import (
     ServerError,
     TooManyRequests,
 )
+from .models import Message, Turn
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from ._exchange import Operation, Series
-    from .models import Message, Role, Status, ToolCalls
+    from .models import Role, Status, ToolCalls
 
 __all__ = ["AsyncFollowing", "AsyncReply", "Following", "Reply"]
 
@@ -83,17 +84,17 @@ class _AsyncRun(Protocol):
 
 @dataclass(frozen=True)
 class Stream:
-    """What a reply is told: its first request, and when it stores text."""
+    """What a reply is told: where it begins, and when it stores text."""
 
     conversation_id: Id
     id: Id
-    beginning: Operation[Message]
+    beginning: Operation[Message] | Message
     flush_seconds: float
     flush_characters: int
 
 
 def stream_reply(
-    conversation_id: Id,
+    conversation_id: Id | Turn,
     *,
     role: Role | str = "assistant",
     id: Id | None = None,  # noqa: A002
@@ -107,7 +108,8 @@ def stream_reply(
     """Stores a reply while a model writes it, so that readers see it grow and a crash loses little of it.
 
     Args:
-        conversation_id: the conversation.
+        conversation_id: the conversation, or a turn that has the place for the reply. Then the block begins without a request, and only the
+            last two of these parameters may be given.
         role: who speaks.
         id: the message's id. Without it, the client makes one.
         name: the speaker's name.
@@ -129,9 +131,11 @@ def stream_reply(
     `in_progress`. After 60 seconds it is `incomplete`, and contexts leave it out.
 
     A piece that the server does not take within 5 seconds is sent again with the next piece, so a short failure does not end the reply.
-    `Conflict` is raised if somebody else has written into the message. `Cancelled` is raised if a reader has stopped the reply with
-    `cancel_reply`: by the next `write`, `flush` or the end of the block. It is the sign to stop the model. `reply.stopped` says the same
-    without an exception, while the model waits for a tool.
+    `Conflict` is raised if somebody else has written into the message. The reply of a turn that is begun again may have some text already:
+    text that begins in the same way goes on behind it, and another text is a `Conflict`.
+
+    `Cancelled` is raised if a reader has stopped the reply with `cancel_reply`: by the next `write`, `flush` or the end of the block. It is
+    the sign to stop the model. `reply.stopped` says the same without an exception, while the model waits for a tool.
 
     U+0000 and half surrogate pairs, which the API refuses, are stored as U+FFFD. A reply has 1 MiB at most. The rest of a longer one is
     cut, and a note at its end says so.
@@ -143,6 +147,15 @@ def stream_reply(
     ('It is raining.', 'complete')
     """
     check_seconds("flush_seconds", flush_seconds, zero=True)
+    if isinstance(conversation_id, Turn):
+        begun = conversation_id.reply
+        if begun is None:
+            raise ValueError("the turn has no reply: begin it with reply_id=True")
+        if role != "assistant" or any(each is not None for each in (id, name, metadata, from_, if_match)):
+            raise ValueError(
+                "the reply of a turn is stored already: only flush_seconds and flush_characters may be given"
+            )
+        return Stream(begun.conversation_id, begun.id, begun, flush_seconds, flush_characters)
     id = id or new_id()  # noqa: A001
     beginning = _operations.add_message(
         conversation_id,
@@ -175,6 +188,7 @@ class _Writer:
         self.metadata: Mapping[str, Any] | None = None
         self._conversation_id = stream.conversation_id
         self._beginning = stream.beginning
+        self._had_text = isinstance(stream.beginning, Message) and bool(stream.beginning.content)
         self._flush_seconds = stream.flush_seconds
         self._flush_characters = stream.flush_characters
         # For the text, which the block's thread adds to and another one may send.
@@ -283,7 +297,7 @@ class _Writer:
         return waiting > 0 and (full or self._pause() == 0)
 
     def _begin(self) -> Series[None]:
-        self._message = yield self._beginning
+        self._message = self._beginning if isinstance(self._beginning, Message) else (yield self._beginning)
         self._sent()
 
     def _sent(self) -> None:
@@ -302,6 +316,8 @@ class _Writer:
 
         A piece whose answer was lost may be stored. The next piece then begins too early, and the conflict says how long the content is. If
         the content is the beginning of this reply's text, the rest follows it. Otherwise somebody else has written there.
+
+        A reply that had some text before may be ahead. The API takes a piece that is there already. An empty one goes to the end.
         """
         text = self.text
         more: dict[str, Any] = {}
@@ -310,11 +326,14 @@ class _Writer:
             more = {name: value for name, value in known.items() if value is not None}
         # A rest may be shortened by the conflict of an attempt that was lost before. More than that is another writer.
         attempt = 0
+        ahead = 0
         while True:
             piece = text[self._stored :]
             if not piece and status is None and time.monotonic() < self._next_beat:
                 return
-            append: dict[str, Any] = {"append": piece, "at": self._stored} if piece or status is None else {}
+            # The end says where it is, if there may be more behind it.
+            has_place = piece or status is None or (status == "complete" and self._had_text)
+            append: dict[str, Any] = {"append": piece, "at": ahead or self._stored} if has_place else {}
             try:
                 self._message = yield _operations.update_message(
                     self._conversation_id, self.id, **append, status=status, **more
@@ -333,7 +352,12 @@ class _Writer:
                     raise
                 self._message = yield _operations.get_message(self._conversation_id, self.id)
                 stored = self._message.content
-                if not isinstance(stored, str) or not text.startswith(stored):
+                if not isinstance(stored, str):
+                    raise
+                if not piece and status is None and self._had_text and stored.startswith(text):
+                    ahead = len(stored)
+                    continue
+                if not text.startswith(stored):
                     raise
                 self._stored = len(stored)
             except (BadRequest, PayloadTooLarge):
@@ -342,6 +366,8 @@ class _Writer:
                 # The answer is kept, without what the API refuses.
                 yield _operations.update_message(self._conversation_id, self.id, **append, status=status)
                 raise
+        if status == "complete" and self._had_text and self.message.content != text:
+            raise Conflict("the reply has more text than this, from another writer", status=409, code="conflict")
         self._stored = len(text)
         self._sent()
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from functools import cache
-from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar, cast, overload
+from typing import Any, Generic, Literal, Protocol, TypeAlias, TypedDict, TypeVar, cast, overload
 from uuid import UUID
 
 from ._ids import new_id
@@ -18,6 +18,7 @@ from ._ids import new_id
 __all__ = [
     "Content",
     "Context",
+    "ContextFields",
     "Conversation",
     "Erased",
     "ForkedFrom",
@@ -33,6 +34,8 @@ __all__ = [
     "SummaryText",
     "ToolCalls",
     "Transferred",
+    "Turn",
+    "TurnConversation",
 ]
 
 T = TypeVar("T")
@@ -264,6 +267,51 @@ class Context(Generic[T_co]):
     estimated: bool | None = None
     elided: int = 0
     summary: Mapping[str, Any] | None = None
+    version: str | None = field(default=None, compare=False)
+    extra: Mapping[str, Any] = _private(default_factory=dict)
+
+
+class ContextFields(TypedDict, total=False):
+    """What `turn` takes for its context: the parameters of `get_context`."""
+
+    max_messages: int | None
+    max_chars: int | None
+    max_tokens: int | None
+    step: int | None
+    tool_results: int | None
+    unanswered: Literal["answer", "drop"] | None
+    call_ids: Literal["fit", "keep"] | None
+    format: Literal["messages", "openai", "anthropic", "responses", "gemini", "converse"] | None
+
+
+class TurnConversation(TypedDict, total=False):
+    """The conversation that `turn` creates if it is not there. One that is there keeps its title, metadata and end."""
+
+    user_id: str | None
+    title: str | None
+    metadata: Mapping[str, Any] | None
+    expires_in: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Turn:
+    """A turn that has begun.
+
+    Attributes:
+        messages: the messages that were sent, in their order.
+        reply: the place for the reply, if one was wanted. If the turn was begun before, it has what was written into it since.
+        context: what to send to the model, as `get_context` returns it. The reply is not in it.
+        conversation: the conversation, if the turn was to create it.
+        replayed: whether the messages were stored before, for example by an attempt whose answer was lost.
+
+    `version` is the conversation's ETag behind these messages, for `if_match`.
+    """
+
+    messages: tuple[Message, ...] = _private()
+    reply: Message | None = None
+    context: Context[Any]
+    conversation: Conversation | None = None
+    replayed: bool = False
     version: str | None = field(default=None, compare=False)
     extra: Mapping[str, Any] = _private(default_factory=dict)
 

@@ -18,6 +18,7 @@ from openai.types.responses import ResponseOutputMessage, ResponseOutputText
 from scrollback import AsyncClient, Client, Conversation, NewMessage, Retry, errors, new_id
 from scrollback.agents import ScrollbackSession, from_item, to_items
 from tests.proxy import LOSE_ANSWER, Proxy
+from tests.turns import count, requests_of
 
 # Traces would be sent to OpenAI.
 set_tracing_disabled(True)
@@ -331,3 +332,12 @@ def test_a_closed_session_says_so_and_the_client_stays_open(session: ScrollbackS
         assert len(await again.get_items()) == 1
 
     asyncio.run(main())
+
+
+def test_a_turn_takes_as_many_requests_as_the_readme_says(proxy: Proxy) -> None:
+    session = ScrollbackSession("rain", AsyncClient(proxy.url), user_id=f"user-{new_id()}")
+    agent = Agent("Weather", model=FakeModel())
+    asyncio.run(Runner.run(agent, "Is it raining?", session=session))
+    count(proxy)
+    asyncio.run(Runner.run(agent, "And now?", session=session))
+    assert count(proxy) == requests_of("OpenAI Agents SDK, `ScrollbackSession`")[1]

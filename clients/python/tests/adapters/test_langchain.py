@@ -37,6 +37,8 @@ from scrollback.langchain import (
     save_messages_async,
     to_langchain,
 )
+from tests.proxy import Proxy
+from tests.turns import count, requests_of
 
 CALL = {"name": "weather", "args": {"city": "Oslo", "n": 1.5, "ä": [None, {"x": "☂"}]}, "id": "call_1"}
 CALL_OF_CHAT_COMPLETIONS = {
@@ -342,3 +344,15 @@ def test_a_history_creates_its_conversation_and_is_cleared(server_url: str, clie
     history.add_messages([AIMessage("a")])
     history.clear()
     assert history.messages == []
+
+
+def test_a_turn_takes_as_many_requests_as_the_readme_says(proxy: Proxy) -> None:
+    with Client(proxy.url) as client, warnings.catch_warnings():
+        # LangChain has deprecated it.
+        warnings.simplefilter("ignore")
+        history = ScrollbackChatMessageHistory("rain", client, user_id=f"user-{new_id()}")
+        history.add_messages([HumanMessage("Hello"), AIMessage("Hi")])
+        runnable = RunnableWithMessageHistory(RunnableLambda(lambda messages: AIMessage("Yes.")), lambda name: history)
+        count(proxy)
+        runnable.invoke([HumanMessage("Is it?")], {"configurable": {"session_id": "rain"}})
+    assert count(proxy) == requests_of("LangChain, `RunnableWithMessageHistory`")[1]

@@ -43,6 +43,8 @@ from scrollback.pydantic_ai import (
     save_messages_async,
     to_pydantic_ai,
 )
+from tests.proxy import Proxy
+from tests.turns import count, requests_of
 
 # Histories have this part, although Pydantic AI has deprecated it.
 with warnings.catch_warnings():
@@ -289,3 +291,11 @@ def test_calls_are_stored_in_the_form_of_chat_completions() -> None:
     ]
     results = from_pydantic_ai([MESSAGES["results"]])
     assert [message.role for message in results] == ["tool", "tool", "tool", "user"]
+
+
+def test_a_turn_takes_as_many_requests_as_the_readme_says(proxy: Proxy, conversation: Conversation) -> None:
+    with Client(proxy.url) as client:
+        history = load_messages(client, conversation.id)
+        result = Agent(TestModel()).run_sync("Is it raining?", message_history=history)
+        save_messages(client, conversation.id, result.new_messages())
+    assert count(proxy) == requests_of("Pydantic AI, `load_messages` and `save_messages`")[1]

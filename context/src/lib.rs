@@ -7,23 +7,28 @@
 //! Nothing here knows a database or HTTP.
 
 mod formats;
+mod ids;
 mod json;
 mod media;
 mod message;
+mod pairs;
 mod part;
 mod results;
+mod size;
 mod start;
+mod turn;
 mod turns;
 mod units;
 
 use serde::Serialize;
 
-pub use crate::media::MediaSize;
-pub use crate::message::{Content, Message, Role, Source, characters, estimate};
-pub use crate::part::is_untyped_part;
+pub use crate::formats::spelling::is_untyped_part;
+use crate::ids::IdRule;
+pub use crate::message::{Content, Message, Role, Source};
+use crate::pairs::Pairs;
+pub use crate::size::{MediaSize, characters, estimate};
 use crate::start::{Marks, Rulers};
-use crate::turns::IdRule;
-use crate::units::{Pairs, Unit};
+use crate::units::Unit;
 
 /// How much a model is sent, the pinned messages included.
 #[derive(Debug, Clone, Copy, Default)]
@@ -230,7 +235,7 @@ impl Context {
         // The ids are in no message that is sent. Beyond their room they are left out.
         let (room_of_ids, mut ids) = (room.json_bytes.min(Self::MAX_ID_BYTES), 0);
         open_calls.retain(|id| {
-            let size = message::escaped_bytes(id) + r#""","#.len();
+            let size = json::escaped_bytes(id) + r#""","#.len();
             let fits = ids + size <= room_of_ids;
             ids += if fits { size } else { 0 };
             fits

@@ -5,9 +5,7 @@ use std::ops::Range;
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 
-use crate::json::elements;
-use crate::message::{Role, escaped_bytes};
-use crate::part::{Kind, Part};
+use crate::json::escaped_bytes;
 
 /// The types of pictures that all the APIs take.
 pub(crate) const COMMON_IMAGES: [&str; 4] = ["image/png", "image/jpeg", "image/gif", "image/webp"];
@@ -140,7 +138,7 @@ impl<'a> Media<'a> {
     }
 
     /// How many bytes of the stored text are no text, and how many tokens these count.
-    fn weight(&self) -> (usize, usize) {
+    pub(crate) fn weight(&self) -> (usize, usize) {
         const OF_A_PICTURE: usize = 1600;
         const OF_A_SECOND: usize = 32;
         const OF_4_KIB: usize = 1000;
@@ -202,74 +200,9 @@ fn slice<'a>(text: &Cow<'a, str>, range: Range<usize>) -> Cow<'a, str> {
     }
 }
 
-/// How much of content parts is pictures and files.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct MediaSize {
-    /// The bytes of the stored text that are base64, and count nothing.
-    pub bytes: i32,
-    /// What the pictures and files count instead: each picture 1,600, each started second of a sound 32, and each started 4 KiB of another
-    /// file 1,000.
-    pub tokens: i32,
-}
-
-impl MediaSize {
-    /// Measures an array of content parts. `None`: it has no pictures and files.
-    #[must_use]
-    pub fn of(parts: &str) -> Option<Self> {
-        // Every spelling of a picture or file has a string or a member that begins so.
-        const WORDS: [&str; 10] =
-            ["image", "file", "media", "input_", "document", "audio", "video", "inline", "resource", "source"];
-        if !parts.split('"').any(|word| WORDS.iter().any(|known| word.starts_with(known))) {
-            return None;
-        }
-        let parts = elements(serde_json::from_str(parts).ok()?);
-        let (bytes, tokens) = parts.into_iter().fold((0, 0), |sum, part| add(sum, &Part::read(part, Role::Assistant)));
-        let count = |number| i32::try_from(number).unwrap_or(i32::MAX);
-        (tokens > 0).then(|| Self { bytes: count(bytes), tokens: count(tokens) })
-    }
-}
-
-fn add(sum: (usize, usize), part: &Part) -> (usize, usize) {
-    match &part.kind {
-        Kind::Media(media) => {
-            let (bytes, tokens) = media.weight();
-            (sum.0 + bytes, sum.1 + tokens)
-        }
-        Kind::Answer(answer) | Kind::Answered(_, answer) => answer.output.parts().iter().fold(sum, add),
-        Kind::Item(parts) => parts.iter().fold(sum, add),
-        _ => sum,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_picture_counts_as_a_picture_and_a_sound_its_seconds() {
-        let data = "A".repeat(200_000);
-        for (part, expected) in [
-            (format!(r#"{{"type":"image_url","image_url":{{"url":"data:image/png;base64,{data}"}}}}"#), (200_000, 1600)),
-            (r#"{"type":"image_url","image_url":{"url":"https://example.com/a.png"}}"#.to_owned(), (0, 1600)),
-            (
-                format!(r#"{{"type":"image","source":{{"type":"base64","mime_type":"image/png","data":"{data}"}}}}"#),
-                (200_000, 1600),
-            ),
-            (
-                format!(r#"{{"type":"tool_result","content":[{{"type":"image","data":"{data}","mimeType":"image/png"}}]}}"#),
-                (200_000, 1600),
-            ),
-            (format!(r#"{{"type":"input_audio","input_audio":{{"format":"mp3","data":"{data}"}}}}"#), (200_000, 32 * 10)),
-            (
-                format!(r#"{{"type":"file","mediaType":"application/pdf","url":"data:application/pdf;base64,{data}"}}"#),
-                (200_000, 37_000),
-            ),
-            (r#"{"type":"text","text":"file"}"#.to_owned(), (0, 0)),
-        ] {
-            let size = MediaSize::of(&format!("[{part}]")).unwrap_or_default();
-            assert_eq!((size.bytes, size.tokens), expected, "{}", &part[..part.len().min(40)]);
-        }
-    }
 
     #[test]
     fn what_cannot_be_sent_is_described() {

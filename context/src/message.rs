@@ -1,10 +1,7 @@
-//! A message, as far as a model is concerned, and how much limits count of it.
+//! A message, as far as a model is concerned.
 
 use serde::Serialize;
 use serde_json::value::RawValue;
-
-use crate::media::MediaSize;
-use crate::part;
 
 /// Who speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -128,93 +125,4 @@ pub struct Message {
     pub extra: Option<Box<RawValue>>,
     /// What it takes in the format `messages` beside these members, in bytes.
     pub other_bytes: usize,
-}
-
-impl Message {
-    /// What the metadata of a message takes that nobody has stored.
-    pub(crate) const MADE_BYTES: usize = 20;
-
-    /// What `max_chars` counts; the column `characters` says the same.
-    #[must_use]
-    pub fn characters(&self) -> i64 {
-        characters(self.content.as_ref().map(Content::stored_text), self.tool_calls.as_ref().map(|calls| calls.get()))
-    }
-
-    /// What `max_tokens` counts; `get_context.sql` says the same.
-    #[must_use]
-    pub fn tokens(&self) -> i64 {
-        let (text, parts) = match &self.content {
-            Some(Content::Text(text)) => (Some(text.as_str()), None),
-            Some(Content::Parts(parts)) => (None, Some(parts.get())),
-            None => (None, None),
-        };
-        let tool_calls = self.tool_calls.as_ref().map(|calls| calls.get());
-        self.token_count.map_or_else(|| estimate(text, parts, tool_calls, self.name.as_deref()), i64::from)
-    }
-
-    /// What a message takes in a response, at most.
-    pub(crate) fn json_bytes(&self) -> usize {
-        const IDS_TIMES_AND_NAMES: usize = 400;
-        // What a part's members in another format take more.
-        const FRAME: usize = 40;
-        let text = |text: &Option<String>| text.as_ref().map_or(0, |text| escaped_bytes(text));
-        let content = match &self.content {
-            Some(Content::Text(text)) => escaped_bytes(text),
-            Some(Content::Parts(parts)) => {
-                let frames = FRAME * parts.get().bytes().filter(|byte| *byte == b'{').count();
-                // A format may write them as text.
-                let may_be_text = part::may_have_calls(parts.get());
-                frames + if may_be_text { escaped_bytes(parts.get()) } else { parts.get().len() }
-            }
-            None => 0,
-        };
-        let tool_calls = self.tool_calls.as_ref().map_or(0, |calls| calls.get().len());
-        let extra = self.extra.as_ref().map_or(0, |extra| extra.get().len());
-        IDS_TIMES_AND_NAMES + content + tool_calls + text(&self.tool_call_id) + text(&self.name) + extra + self.other_bytes
-    }
-}
-
-/// How many bytes a text has in JSON.
-pub(crate) fn escaped_bytes(text: &str) -> usize {
-    // The compiler makes vector code of sums of single bytes. A sum of 32 fits in one: a byte adds at most 5.
-    let added = |byte: &u8| {
-        // From \b to \r, all but \v.
-        let is_short = byte.wrapping_sub(0x08) < 6 && *byte != 0x0b;
-        u8::from(*byte == b'"' || *byte == b'\\') + 5 * u8::from(*byte < 0x20) - 4 * u8::from(is_short)
-    };
-    let chunks = text.as_bytes().chunks(32);
-    text.len() + chunks.map(|chunk| usize::from(chunk.iter().map(added).sum::<u8>())).sum::<usize>()
-}
-
-/// The characters (Unicode scalar values) of a message: those of its content and of its calls; of JSON, those of its text.
-#[must_use]
-pub fn characters(content: Option<&str>, tool_calls: Option<&str>) -> i64 {
-    let count = |text: Option<&str>| text.map_or(0, |text| text.chars().count());
-    i64::try_from(count(content) + count(tool_calls)).unwrap_or(i64::MAX)
-}
-
-/// The tokens of a message, estimated without a tokenizer: one for every four bytes of UTF-8, and four for the frame of a message. Pictures and
-/// files count by what they are ([`MediaSize`]). `get_context.sql` says the same.
-#[must_use]
-pub fn estimate(text: Option<&str>, parts: Option<&str>, tool_calls: Option<&str>, name: Option<&str>) -> i64 {
-    const BYTES_OF_A_TOKEN: i64 = 4;
-    const FRAME: i64 = 4;
-    let media = parts.and_then(MediaSize::of).unwrap_or_default();
-    let bytes: usize = [text, parts, tool_calls, name].into_iter().flatten().map(str::len).sum();
-    let bytes = i64::try_from(bytes).unwrap_or(i64::MAX) - i64::from(media.bytes);
-    (bytes + BYTES_OF_A_TOKEN - 1) / BYTES_OF_A_TOKEN + FRAME + i64::from(media.tokens)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_message_takes_no_more_than_what_is_reckoned() {
-        let every_character: String = ('\u{1}'..='\u{ff}').collect();
-        for text in [every_character.repeat(7), "\u{b}".repeat(63), "\n\"\\".repeat(33), "é".repeat(31)] {
-            let written = serde_json::to_string(&text).unwrap().len() - 2;
-            assert_eq!(escaped_bytes(&text), written);
-        }
-    }
 }

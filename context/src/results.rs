@@ -4,9 +4,10 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
+use crate::formats::spelling;
 use crate::json::{elements, raw};
 use crate::message::{Content, Message, Role};
-use crate::part::{self, Kind};
+use crate::part::Kind;
 use crate::start::Marks;
 
 /// Where a result is: the message itself, or one of its content parts.
@@ -43,7 +44,7 @@ pub(crate) fn elide(messages: &mut [Message], keep: i64, marks: Option<&Marks>) 
 }
 
 fn results(message: &Message) -> Vec<Place> {
-    let parts = part::parts(message).into_iter().enumerate();
+    let parts = spelling::parts(message).into_iter().enumerate();
     let is_result = |kind: &Kind| matches!(kind, Kind::Answer(_) | Kind::Answered(..));
     let in_parts: Vec<Place> = parts.filter(|(_, part)| is_result(&part.kind)).map(|(at, _)| Place::Part(at)).collect();
     if message.role == Role::Tool && in_parts.is_empty() { vec![Place::Message] } else { in_parts }
@@ -72,7 +73,7 @@ fn without_parts(parts: &RawValue, role: Role, places: &[Place]) -> Option<(Box<
     for place in places {
         let Place::Part(at) = place else { continue };
         let part = all[*at];
-        let Some(output) = part::place_of_output(part, role) else { continue };
+        let Some(output) = spelling::place_of_output(part, role) else { continue };
         let replaced = output.value.get();
         let characters =
             serde_json::from_str::<Cow<str>>(replaced).map_or_else(|_| replaced.chars().count(), |text| text.chars().count());

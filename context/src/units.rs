@@ -12,8 +12,10 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use serde_json::value::RawValue;
 
 use crate::formats::ai_sdk;
+use crate::formats::spelling::{self, Read};
 use crate::json::{Object, array, elements, is_filled_object, quoted, raw};
 use crate::message::{Content, Message, Role, Source};
+use crate::pairs::{CallKey, Pairs, Place};
 use crate::part::{self, Kind, Spelling};
 use crate::{Size, Unanswered};
 
@@ -57,18 +59,6 @@ impl Unit {
 pub(crate) struct Sent {
     pub(crate) message: Message,
     pub(crate) pairs: Pairs,
-}
-
-/// Which call of a conversation: the position of its message, and its place there as it is stored.
-pub(crate) type CallKey = (i64, Place);
-
-/// Which calls and results of the messages that are sent belong together. Each call is in one message, and its result in one.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Pairs {
-    /// The calls that the message has, in the order of their places. A part that is a call and its result in one is not among them.
-    pub(crate) calls: Vec<CallKey>,
-    /// The calls that the message's results answer, in the order of the results.
-    pub(crate) results: Vec<CallKey>,
 }
 
 /// The units of these messages, which reach to the conversation's end, and the ids of the calls that are open there.
@@ -155,7 +145,7 @@ impl Tools {
         let (mut calls, mut results, mut has_other_parts) = (Vec::new(), Vec::new(), false);
         // A message without parts and calls is read at once.
         if message.tool_calls.is_some() || matches!(message.content, Some(Content::Parts(_))) {
-            let read = part::Read::of(message);
+            let read = Read::of(message);
             let call = |call: part::Call, place| Call {
                 id: call.id.map(Into::into),
                 name: call.name.into_owned(),
@@ -175,7 +165,7 @@ impl Tools {
             }
         }
         if message.role == Role::Tool && results.is_empty() {
-            let id = part::tool_call_id(message).map(str::to_owned);
+            let id = spelling::tool_call_id(message).map(str::to_owned);
             results.push(ToolResult { id, place: Place::Message, answers: None });
         }
         let mut tools = Self { calls, results, own: Vec::new(), has_other_parts };
@@ -241,17 +231,6 @@ struct ToolResult {
     answers: Option<CallKey>,
 }
 
-/// Where in a message a call or a result is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Place {
-    /// Element of `tool_calls`.
-    ToolCalls(usize),
-    /// Content part.
-    Part(usize),
-    /// The message itself is the result.
-    Message,
-}
-
 impl Entry {
     fn of(message: Message) -> Self {
         let tools = Tools::of(&message);
@@ -307,10 +286,8 @@ impl Entry {
             results.iter().filter_map(|result| Some((result.place, result.answers?))).collect();
         answers.extend(own.iter().map(|(call, result)| (*result, (position, *call))));
         answers.sort_unstable();
-        Pairs {
-            calls: places.into_iter().map(|place| (position, place)).collect(),
-            results: answers.into_iter().map(|(_, call)| call).collect(),
-        }
+        let calls = places.into_iter().map(|place| (position, place)).collect();
+        Pairs::of(calls, answers.into_iter().map(|(_, call)| call).collect())
     }
 
     /// The message without some of its results, if anything of it is left.
@@ -340,7 +317,7 @@ fn without(mut message: Message, places: &HashSet<Place>) -> Option<Message> {
         let role = message.role;
         let thinks = |part: &RawValue| {
             let is_beginning = Object::of(part).text("type").is_some_and(|kind| kind == "step-start");
-            is_beginning || matches!(part::Part::read(part, role).kind, Kind::Reasoning(_))
+            is_beginning || matches!(spelling::part(part, role).kind, Kind::Reasoning(_))
         };
         // The Responses API refuses reasoning without the item that it led to.
         let (all, mut led_to) = (elements(parts), HashSet::new());
@@ -634,9 +611,9 @@ fn missing_results(entry: &Entry) -> Vec<Sent> {
             ..entry.message.clone()
         };
         let results = calls.iter().map(|call| (entry.message.position, call.place)).collect();
-        Some(Sent { message, pairs: Pairs { calls: Vec::new(), results } })
+        Some(Sent { message, pairs: Pairs::of(Vec::new(), results) })
     };
-    let part = |call: &Call| part::result_part(call.id.as_deref().unwrap_or_default(), &call.name, call.spelling, NO_RESULT);
+    let part = |call: &Call| spelling::result_part(call.id.as_deref().unwrap_or_default(), &call.name, call.spelling, NO_RESULT);
     let missing = || entry.tools.calls.iter().filter(|call| !call.answered);
     let together = [Spelling::Anthropic, Spelling::Gemini, Spelling::Converse];
     let alone = missing().filter(|call| !together.contains(&call.spelling)).filter_map(|call| match call.spelling {

@@ -15,5 +15,5 @@ async fn get_context(request: Request, database: Database) -> Result<Reply, Erro
     let (conversation_id, if_none_match) = (request.conversation_id()?, request.if_none_match()?);
     let (options, format) = input::read(&request)?;
     let context = queries::get_context(&database, request.caller(), conversation_id, options, if_none_match.as_ref()).await?;
-    Reply::conditional(context, |context| Reply::ok(&context.into_json(format)))
+    Reply::conditional(context, |context| Reply::written(&context.into_json(format)))
 }

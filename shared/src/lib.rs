@@ -27,6 +27,7 @@ pub mod models;
 #[warn(missing_docs, clippy::missing_errors_doc)]
 pub mod queries;
 mod runtime;
+mod wire;
 
 pub use auth::Caller;
 pub use config::Config;

@@ -4,9 +4,10 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
+use super::spelling::{output_parts, text_or_json};
 use crate::json::{Object, elements, quoted, with_member};
 use crate::media::Media;
-use crate::part::{Answer, Call, Kind, Output, OutputPlace, Reasoning, Spelling, id, output_parts, text_or_json};
+use crate::part::{Answer, Call, Kind, Output, OutputPlace, Reasoning, Spelling, id};
 
 pub(crate) fn read<'a>(kind: &str, stored: &'a RawValue, object: &Object<'a>) -> Option<(Spelling, Kind<'a>)> {
     let media_type = || object.any_text(&["mediaType", "mimeType"]);

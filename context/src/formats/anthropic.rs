@@ -10,11 +10,13 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::alternating::{Alternating, Block};
+use super::spelling::output;
+use crate::ids::IdRule;
 use crate::json::{Json, Object, array, quoted, raw, with_member};
 use crate::media::{COMMON_IMAGES, Data, Media};
 use crate::message::Role;
-use crate::part::{Answer, Call, Kind, Output, Part, Reasoning, Spelling, arguments_object, id, in_alphabet, output};
-use crate::turns::{IdRule, NOTHING, Step, Turn};
+use crate::part::{Answer, Call, Kind, Output, Part, Reasoning, Spelling, arguments_object, id, in_alphabet};
+use crate::turn::{NOTHING, Step, Turn};
 
 pub(crate) fn read<'a>(kind: &str, stored: &'a RawValue, object: &Object<'a>) -> Option<(Spelling, Kind<'a>)> {
     const SPELLING: Spelling = Spelling::Anthropic;

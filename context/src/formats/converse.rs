@@ -13,13 +13,13 @@ use serde_json::value::RawValue;
 use super::alternating::{Alternating, Block};
 use super::marks::is_mark;
 use super::openai::NO_OUTPUT;
+use super::spelling::{self, text_or_json};
+use crate::ids::{IdRule, Unique};
 use crate::json::{Json, Object, array, quoted, raw, with_member};
 use crate::media::{Data, Media};
 use crate::message::Role;
-use crate::part::{
-    Answer, Call, Kind, Output, OutputPlace, Part, Reasoning, Spelling, arguments_object, id, in_alphabet, text_or_json, within,
-};
-use crate::turns::{IdRule, NOTHING, Step, Turn, Unique};
+use crate::part::{Answer, Call, Kind, Output, OutputPlace, Part, Reasoning, Spelling, arguments_object, id, in_alphabet, within};
+use crate::turn::{NOTHING, Step, Turn};
 
 const DOCUMENTS: [(&str, &str); 9] = [
     ("application/pdf", "pdf"),
@@ -128,7 +128,7 @@ fn output<'a>(result: &Object<'a>) -> Output<'a> {
     }
     let read = |part: &'a RawValue| match json(part) {
         Some(json) => Part { stored: Some(part), spelling: Spelling::Converse, kind: Kind::Text(Cow::Borrowed(json.get())) },
-        None => Part::read(part, Role::Tool),
+        None => spelling::part(part, Role::Tool),
     };
     Output::Parts(content.into_iter().map(read).collect())
 }

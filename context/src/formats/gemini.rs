@@ -10,10 +10,12 @@ use serde::Serialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
+use super::spelling::text_or_json;
+use crate::ids::IdRule;
 use crate::json::{Json, Object, array, is_filled_object, quoted, raw, with_member};
 use crate::media::{Data, Media};
-use crate::part::{Answer, Call, Kind, Output, OutputPlace, Part, Reasoning, Spelling, arguments_object, id, text_or_json, within};
-use crate::turns::{IdRule, NOTHING, Step, Turn};
+use crate::part::{Answer, Call, Kind, Output, OutputPlace, Part, Reasoning, Spelling, arguments_object, id, within};
+use crate::turn::{NOTHING, Step, Turn};
 
 // The API's SDK for Python dumps members in snake case, and the API takes both.
 const INLINE_DATA: [&str; 2] = ["inlineData", "inline_data"];

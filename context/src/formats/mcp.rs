@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
+use super::spelling;
 use crate::json::{Object, elements};
 use crate::media::{Data, Media};
 use crate::message::Role;
@@ -37,7 +38,7 @@ pub(crate) fn result(value: &RawValue) -> Option<Output<'_>> {
     if !object.names().all(|name| ["content", "isError", "structuredContent", "_meta"].contains(&name)) {
         return None;
     }
-    let parts: Vec<Part> = elements(object.get("content")?).into_iter().map(|part| Part::read(part, Role::Tool)).collect();
+    let parts: Vec<Part> = elements(object.get("content")?).into_iter().map(|part| spelling::part(part, Role::Tool)).collect();
     let known = |part: &Part| matches!(part.kind, Kind::Text(_) | Kind::Media(_));
     (!parts.is_empty() && parts.iter().all(known)).then_some(Output::Parts(parts))
 }

@@ -9,11 +9,12 @@ use serde::Serialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
+use crate::ids::IdRule;
 use crate::json::{Json, Object, quoted, raw};
 use crate::media::{Data, Media};
 use crate::message::{Message, Role};
 use crate::part::{self, Answer, Call, Kind, Output, Part, Reasoning, Spelling, arguments_text, in_alphabet, speaker};
-use crate::turns::{IdRule, NOTHING, Step, Turn};
+use crate::turn::{NOTHING, Step, Turn};
 
 pub(crate) fn read<'a>(kind: &str, _stored: &'a RawValue, object: &Object<'a>) -> Option<(Spelling, Kind<'a>)> {
     let kind = match kind {

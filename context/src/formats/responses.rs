@@ -9,11 +9,13 @@ use serde::Serialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
+use super::spelling::{self, output};
+use crate::ids::IdRule;
 use crate::json::{Json, Object, array, elements, quoted, raw, string, with_member};
 use crate::media::{Data, Media};
 use crate::message::Role;
-use crate::part::{Answer, Call, Kind, Output, Part, Reasoning, Spelling, arguments_text, id, in_alphabet, output};
-use crate::turns::{Element, IdRule, NOTHING, Step, Turn};
+use crate::part::{Answer, Call, Kind, Output, Part, Reasoning, Spelling, arguments_text, id, in_alphabet};
+use crate::turn::{Element, NOTHING, Step, Turn};
 
 pub(crate) fn read<'a>(kind: &str, stored: &'a RawValue, object: &Object<'a>) -> Option<(Spelling, Kind<'a>)> {
     const SPELLING: Spelling = Spelling::Responses;
@@ -68,7 +70,7 @@ fn parts_of(content: &RawValue) -> Vec<Part<'_>> {
         return vec![Part { stored: None, spelling: Spelling::Plain, kind: Kind::Text(text) }];
     }
     // Nothing in an item calls or answers.
-    elements(content).into_iter().map(|part| Part::read(part, Role::System)).collect()
+    elements(content).into_iter().map(|part| spelling::part(part, Role::System)).collect()
 }
 
 /// Which ids of calls the API takes.

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::{Content, Message, Role, Status, Text};
 use crate::invalid::Invalid;
+use crate::wire::{ToWire, Wire};
 
 /// A text that stands for all messages up to a position.
 #[derive(Debug, Clone)]
@@ -88,7 +89,7 @@ impl Context {
 
     /// The value to respond with.
     #[must_use]
-    pub fn into_json(mut self, format: Format) -> impl Serialize {
+    pub fn into_json(mut self, format: Format) -> impl ToWire {
         let stored = match format {
             Format::Messages => {
                 let mut frames: Vec<Option<Message>> = self.frames.into_iter().map(Some).collect();
@@ -112,37 +113,28 @@ struct Answer {
     format: Format,
 }
 
-impl Serialize for Answer {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct Body<'a, W> {
-            #[serde(flatten)]
-            messages: Written<'a, W>,
-            omitted: i64,
-            tokens: i64,
-            estimated: bool,
-            first_position: Option<i64>,
-            repaired: &'a [i64],
-            open_calls: &'a [String],
-            elided: i64,
-            summary: Option<Through>,
-        }
-        #[derive(Serialize)]
-        struct Through {
-            through: i64,
-        }
-        #[derive(Serialize)]
-        #[serde(untagged)]
-        enum Written<'a, W> {
-            Messages { messages: &'a [Message] },
-            For(W),
-        }
-        let Self { context, stored, format } = self;
-        let body = Body {
-            messages: match stored {
-                Some(messages) => Written::Messages { messages },
-                None => Written::For(context.written(*format)),
-            },
+/// The members beside the messages.
+#[derive(Serialize)]
+struct Rest<'a> {
+    omitted: i64,
+    tokens: i64,
+    estimated: bool,
+    first_position: Option<i64>,
+    repaired: &'a [i64],
+    open_calls: &'a [String],
+    elided: i64,
+    summary: Option<Through>,
+}
+
+#[derive(Serialize)]
+struct Through {
+    through: i64,
+}
+
+impl Answer {
+    fn rest(&self) -> Rest<'_> {
+        let context = &self.context;
+        Rest {
             omitted: context.omitted,
             tokens: context.tokens,
             estimated: context.estimated,
@@ -151,8 +143,43 @@ impl Serialize for Answer {
             open_calls: &context.open_calls,
             elided: context.elided,
             summary: context.summarized_through.map(|through| Through { through }),
+        }
+    }
+}
+
+impl Serialize for Answer {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Body<'a, W> {
+            #[serde(flatten)]
+            messages: Written<'a, W>,
+            #[serde(flatten)]
+            rest: Rest<'a>,
+        }
+        #[derive(Serialize)]
+        #[serde(untagged)]
+        enum Written<'a, W> {
+            Messages { messages: &'a [Message] },
+            For(W),
+        }
+        let messages = match &self.stored {
+            Some(messages) => Written::Messages { messages },
+            None => Written::For(self.context.written(self.format)),
         };
-        body.serialize(serializer)
+        Body { messages, rest: self.rest() }.serialize(serializer)
+    }
+}
+
+impl ToWire for Answer {
+    fn write(&self, wire: &mut Wire) -> serde_json::Result<()> {
+        let Some(messages) = &self.stored else { return wire.value(self) };
+        wire.escaped(r#"{\"messages\":["#);
+        for (at, message) in messages.iter().enumerate() {
+            wire.escaped(if at == 0 { "" } else { "," });
+            message.write(wire)?;
+        }
+        wire.escaped("],");
+        wire.members(&self.rest())
     }
 }
 

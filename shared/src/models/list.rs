@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::{Conversation, Cursor, List, Message, Text, Title, alike};
 use crate::invalid::{Fault, Invalid};
+use crate::wire::ToWire;
 
 /// What a list of conversations is ordered by, the newest first.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -101,3 +102,5 @@ pub struct ListedConversation {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_message: Option<Option<Message>>,
 }
+
+impl ToWire for ListedConversation {}

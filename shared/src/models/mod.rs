@@ -42,9 +42,9 @@ use chrono::{DateTime, Datelike, Timelike, Utc};
 use serde::Serializer;
 
 /// A time as the contract writes it: RFC 3339, UTC, microseconds. `chrono` takes more than twice as long, and a page has many times.
-fn serialize_time<S: Serializer>(time: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
+fn time_text<'t>(time: &DateTime<Utc>, text: &'t mut [u8; 27]) -> &'t str {
+    *text = *b"0000-00-00T00:00:00.000000Z";
     let time = time.naive_utc();
-    let mut text = *b"0000-00-00T00:00:00.000000Z";
     let numbers = [
         // The database's clock is not in the year 10000.
         (0..4, time.year().unsigned_abs()),
@@ -61,7 +61,11 @@ fn serialize_time<S: Serializer>(time: &DateTime<Utc>, serializer: S) -> Result<
             number /= 10;
         }
     }
-    serializer.serialize_str(str::from_utf8(&text).map_err(serde::ser::Error::custom)?)
+    str::from_utf8(text).unwrap_or_default()
+}
+
+fn serialize_time<S: Serializer>(time: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(time_text(time, &mut [0; 27]))
 }
 
 /// A time that may be null.

@@ -8,6 +8,7 @@ use serde::{Serialize, Serializer};
 
 use super::{Message, Text, alike};
 use crate::invalid::{Fault, Invalid};
+use crate::wire::ToWire;
 
 /// A query in web-search syntax: words that must all be there, `"a phrase"`, `-not`, and `or` between alternatives.
 ///
@@ -132,6 +133,8 @@ pub struct SearchHit {
     /// The title of its conversation.
     pub title: Option<String>,
 }
+
+impl ToWire for SearchHit {}
 
 impl SearchHit {
     pub(crate) fn new(query: &SearchQuery, message: Message, title: Option<String>) -> Self {

@@ -58,11 +58,12 @@ fn any_operation() -> impl Strategy<Value = Operation> {
         1 => conversation.clone().prop_map(|conversation| Operation::Delete { conversation }),
         12 => (conversation.clone(), prop::collection::vec(any_message(), 1..4), prop::option::weighted(0.25, 1..9_i64))
             .prop_map(|(conversation, messages, from)| Operation::append(conversation, messages, from)),
-        6 => (
+        8 => (
             conversation.clone(),
             prop::collection::vec(any_message(), 1..3),
             prop::option::weighted(0.2, 1..9_i64),
-            prop::option::weighted(0.7, message.clone()),
+            // One that is there, or others.
+            prop::option::weighted(0.7, prop_oneof![1 => Just(WRITTEN), 2 => message.clone()]),
             any::<bool>(),
         )
             .prop_map(|(conversation, messages, from, reply, create)| Operation::turn(conversation, messages, from, reply, create)),

@@ -48,12 +48,12 @@ pub struct Turn {
     pub conversation: Option<Conversation>,
     /// All messages were stored before this request.
     pub replayed: bool,
-    /// The conversation's version behind the messages, as [`add_message`](super::add_message) says it.
+    /// The conversation's version behind the messages, as [`add_message`](super::add_message()) says it.
     pub version: Version,
 }
 
-/// Begins a turn, in one statement: what [`get_or_create_conversation`](super::get_or_create_conversation),
-/// [`add_message`](super::add_message) and [`get_context`](super::get_context) do, one after the other. All of it is done, or nothing.
+/// Begins a turn, in one statement: what [`get_or_create_conversation`](super::get_or_create_conversation()),
+/// [`add_message`](super::add_message()) and [`get_context`](super::get_context()) do, one after the other. All of it is done, or nothing.
 ///
 /// The reply is a message of the assistant, empty and `in_progress`. If all messages are stored already, it is answered as it is now,
 /// whatever has been written into it.

@@ -13,31 +13,33 @@ import { release, test } from "./fixtures.js";
 const EXAMPLE = fileURLToPath(new URL("../example", import.meta.url));
 const FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"];
 const QUIET = ["--disable-background-networking", "--disable-component-update"];
-const WORDS = Array.from({ length: 40 }, (_, n) => `word-${String(n)} `);
+const words = (count: number) => Array.from({ length: count }, (_, n) => `word-${String(n)} `);
 
-/** A model that takes four seconds for its reply. */
-const model = new MockLanguageModelV3({
-  doStream: () =>
-    Promise.resolve({
-      stream: simulateReadableStream({
-        chunkDelayInMs: 100,
-        chunks: [
-          { type: "stream-start" as const, warnings: [] },
-          { type: "text-start" as const, id: "1" },
-          ...WORDS.map((delta) => ({ type: "text-delta" as const, id: "1", delta })),
-          { type: "text-end" as const, id: "1" },
-          {
-            type: "finish" as const,
-            finishReason: { unified: "stop" as const, raw: "stop" },
-            usage: {
-              inputTokens: { total: 1, noCache: 1, cacheRead: 0, cacheWrite: 0 },
-              outputTokens: { total: 40, text: 40, reasoning: 0 },
+/** A model whose replies have so many words, ten a second: the first reply, the second one and so on. */
+function modelOf(...lengths: number[]): MockLanguageModelV3 {
+  return new MockLanguageModelV3({
+    doStream: () =>
+      Promise.resolve({
+        stream: simulateReadableStream({
+          chunkDelayInMs: 100,
+          chunks: [
+            { type: "stream-start" as const, warnings: [] },
+            { type: "text-start" as const, id: "1" },
+            ...words(lengths.shift() ?? 0).map((delta) => ({ type: "text-delta" as const, id: "1", delta })),
+            { type: "text-end" as const, id: "1" },
+            {
+              type: "finish" as const,
+              finishReason: { unified: "stop" as const, raw: "stop" },
+              usage: {
+                inputTokens: { total: 1, noCache: 1, cacheRead: 0, cacheWrite: 0 },
+                outputTokens: { total: 40, text: 40, reasoning: 0 },
+              },
             },
-          },
-        ],
+          ],
+        }),
       }),
-    }),
-});
+  });
+}
 
 /** The page's packages of the release that the tests run with. */
 const alias = release === 7 ? { ai: "ai-v7", "@ai-sdk/react": "@ai-sdk/react-v7" } : {};
@@ -45,6 +47,7 @@ const alias = release === 7 ? { ai: "ai-v7", "@ai-sdk/react": "@ai-sdk/react-v7"
 /** A page of the example, in a chat of its own. Afterwards, all of it is gone. */
 async function onPage(
   client: ScrollbackClient,
+  model: MockLanguageModelV3,
   use: (page: Page, chat: () => Promise<Message[]>) => Promise<void>,
 ): Promise<void> {
   await build({ root: EXAMPLE, configFile: `${EXAMPLE}/vite.config.ts`, resolve: { alias } });
@@ -70,7 +73,7 @@ async function onPage(
 }
 
 test("a page that is reloaded in the middle of a reply goes on with it", async ({ client }) => {
-  await onPage(client, async (page, chat) => {
+  await onPage(client, modelOf(80), async (page, chat) => {
     await page.getByLabel("Message").fill("Say something.");
     await page.getByRole("button", { name: "Send" }).click();
     const reply = page.locator("[data-role=assistant]");
@@ -79,9 +82,9 @@ test("a page that is reloaded in the middle of a reply goes on with it", async (
     await reply.getByText("word-12").waitFor();
     // The reply is still being written, and grows.
     expect(await page.locator("main").getAttribute("data-status")).toBe("streaming");
-    await reply.getByText("word-39").waitFor();
+    await reply.getByText("word-79").waitFor();
     await page.locator("main[data-status=ready]").waitFor();
-    const expected = ["Say something.", WORDS.join("")];
+    const expected = ["Say something.", words(80).join("")];
     expect(await page.locator("[data-role]").allTextContents()).toEqual(expected);
     // After another reload, the page has it from what is stored, once.
     await page.reload();
@@ -95,7 +98,8 @@ test("a page that is reloaded in the middle of a reply goes on with it", async (
 });
 
 test("a page that is reloaded in the middle of a reply stops it", async ({ client }) => {
-  await onPage(client, async (page, chat) => {
+  // Nobody waits for the end of the first one.
+  await onPage(client, modelOf(3000, 3), async (page, chat) => {
     await page.getByLabel("Message").fill("Say something.");
     await page.getByRole("button", { name: "Send" }).click();
     const reply = page.locator("[data-role=assistant]");
@@ -112,10 +116,10 @@ test("a page that is reloaded in the middle of a reply stops it", async ({ clien
     await reply.waitFor();
     // The writer may have shown some more, to a page that was there before.
     const [, kept = ""] = await page.locator("[data-role]").allTextContents();
-    expect([kept.startsWith(shown), kept.includes("word-39")]).toEqual([true, false]);
+    expect([kept.startsWith(shown), kept.includes("word-2999")]).toEqual([true, false]);
     await page.getByLabel("Message").fill("Go on.");
     await page.getByRole("button", { name: "Send" }).click();
-    await page.getByText("word-39").waitFor();
+    await reply.nth(1).getByText("word-2").waitFor();
     await page.locator("main[data-status=ready]").waitFor();
     expect((await chat()).map(({ status }) => status)).toEqual(["complete", "cancelled", "complete", "complete"]);
   });

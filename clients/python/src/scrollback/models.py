@@ -300,7 +300,7 @@ class Turn:
     Attributes:
         messages: the messages that were sent, in their order.
         reply: the place for the reply, if one was wanted. If the turn was begun before, it has what was written into it since.
-        context: what to send to the model, as `get_context` returns it. The reply is not in it.
+        context: what to send to the model, as `get_context` returns it. A reply that is still being written is not in it.
         conversation: the conversation, if the turn was to create it.
         replayed: whether the messages were stored before, for example by an attempt whose answer was lost.
 

@@ -6,8 +6,16 @@ use shared::models::{ContextFormat, Metadata, NewConversation, Title, UserId};
 use shared::queries::NewTurn;
 use shared::{Caller, Result};
 
+/// What a body may have. Its messages come back beside the context, which has to have room for them, too.
+const MAX_BODY_BYTES: usize = 2 << 20;
+
 /// The turn, and the form of its context.
 pub(crate) fn read(request: &Request) -> Result<(NewTurn, ContextFormat)> {
+    if request.body_bytes() > MAX_BODY_BYTES {
+        let detail =
+            "the body of a turn may have 2 MiB; store larger messages with add-message, and read the context with get-context";
+        return Err(Invalid::new(Fault::TooLarge, detail).into());
+    }
     let mut fields = request.fields()?;
     let from = fields.integer("from", 1..=i64::MAX)?;
     let reply_id = fields.uuid("reply_id")?;

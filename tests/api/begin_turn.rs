@@ -91,10 +91,19 @@ async fn a_turn_that_comes_again_is_answered_with_the_reply_and_the_context_as_t
     app.post(&format!("{path}/turn")).json(&other).by_service().refused(409, "conflict", "reply_id").await;
     let question = json!({"role": "user", "content": "Snow?", "reply_id": body["id"]});
     app.post(&format!("{path}/turn")).json(&question).by_service().refused(409, "conflict", "reply_id").await;
+    // Nor to one that was stored behind it.
+    let later = app
+        .post(&format!("{path}/messages"))
+        .json(&json!({"id": new_id(), "role": "user", "content": "Snow?"}))
+        .expect(201)
+        .await
+        .json();
+    let taken = json!({"id": later["id"], "role": "user", "content": "Snow?", "reply_id": reply});
+    app.post(&format!("{path}/turn")).json(&taken).by_service().refused(409, "conflict", "reply_id").await;
     // Unless it goes with what is replaced.
     let instead = json!({"role": "user", "content": "Snow?", "reply_id": reply, "from": 2});
     let replaced = app.post(&format!("{path}/turn")).json(&instead).by_service().expect(201).await.json();
-    assert_eq!((&replaced["reply"]["content"], &replaced["reply"]["position"]), (&json!(""), &json!(5)));
+    assert_eq!((&replaced["reply"]["content"], &replaced["reply"]["position"]), (&json!(""), &json!(6)));
 }
 
 #[tokio::test]
@@ -192,13 +201,29 @@ async fn what_is_answered_fits_in_a_response() {
     let json = turn.json();
     assert_eq!((positions(&json["context"]), &json["messages"][0]["position"]), (vec![3, 4, 5], &json!(5)));
     assert!(turn.body.len() < 4_490_000, "{}", turn.body.len());
-    // Two of them take all of a response, so there is room for none in the context but the question itself.
-    let batch =
-        json!({"messages": [{"role": "user", "content": long(1_000_000)}, {"role": "assistant", "content": "x".repeat(900_000)}]});
-    let refused = app.post(&format!("{path}/turn")).json(&batch).by_service().send().await;
-    assert_eq!((refused.status, refused.json()["code"].as_str()), (413, Some("payload_too_large")), "{:.300}", refused.body);
+    // The results of tools that a model has asked for are in the context behind them, however long they are.
+    let path = format!("/conversations/{}", app.conversation().await);
+    let call = |n: usize| json!({"id": format!("call_{n}"), "type": "function", "function": {"name": "read", "arguments": "{}"}});
+    let asked = json!({"role": "assistant", "content": null, "tool_calls": [call(1), call(2)]});
+    let asked = json!({"messages": [{"role": "user", "content": "What do they say?"}, asked]});
+    app.post(&format!("{path}/messages")).json(&asked).by_service().expect(201).await;
+    let result = |n: usize| json!({"role": "tool", "tool_call_id": format!("call_{n}"), "content": "x".repeat(1_000_000)});
+    let both = json!({"messages": [result(1), result(2)]});
+    let turn = app.post(&format!("{path}/turn")).json(&both).by_service().expect(201).await.json();
+    assert_eq!(positions(&turn["context"]), [1, 2, 3, 4]);
+    // More is refused before it is stored.
+    let four = json!({"messages": [result(1), result(2), {"role": "user", "content": "x".repeat(200_000)}]});
+    let refused = app.post(&format!("{path}/turn")).json(&four).by_service().refused(413, "payload_too_large", None).await;
     assert!(refused.json()["detail"].as_str().unwrap().contains("get-context"), "{}", refused.body);
-    app.get(&format!("{path}/context")).expect(200).await;
+    assert_eq!(app.get(&format!("{path}/messages?last=1")).expect(200).await.array()[0]["position"], 4);
+    // An old question leaves less room.
+    let other = format!("/conversations/{}", app.conversation().await);
+    app.post(&format!("{other}/messages")).json(&json!({"role": "user", "content": long(1_000_000)})).expect(201).await;
+    let answer = json!({"id": new_id(), "role": "assistant", "content": long(1_000_000)});
+    for status in [201, 200] {
+        let turn = app.post(&format!("{other}/turn")).json(&answer).by_service().expect(status).await.json();
+        assert_eq!(positions(&turn["context"]), [1]);
+    }
 }
 
 #[tokio::test]

@@ -108,7 +108,10 @@ async fn cases(app: &App) -> Vec<Case<'_>> {
     let batch = app.post(&messages).json(&json!({"messages": batch}));
     let replace = json!({"role": "user", "content": "Is it raining in Oslo?", "from": LONG + 499});
     let replace = app.post(&messages).json(&replace);
-    let turn = json!({"id": id(LONG + 3, 1), "role": "user", "content": "Is it raining in Oslo?", "context": {"max_messages": 50}});
+    let turn = json!({
+        "id": id(LONG + 3, 1), "role": "user", "content": "Is it raining in Oslo?", "reply_id": id(LONG + 3, 2),
+        "conversation": {"title": "Oslo"}, "context": {"max_messages": 50},
+    });
     let fork = app.post(&format!("{other}/fork")).json(&json!({"id": id(LONG + 2, 1), "through": ORDINARY}));
     let lines = app.post("/users/user-5/import").header("content-type", "application/x-ndjson").body(lines()).by_service();
     let page = app.get("/users/ada/conversations?limit=900").expect(200).await;

@@ -204,7 +204,8 @@ export async function storeReply(
   const find = (groups: Group[], wanted: string | undefined) =>
     groups.findIndex(({ message }) => message.id === wanted);
   const isEnough = (groups: Group[]) => find(groups, reply.id) >= 0 || find(groups, question) >= 0;
-  const { groups, version } = end ?? (await readBack(client, id, isEnough));
+  // The history may have been changed since its end was remembered.
+  const { groups, version } = end && isEnough(end.groups) ? end : await readBack(client, id, isEnough);
   let at = find(groups, reply.id);
   const old = groups[at]?.rows ?? [];
   if (at < 0) {

@@ -262,7 +262,8 @@ export interface paths {
          *
          *     Then one `add-message` stores the answer, or `update-message` writes the reply piece by piece.
          *
-         *     A caller who may not write the role `assistant` may not send `reply_id`.
+         *     A caller who may not write the role `assistant` may not send `reply_id`. The body may have 2 MiB, because its messages come back beside
+         *     the context. So the context has less room than that of `get-context`, which a context without limits can notice.
          */
         post: operations["begin-turn"];
         delete?: never;
@@ -834,7 +835,7 @@ export interface components {
         };
         /** @description Only a conversation that is created gets the title, the metadata and the end. */
         TurnConversation: {
-            /** @description Whose conversation; the caller's own if it is left out. */
+            /** @description Whose conversation. A user's own token may leave it out. */
             user_id?: components["schemas"]["UserId"] | null;
             title?: components["schemas"]["Title"] | null;
             metadata?: components["schemas"]["Metadata"] | null;

@@ -124,6 +124,12 @@ impl Request {
         }
     }
 
+    /// How long the body is, in bytes.
+    #[must_use]
+    pub fn body_bytes(&self) -> usize {
+        self.body.as_ref().map_or(0, |(Body::Json(body) | Body::Lines(body))| body.len())
+    }
+
     /// Refuses fields where none are taken.
     pub fn no_fields(&self) -> Result<()> {
         self.fields()?.finish()

@@ -33,6 +33,8 @@ declare
     other bigint;
     other_before bigint;
     stored_in bigint;
+    -- Whether the reply stands before what it answers.
+    is_before boolean;
     deleted bigint := 0;
     -- If some messages are stored already, `places[n]` counts the new messages up to message n.
     places bigint[];
@@ -56,8 +58,9 @@ begin
             coalesce(array_agg(old.id) filter (where old.position < replaced), '{}'),
             min(old.number) filter (where not old.is_same),
             min(old.number) filter (where not old.is_same and old.position < replaced),
-            max(old.appended_version)
-        into stored, kept, other, other_before, stored_in
+            max(old.appended_version),
+            has_reply and max(old.position) filter (where old.number = messages) < max(old.position) filter (where old.number < messages)
+        into stored, kept, other, other_before, stored_in, is_before
         from (
             select m.id, m.position, m.appended_version, n.number,
                 (m.role, m.content, m.content_parts::text, m.tool_calls::text, m.tool_call_id, m.name, m.metadata::text, m.extra::text,
@@ -70,7 +73,7 @@ begin
                 join public.messages m on m.conversation_id = conversation and m.id = n.id
         ) old;
     end if;
-    replayed := messages = cardinality(stored);
+    replayed := messages = cardinality(stored) and is_before is not true;
     if replayed then
         -- The answer has the version that the last of these messages was stored with. So a conditional write that follows sees what came since.
         version := coalesce(stored_in, 1);
@@ -81,7 +84,7 @@ begin
             other := other_before;
         end if;
         if other is null and has_reply and ids[messages] = any (stored) then
-            -- A reply that is there, and what it answers is not.
+            -- A reply that is there, and what it answers is not, or stands behind it.
             other := messages;
         end if;
         if other is not null then

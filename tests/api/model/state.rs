@@ -816,7 +816,9 @@ impl Conversation {
         let stored = |id: usize| self.messages.iter().find(|message| message.new.id == id);
         if let Some(there) = stored(id) {
             let question = messages.iter().map(|new| stored(new.id).filter(|stored| stored.is_same(new)));
-            let question = question.collect::<Option<Vec<_>>>().filter(|_| there.new.role == "assistant");
+            let is_before = |question: &Vec<&Message>| question.iter().any(|message| there.position < message.position);
+            let question = question.collect::<Option<Vec<_>>>();
+            let question = question.filter(|question| there.new.role == "assistant" && !is_before(question));
             if let Some(question) = question {
                 // Whatever was written into it since, it is the same reply.
                 let version = question.iter().chain([&there]).map(|message| message.appended_version).max().expect("the reply's");

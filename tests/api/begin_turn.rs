@@ -179,7 +179,7 @@ async fn turns_at_once_are_one_behind_the_other() {
     assert!(answers.iter().all(|answer| answer.status == 201), "{answers:?}");
     let mut at: Vec<i64> = answers.iter().map(|answer| answer.json()["messages"][0]["position"].as_i64().unwrap()).collect();
     for answer in &answers {
-        // Nobody else's message came between the append and the context.
+        // No other message came between the append and the context.
         let turn = answer.json();
         assert_eq!(positions(&turn["context"]), [turn["messages"][0]["position"].as_i64().unwrap()]);
         assert_eq!(turn["context"]["omitted"], turn["messages"][0]["position"].as_i64().unwrap() - 1);

@@ -39,7 +39,7 @@ fn code(file: &Path) -> String {
     code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
 }
 
-/// The first names of the paths that begin with `root::`. Of a group such as `crate::{a, b::c}`, these are all names.
+/// The first names of the paths that begin with `root::`. A group such as `crate::{a, b::c}` has several.
 fn first_names(code: &str, root: &str) -> Vec<String> {
     let is_name = |character: char| character.is_alphanumeric() || character == '_';
     let mut names = Vec::new();

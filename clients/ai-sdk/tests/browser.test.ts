@@ -98,7 +98,7 @@ test("a page that is reloaded in the middle of a reply goes on with it", async (
 });
 
 test("a page that is reloaded in the middle of a reply stops it", async ({ client }) => {
-  // Nobody waits for the end of the first one.
+  // The first reply has no end in the time of a test.
   await onPage(client, modelOf(3000, 3), async (page, chat) => {
     await page.getByLabel("Message").fill("Say something.");
     await page.getByRole("button", { name: "Send" }).click();

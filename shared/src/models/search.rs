@@ -199,7 +199,7 @@ impl Word {
     }
 }
 
-/// The characters that are allowed between the words of a phrase, beside spaces: sentence marks, and those that Markdown writes around words.
+/// Characters that a phrase may have between its words, besides spaces: sentence marks, and the marks of Markdown.
 const SENTENCE_MARKS: &str = ".,;:?!…()[]{}\"'“”„‟‘’‚«»‹›¿¡–—*`。，、．；：？！「」『』（）【】《》〈〉［］｛｝＂＇";
 /// What ends a word and is no part of it.
 const CLOSING: &str = ".,;:?!…\"'“”„‟‘’‚«»‹›–—。，、．；：？！＂＇";

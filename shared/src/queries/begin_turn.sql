@@ -1,5 +1,5 @@
--- Begins a turn: creates the conversation if it is not there and `of_user` is given, stores messages as `add_message` does, and reads the
--- context behind them as `get_context` does. All of it, or nothing.
+-- Begins a turn. Stores messages as `add_message` does, and reads the context behind them as `get_context` does. If `of_user` is given, it first
+-- creates the conversation if it is not there. All of it, or nothing.
 --
 -- Returns no row where the owner has no such conversation. Where nothing may be stored, one row has an `outcome`: taken, if the conversation
 -- is another user's, or one of those of `add_message`. Otherwise there is a row for each message, of kind 5, with those columns that

@@ -193,7 +193,7 @@ def test_a_message_that_is_saved_again_is_stored_once(client: Client, conversati
         context = client.get_context(conversation.id)
         history = [to_langchain(message) for message in context.messages]
         state = agent.invoke({"messages": [*history, HumanMessage(f"Question {turn}")]})
-        # The state has the whole history. What is stored already is not stored again, whoever has stored it.
+        # The state has the whole history. Messages that are stored already are not stored again.
         saved = save_messages(client, conversation.id, state["messages"])
         assert [message.position for message in saved] == list(range(1, 7 + 2 * turn))
     stored = client.get_chat_history(conversation.id).all()

@@ -45,12 +45,11 @@ pub struct Appended {
 /// ```
 ///
 /// # Errors
-/// - [`Error::NotFound`]: no such conversation of the caller's.
-/// - [`Error::Conflict`]: an id of this conversation is taken.
-/// - `invalid_parameter`: `from` is behind the position of the next message.
-/// - [`Error::RoleForbidden`]: the caller may not write a message's role.
-/// - [`Error::PreconditionFailed`]: the conversation's version is none of `if_match`.
-/// - [`Error::Database`], [`Error::DatabaseTimeout`].
+/// [`Error::NotFound`]: no such conversation of the caller's. [`Error::Conflict`]: an id of this conversation is taken.
+///
+/// `invalid_parameter`: `from` is behind the position of the next message. [`Error::RoleForbidden`]: the caller may not write a message's role.
+///
+/// [`Error::PreconditionFailed`]: the conversation's version is none of `if_match`. [`Error::Database`], [`Error::DatabaseTimeout`].
 pub async fn add_message(
     database: &Database,
     caller: &Caller,

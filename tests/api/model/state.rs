@@ -268,8 +268,6 @@ struct Message {
     position: i64,
     /// The position of the message that it follows. None: it is a beginning.
     parent: Option<i64>,
-    /// The version at which a message on its path last changed, itself included.
-    path_changed: i64,
     tag: Option<i32>,
     feedback: Option<usize>,
     /// In the order of all changes: when it was appended.
@@ -423,40 +421,26 @@ impl Conversation {
     fn change_at(&mut self, position: i64) {
         let below = self.below(position);
         self.summaries.retain(|through, _| !below.contains(through));
-        let version = self.version;
-        for message in self.messages.iter_mut().filter(|message| below.contains(&message.position)) {
-            message.path_changed = version;
-        }
-        self.changes.push((position, version));
+        self.changes.push((position, self.version));
     }
 
-    /// Deletes a message of the line, and everything that descends from it. How many messages these were.
-    fn cut(&mut self, position: i64) -> usize {
-        let (below, before) = (self.below(position), self.messages.len());
-        self.end = self.at(position).and_then(|message| message.parent);
+    /// Deletes the line from a position on, and everything that descends from it. How many messages these were.
+    fn cut(&mut self, from: i64) -> usize {
+        let Some(first) = self.first_from(from) else { return 0 };
+        let (below, before) = (self.below(first), self.messages.len());
+        self.end = self.at(first).and_then(|message| message.parent);
         self.summaries.retain(|through, _| !below.contains(through));
         self.messages.retain(|message| !below.contains(&message.position));
-        self.changes.push((position, self.version));
+        self.changes.push((from, self.version));
         before - self.messages.len()
     }
 
-    /// The version at which messages up to a position of the line last changed.
+    /// The version at which messages up to a position last changed. An edit of a message beside the line counts, too. A move does not.
     fn changed(&self, through: i64) -> i64 {
         let line = self.line();
-        let Some(last) = line.iter().rev().find(|message| message.position <= through) else {
-            return self
-                .changes
-                .iter()
-                .filter(|(position, _)| *position <= through)
-                .map(|(_, version)| *version)
-                .max()
-                .unwrap_or(0);
-        };
-        if last.position == through {
-            return last.path_changed;
-        }
+        let last = line.iter().rev().find(|message| message.position <= through);
         let changes = self.changes.iter().filter(|(position, _)| *position <= through).map(|(_, version)| *version);
-        changes.chain([last.path_changed]).max().expect("one at least")
+        changes.chain(last.map(|message| message.appended_version)).max().unwrap_or(0)
     }
 
     fn message(&mut self, id: usize) -> Option<&mut Message> {
@@ -814,7 +798,7 @@ impl State {
         let mut fork = Conversation::new(found.user, title.or(found.title.as_ref()).cloned(), self.clock);
         for message in line.into_iter().filter(|message| message.position <= position).cloned() {
             let new = NewMessage { id: COPY, ..message.new };
-            fork.messages.push(Message { new, parent: fork.end, path_changed: 1, appended_version: 1, ..message });
+            fork.messages.push(Message { new, parent: fork.end, appended_version: 1, ..message });
             fork.end = Some(message.position);
         }
         let is_copied = |through: &i64| fork.at(*through).is_some();
@@ -947,9 +931,9 @@ impl Conversation {
                     self.change(clock);
                     self.changes.push((1, self.version));
                     (self.messages, self.summaries, self.end) = (Vec::new(), BTreeMap::new(), None);
-                } else if let Some(first) = from.and_then(|from| self.first_from(from)) {
+                } else if let Some(from) = from.filter(|from| self.first_from(*from).is_some()) {
                     self.change(clock);
-                    deleted = self.cut(first);
+                    deleted = self.cut(from);
                 }
                 self.remember(request, deleted);
                 Answer::new(200, json!({"deleted": deleted}), self.version)
@@ -1126,8 +1110,8 @@ impl Conversation {
                 return Answer::refused(400, "invalid_parameter", Some("from"));
             }
             self.change(clock);
-            if let Some(first) = cut {
-                self.cut(first);
+            if let Some(from) = place.from {
+                self.cut(from);
             }
             if place.parent.is_some() {
                 // Behind those that are stored already.
@@ -1137,10 +1121,8 @@ impl Conversation {
                 if self.find(new.id).is_none() {
                     let (position, parent, version) = (self.next_position, self.end, self.version);
                     let (new, tag, feedback) = (new.clone(), None, None);
-                    let (appended_version, path_changed) = (version, version);
                     let (appended, touched) = (clock, clock);
-                    let message =
-                        Message { new, position, parent, path_changed, tag, feedback, appended, appended_version, touched };
+                    let message = Message { new, position, parent, tag, feedback, appended, appended_version, touched };
                     self.messages.push(message);
                     self.end = Some(position);
                     self.next_position += 1;

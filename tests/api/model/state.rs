@@ -1119,7 +1119,7 @@ impl Conversation {
             }
             for new in messages {
                 if self.find(new.id).is_none() {
-                    let (position, parent, version) = (self.next_position, self.end, self.version);
+                    let (position, parent, appended_version) = (self.next_position, self.end, self.version);
                     let (new, tag, feedback) = (new.clone(), None, None);
                     let (appended, touched) = (clock, clock);
                     let message = Message { new, position, parent, tag, feedback, appended, appended_version, touched };

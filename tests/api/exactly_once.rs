@@ -302,14 +302,7 @@ impl Run {
             let late = self.by(&guest, app.patch(&stopped).json(&json!({"append": piece, "at": at})), &[409], rng).await.json();
             assert_eq!(late["code"], "cancelled", "SEED={seed}: {late}");
         }
-        // Another answer, and then the first one again. The other is kept.
-        let other = json!({"id": ids[7], "role": "assistant", "content": "raining 7", "parent_id": ids[6]});
-        self.by(&guest, app.post(&messages).json(&other), made, rng).await;
-        let line = app.put(&format!("{path}/line")).json(&json!({"message_id": ids[4], "newest": true}));
-        let line = self.by(&guest, line, done, rng).await.json();
-        assert_eq!((&line["message_count"], &line["kept_count"]), (&json!(6), &json!(1)), "SEED={seed}: {line}");
-        let read = self.by(&guest, app.get(&format!("{reply}?include=versions")), done, rng).await.json();
-        assert_eq!(read["versions"], json!([ids[4], ids[7]]), "SEED={seed}: {read}");
+        self.versions_of_reply(&guest, &path, [ids[6], ids[4], ids[7]], rng).await;
         let summary = format!("{path}/summary");
         for (through, text) in [(1, "drizzle"), (2, "rain")] {
             self.by(&guest, app.put(&summary).json(&json!({"through": through, "content": text})), done, rng).await;
@@ -367,6 +360,20 @@ impl Run {
         self.by_service(import, done, rng).await;
         assert_eq!(self.by(&account, export, done, rng).await.body, exported, "SEED={seed}: {name}");
         self.by(&account, erase, done, rng).await;
+    }
+
+    /// A question gets another answer, and then the first one is chosen again. The other is kept.
+    async fn versions_of_reply(&self, guest: &str, path: &str, [question, reply, other]: [Uuid; 3], rng: &mut Rng) {
+        let seed = self.seed;
+        let message = json!({"id": other, "role": "assistant", "content": "raining 7", "parent_id": question});
+        let append = self.app.post(&format!("{path}/messages")).json(&message);
+        self.by(guest, append, &[200, 201], rng).await;
+        let line = self.app.put(&format!("{path}/line")).json(&json!({"message_id": reply, "newest": true}));
+        let line = self.by(guest, line, &[200], rng).await.json();
+        assert_eq!((&line["message_count"], &line["kept_count"]), (&json!(6), &json!(1)), "SEED={seed}: {line}");
+        let read = self.app.get(&format!("{path}/messages/{reply}?include=versions"));
+        let read = self.by(guest, read, &[200], rng).await.json();
+        assert_eq!(read["versions"], json!([reply, other]), "SEED={seed}: {read}");
     }
 
     /// A guest's request, as this user.

@@ -294,6 +294,36 @@ fn append_body(names: &Names, messages: &[NewMessage], place: Start) -> Value {
     body
 }
 
+/// What a step reads.
+fn address(names: &Names, operation: &Operation) -> String {
+    match operation {
+        Operation::History { conversation, line, all, versions, range } => {
+            let mut query = match range {
+                Range::Last(count) => vec![format!("last={count}")],
+                Range::Between { after, before, limit, newest_first } => {
+                    let after = after.map(|after| format!("after={after}"));
+                    let before = before.map(|before| format!("before={before}"));
+                    let limit = limit.map(|limit| format!("limit={limit}"));
+                    let order = newest_first.then(|| "order=desc".to_owned());
+                    after.into_iter().chain(before).chain(limit).chain(order).collect()
+                }
+            };
+            query.extend(line.map(|line| format!("line={}", names.messages[line])));
+            query.extend(all.then(|| "all=true".to_owned()));
+            query.extend(versions.then(|| "include=versions".to_owned()));
+            format!("{}/messages?{}", names.conversation(*conversation), query.join("&"))
+        }
+        Operation::Message { conversation, message } => {
+            format!("{}?include=versions", names.message(*conversation, *message))
+        }
+        Operation::Context { conversation, line, summary } => {
+            let short = if *summary { "&max_messages=1" } else { "" };
+            format!("{}/context?line={}{short}", names.conversation(*conversation), names.messages[*line])
+        }
+        _ => unreachable!("these are all that read"),
+    }
+}
+
 /// The request of a step. `None`: what happens by itself.
 fn request<'a>(app: &'a App, names: &Names, state: &State, step: &Step) -> Option<Call<'a>> {
     let user = names.users[step.by.user()].as_str();
@@ -336,28 +366,8 @@ fn request<'a>(app: &'a App, names: &Names, state: &State, step: &Step) -> Optio
             }
             app.put(&format!("{}/line", names.conversation(*conversation))).json(&body)
         }
-        Operation::History { conversation, line, all, versions, range } => {
-            let mut query = match range {
-                Range::Last(count) => vec![format!("last={count}")],
-                Range::Between { after, before, limit, newest_first } => {
-                    let after = after.map(|after| format!("after={after}"));
-                    let before = before.map(|before| format!("before={before}"));
-                    let limit = limit.map(|limit| format!("limit={limit}"));
-                    let order = newest_first.then(|| "order=desc".to_owned());
-                    after.into_iter().chain(before).chain(limit).chain(order).collect()
-                }
-            };
-            query.extend(line.map(|line| format!("line={}", names.messages[line])));
-            query.extend(all.then(|| "all=true".to_owned()));
-            query.extend(versions.then(|| "include=versions".to_owned()));
-            app.get(&format!("{}/messages?{}", names.conversation(*conversation), query.join("&")))
-        }
-        Operation::Message { conversation, message } => {
-            app.get(&format!("{}?include=versions", names.message(*conversation, *message)))
-        }
-        Operation::Context { conversation, line, summary } => {
-            let short = if *summary { "&max_messages=1" } else { "" };
-            app.get(&format!("{}/context?line={}{short}", names.conversation(*conversation), names.messages[*line]))
+        Operation::History { .. } | Operation::Message { .. } | Operation::Context { .. } => {
+            app.get(&address(names, &step.operation))
         }
         Operation::Edit { conversation, message, content, tag, token_count, feedback: given } => {
             let mut body = json!({});
@@ -611,17 +621,17 @@ async fn check_export(app: &App, names: &Names, state: &mut State) -> Result<(),
         prop_assert_eq!(&erased, &state.clone().apply(&step).body);
         counts.push(erased);
     }
-    for user in 0..names.users.len() {
+    for (user, exported) in exports.iter().enumerate() {
         let import = app.post(&format!("{}/import", names.user(1 - user))).header("content-type", "application/x-ndjson");
-        let imported = import.body(&*exports[user]).by_service().expect(200).await.json();
+        let imported = import.body(&**exported).by_service().expect(200).await.json();
         let stored = json!({"conversations": imported["conversations"], "messages": imported["messages"]});
         prop_assert_eq!((&stored, &imported["skipped"]), (&counts[user], &json!(0)), "{}", imported);
     }
     state.swap_users();
     check_everything(app, names, state).await?;
-    for user in 0..names.users.len() {
+    for (user, exported) in exports.iter().enumerate() {
         let again = app.get(&format!("{}/export", names.user(1 - user))).by_service().expect(200).await.body;
-        prop_assert_eq!(again.replace(&names.users[1 - user], &names.users[user]), exports[user].clone());
+        prop_assert_eq!(again.replace(&names.users[1 - user], &names.users[user]), exported.clone());
     }
     Ok(())
 }

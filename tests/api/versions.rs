@@ -1,5 +1,7 @@
 //! A conversation as a tree of messages: the current line, what is kept beside it, and how the line moves.
 
+#![expect(clippy::option_option, reason = "no parent is said, none, or a message")]
+
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};

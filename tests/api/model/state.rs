@@ -844,42 +844,6 @@ impl Conversation {
                 Answer { status: 204, body: Value::Null, version: None, replayed: false }
             }
             Operation::Append { messages, place, .. } => self.append(messages, false, *place, is_allowed, clock),
-            Operation::SelectLine { message, newest, .. } => {
-                if let Some(answer) = self.recall(request, |_| (200, self.shown(number))) {
-                    return answer;
-                }
-                let selected = message.map(|id| self.find(id).map(|message| message.position));
-                if selected == Some(None) {
-                    return Answer::not_found();
-                }
-                if !is_allowed {
-                    return Answer::precondition(self.version);
-                }
-                let mut end = selected.flatten();
-                while let Some(child) = self.newest_child(end).filter(|_| *newest == Some(true)) {
-                    end = Some(child);
-                }
-                if end != self.end {
-                    self.end = end;
-                    self.change(clock);
-                }
-                self.remember(request, 0);
-                Answer::new(200, self.shown(number), self.version)
-            }
-            Operation::History { line, all, versions, range, .. } => {
-                let Some(pages) = self.history(*line, *all, *versions, *range) else { return Answer::not_found() };
-                Answer::new(200, pages, self.version)
-            }
-            Operation::Message { message, .. } => {
-                let Some(message) = self.find(*message) else { return Answer::not_found() };
-                Answer::new(200, self.with_versions(message), self.version)
-            }
-            Operation::Context { line, summary, .. } => {
-                let Some(end) = self.find(*line).map(|message| message.position) else { return Answer::not_found() };
-                let path = self.path(Some(end));
-                let body = if *summary { json!(self.summary_in_context(&path)) } else { Self::context(&path) };
-                Answer::new(200, body, self.version)
-            }
             Operation::Edit { message, content, tag, token_count, feedback, .. } => {
                 self.edit(*message, content.as_ref(), *tag, *token_count, *feedback, is_allowed, clock, request)
             }
@@ -897,47 +861,14 @@ impl Conversation {
                 }
                 answer
             }
-            Operation::DeleteMessage { message, .. } => {
-                if let Some(answer) = self.recall(request, |_| (204, Value::Null)) {
-                    return answer;
-                }
-                let Some(gone) = self.find(*message).cloned() else { return Answer::not_found() };
-                if !is_allowed {
-                    return Answer::precondition(self.version);
-                }
-                self.change(clock);
-                self.change_at(gone.position);
-                self.messages.retain(|stored| stored.position != gone.position);
-                // What followed it follows its parent.
-                for child in self.messages.iter_mut().filter(|stored| stored.parent == Some(gone.position)) {
-                    child.parent = gone.parent;
-                }
-                if self.end == Some(gone.position) {
-                    self.end = gone.parent;
-                }
-                self.remember(request, 0);
-                Answer { status: 204, body: Value::Null, version: Some(self.version), replayed: false }
+            Operation::SelectLine { message, newest, .. } => {
+                self.select_line(number, *message, *newest == Some(true), is_allowed, clock, request)
             }
-            Operation::Rewind { from, .. } => {
-                if let Some(answer) = self.recall(request, |done| (200, json!({"deleted": done.deleted}))) {
-                    return answer;
-                }
-                if !is_allowed {
-                    return Answer::precondition(self.version);
-                }
-                let mut deleted = 0;
-                if let (None, false) = (from, self.messages.is_empty()) {
-                    deleted = self.messages.len();
-                    self.change(clock);
-                    self.changes.push((1, self.version));
-                    (self.messages, self.summaries, self.end) = (Vec::new(), BTreeMap::new(), None);
-                } else if let Some(from) = from.filter(|from| self.first_from(*from).is_some()) {
-                    self.change(clock);
-                    deleted = self.cut(from);
-                }
-                self.remember(request, deleted);
-                Answer::new(200, json!({"deleted": deleted}), self.version)
+            Operation::History { .. } | Operation::Message { .. } | Operation::Context { .. } => {
+                self.read(operation).map_or_else(Answer::not_found, |body| Answer::new(200, body, self.version))
             }
+            Operation::DeleteMessage { message, .. } => self.delete_message(*message, is_allowed, clock, request),
+            Operation::Rewind { from, .. } => self.rewind(*from, is_allowed, clock, request),
             Operation::DeleteSummary { .. } => self.delete_summary(is_allowed, clock, request),
             Operation::Summarize { through, text, .. } => self.summarize(number, *through, *text, condition, clock, request),
             Operation::Create { .. }
@@ -950,6 +881,93 @@ impl Conversation {
                 unreachable!("these are not about a conversation that is there")
             }
         }
+    }
+
+    fn select_line(
+        &mut self,
+        number: usize,
+        message: Option<usize>,
+        newest: bool,
+        is_allowed: bool,
+        clock: u64,
+        request: &Request,
+    ) -> Answer {
+        if let Some(answer) = self.recall(request, |_| (200, self.shown(number))) {
+            return answer;
+        }
+        let selected = message.map(|id| self.find(id).map(|message| message.position));
+        if selected == Some(None) {
+            return Answer::not_found();
+        }
+        if !is_allowed {
+            return Answer::precondition(self.version);
+        }
+        let mut end = selected.flatten();
+        while let Some(child) = self.newest_child(end).filter(|_| newest) {
+            end = Some(child);
+        }
+        if end != self.end {
+            self.end = end;
+            self.change(clock);
+        }
+        self.remember(request, 0);
+        Answer::new(200, self.shown(number), self.version)
+    }
+
+    /// `None`: there is no such message.
+    fn read(&self, operation: &Operation) -> Option<Value> {
+        match operation {
+            Operation::History { line, all, versions, range, .. } => self.history(*line, *all, *versions, *range),
+            Operation::Message { message, .. } => Some(self.with_versions(self.find(*message)?)),
+            Operation::Context { line, summary, .. } => {
+                let path = self.path(Some(self.find(*line)?.position));
+                Some(if *summary { json!(self.summary_in_context(&path)) } else { Self::context(&path) })
+            }
+            _ => unreachable!("these are all that read"),
+        }
+    }
+
+    fn delete_message(&mut self, message: usize, is_allowed: bool, clock: u64, request: &Request) -> Answer {
+        if let Some(answer) = self.recall(request, |_| (204, Value::Null)) {
+            return answer;
+        }
+        let Some(gone) = self.find(message).cloned() else { return Answer::not_found() };
+        if !is_allowed {
+            return Answer::precondition(self.version);
+        }
+        self.change(clock);
+        self.change_at(gone.position);
+        self.messages.retain(|stored| stored.position != gone.position);
+        // What followed it follows its parent.
+        for child in self.messages.iter_mut().filter(|stored| stored.parent == Some(gone.position)) {
+            child.parent = gone.parent;
+        }
+        if self.end == Some(gone.position) {
+            self.end = gone.parent;
+        }
+        self.remember(request, 0);
+        Answer { status: 204, body: Value::Null, version: Some(self.version), replayed: false }
+    }
+
+    fn rewind(&mut self, from: Option<i64>, is_allowed: bool, clock: u64, request: &Request) -> Answer {
+        if let Some(answer) = self.recall(request, |done| (200, json!({"deleted": done.deleted}))) {
+            return answer;
+        }
+        if !is_allowed {
+            return Answer::precondition(self.version);
+        }
+        let mut deleted = 0;
+        if let (None, false) = (from, self.messages.is_empty()) {
+            deleted = self.messages.len();
+            self.change(clock);
+            self.changes.push((1, self.version));
+            (self.messages, self.summaries, self.end) = (Vec::new(), BTreeMap::new(), None);
+        } else if let Some(from) = from.filter(|from| self.first_from(*from).is_some()) {
+            self.change(clock);
+            deleted = self.cut(from);
+        }
+        self.remember(request, deleted);
+        Answer::new(200, json!({"deleted": deleted}), self.version)
     }
 
     #[expect(clippy::too_many_arguments, reason = "an edit has so many parts")]

@@ -1092,7 +1092,7 @@ impl Conversation {
         let cut = place.from.and_then(|from| self.first_from(from));
         let goes = cut.map(|first| self.below(first)).unwrap_or_default();
 
-        let (is_replay, taken, above);
+        let (is_replay, taken, above, is_nowhere);
         if let Some(parent) = place.parent {
             let parent = parent.map(|id| self.find(id).map(|message| message.position));
             // It may have been deleted after a first attempt.
@@ -1105,11 +1105,9 @@ impl Conversation {
             };
             taken = (0..messages.len()).find(|index| stored[*index].is_some() && !(is_same(*index) && stands(*index)));
             is_replay = are_all_same && taken.is_none();
-            if is_unknown && !is_replay {
-                return Answer::not_found();
-            }
+            is_nowhere = is_unknown && stored.iter().all(Option::is_none);
         } else {
-            above = None;
+            (above, is_nowhere) = (None, false);
             // A reply that stands before what it answers is another one.
             let is_before = reply.is_some_and(|reply| position(reply) < (0..reply).filter_map(position).max());
             is_replay = are_all_same && !(is_before && reply.is_some_and(|reply| stored[reply].is_some()));
@@ -1126,6 +1124,9 @@ impl Conversation {
             }
             if place.from.is_some_and(|from| from > self.next_position) {
                 return Answer::refused(400, "invalid_parameter", Some("from"));
+            }
+            if is_nowhere {
+                return Answer::not_found();
             }
             self.change(clock);
             if let Some(from) = place.from {

@@ -2,7 +2,7 @@
 
 use shared::Result;
 use shared::http::Request;
-use shared::models::NewMessage;
+use shared::models::{NewMessage, Place};
 
 /// What to store.
 pub(crate) struct Input {
@@ -10,15 +10,15 @@ pub(crate) struct Input {
     pub(crate) messages: Vec<NewMessage>,
     /// Whether they came as an array.
     pub(crate) is_batch: bool,
-    /// The position of the first message that they replace.
-    pub(crate) from: Option<i64>,
+    /// Where.
+    pub(crate) place: Place,
 }
 
 /// What to store.
 pub(crate) fn read(request: &Request) -> Result<Input> {
     let mut fields = request.fields()?;
-    let from = fields.integer("from", 1..=i64::MAX)?;
+    let place = fields.place()?;
     let (messages, is_batch) = fields.new_messages()?;
     fields.finish()?;
-    Ok(Input { messages, is_batch, from })
+    Ok(Input { messages, is_batch, place })
 }

@@ -1,4 +1,4 @@
-//! Stores one message, or several, at the end of a conversation.
+//! Stores one message, or several, at the end of a conversation or behind one of its messages.
 
 mod input;
 
@@ -14,8 +14,8 @@ fn main() -> ExitCode {
 
 async fn add_message(request: Request, database: Database) -> Result<Reply, Error> {
     let (conversation_id, if_match) = (request.conversation_id()?, request.if_match()?);
-    let Input { messages, is_batch, from } = input::read(&request)?;
-    let appended = queries::add_message(&database, request.caller(), conversation_id, messages, from, if_match.as_ref()).await?;
+    let Input { messages, is_batch, place } = input::read(&request)?;
+    let appended = queries::add_message(&database, request.caller(), conversation_id, messages, place, if_match.as_ref()).await?;
     let created = !appended.replayed;
     let reply =
         if is_batch { Reply::created(created, &appended.messages) } else { Reply::created(created, &appended.messages[0]) }?;

@@ -17,7 +17,7 @@ pub(crate) fn read(request: &Request) -> Result<(NewTurn, ContextFormat)> {
         return Err(Invalid::new(Fault::TooLarge, detail).into());
     }
     let mut fields = request.fields()?;
-    let from = fields.integer("from", 1..=i64::MAX)?;
+    let place = fields.place()?;
     let reply_id = fields.uuid("reply_id")?;
     let (context, format) = match fields.object("context")? {
         None => Default::default(),
@@ -33,7 +33,7 @@ pub(crate) fn read(request: &Request) -> Result<(NewTurn, ContextFormat)> {
         return Err(Invalid::new(Fault::Parameter, "this is the id of a message; give the reply its own").at("reply_id"));
     }
     fields.finish()?;
-    Ok((NewTurn { messages, from, reply_id, conversation, context }, format))
+    Ok((NewTurn { messages, place, reply_id, conversation, context }, format))
 }
 
 fn conversation(request: &Request, mut fields: Fields<'_>) -> Result<NewConversation> {

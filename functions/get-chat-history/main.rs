@@ -13,11 +13,11 @@ fn main() -> ExitCode {
 }
 
 async fn get_chat_history(request: Request, database: Database) -> Result<Reply, Error> {
-    let (conversation_id, range) = (request.conversation_id()?, input::read(&request)?);
-    let if_none_match = request.if_none_match()?;
-    let history = queries::get_chat_history(&database, request.caller(), conversation_id, range, if_none_match.as_ref()).await?;
+    let (conversation_id, (of, range)) = (request.conversation_id()?, input::read(&request)?);
+    let (caller, if_none_match) = (request.caller(), request.if_none_match()?);
+    let history = queries::get_chat_history(&database, caller, conversation_id, of, range, if_none_match.as_ref()).await?;
     Reply::conditional(history, |history| {
-        let next = |last: &Message, sent| format!("{}?{}", request.own_path(), range.next(last.position, sent));
+        let next = |last: &Message, sent| format!("{}?{}{}", request.own_path(), range.next(last.position, sent), of.query());
         Reply::list(&history.messages, history.more, next)
     })
 }

@@ -2,12 +2,13 @@
 
 use shared::Result;
 use shared::http::Request;
-use shared::models::{ContextFormat, ContextOptions};
+use shared::models::{ContextFormat, ContextOptions, Uuid};
 
-/// What to send, and the form.
-pub(crate) fn read(request: &Request) -> Result<(ContextOptions, ContextFormat)> {
+/// What to send, the form, and the last message of the line that it is of, where that is not the current one.
+pub(crate) fn read(request: &Request) -> Result<(ContextOptions, ContextFormat, Option<Uuid>)> {
     let mut fields = request.fields()?;
-    let options = fields.context()?;
+    let (options, format) = fields.context()?;
+    let line = fields.uuid("line")?;
     fields.finish()?;
-    Ok(options)
+    Ok((options, format, line))
 }

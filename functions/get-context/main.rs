@@ -13,7 +13,8 @@ fn main() -> ExitCode {
 
 async fn get_context(request: Request, database: Database) -> Result<Reply, Error> {
     let (conversation_id, if_none_match) = (request.conversation_id()?, request.if_none_match()?);
-    let (options, format) = input::read(&request)?;
-    let context = queries::get_context(&database, request.caller(), conversation_id, options, if_none_match.as_ref()).await?;
+    let (options, format, line) = input::read(&request)?;
+    let (caller, known) = (request.caller(), if_none_match.as_ref());
+    let context = queries::get_context(&database, caller, conversation_id, options, line, known).await?;
     Reply::conditional(context, |context| Reply::written(&context.into_json(format)))
 }

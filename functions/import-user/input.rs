@@ -90,8 +90,8 @@ fn read_conversation(mut line: Fields<'_>, mut fields: Fields<'_>, number: i64) 
         next_position,
         summaries: summaries.into_iter().map(|summary| read_summary(summary, number, next_position)).collect::<Result<_>>()?,
     };
-    // The path says whose it is. The other two are counted from what is stored.
-    fields.ignore(&["user_id", "message_count", "summary"]);
+    // The path says whose it is. The others are counted from what is stored.
+    fields.ignore(&["user_id", "message_count", "kept_count", "summary"]);
     fields.finish()?;
     Ok(conversation)
 }
@@ -141,6 +141,11 @@ fn read_message(mut fields: Fields<'_>, line: i64) -> Result<ImportedMessage> {
         extra.finish()?;
     }
     let feedback = fields.feedback()?;
+    let (kept, parent) = (fields.flag("kept")?, fields.uuid("parent_id")?);
+    if parent.is_some() && kept != Some(true) {
+        let detail = "a message has a parent_id where kept is true; that of any other is the message before it";
+        return Err(Invalid::new(Fault::Parameter, detail).at(format!("line {line}: message.parent_id")).into());
+    }
     let position = fields.integer("position", 1..=max_position())?;
     let (created_at, updated_at) = (fields.past("created_at")?, fields.past("updated_at")?);
     let message = ImportedMessage {
@@ -149,6 +154,7 @@ fn read_message(mut fields: Fields<'_>, line: i64) -> Result<ImportedMessage> {
         position: fields.required("position", position)?,
         message,
         feedback,
+        kept_behind: (kept == Some(true)).then_some(parent),
         created_at: fields.required("created_at", created_at)?,
         updated_at: fields.required("updated_at", updated_at)?,
     };

@@ -13,8 +13,8 @@ use uuid::Uuid;
 
 use crate::error::{Error, Fault, Invalid, Result};
 use crate::models::{
-    CallIds, Change, Content, ContextFormat, ContextLimits, ContextOptions, Json, Metadata, NewMessage, Role, Status, Text,
-    ToolCalls, Unanswered, lone_surrogate,
+    CallIds, Change, Content, ContextFormat, ContextLimits, ContextOptions, Json, Metadata, NewMessage, Place, Role, Status,
+    Text, ToolCalls, Unanswered, lone_surrogate,
 };
 
 /// The fields of a request, each taken once by name and type. An error names the field.
@@ -423,6 +423,22 @@ impl<'a> Fields<'a> {
             }
         };
         batch.into_iter().enumerate().map(read).collect::<Result<_>>().map(|messages| (messages, true))
+    }
+
+    /// Where new messages are stored: `from` or `parent_id`, or at the end.
+    pub fn place(&mut self) -> Result<Place> {
+        let from = self.integer("from", 1..=i64::MAX)?;
+        let parent = self.change("parent_id", |fields| fields.uuid("parent_id"))?;
+        match (from, parent) {
+            (None, Change::Keep) => Ok(Place::End),
+            (Some(position), Change::Keep) => Ok(Place::InsteadOf(position)),
+            (None, Change::Set(parent)) => Ok(Place::Behind(Some(parent))),
+            (None, Change::Clear) => Ok(Place::Behind(None)),
+            (Some(_), Change::Set(_) | Change::Clear) => {
+                let detail = "parent_id goes without from: what follows that message is kept, or what is behind from is deleted";
+                Err(Invalid::new(Fault::Parameter, detail).at("parent_id"))
+            }
+        }
     }
 
     /// How much a model is sent, and in which form.

@@ -46,6 +46,7 @@ impl ContextSummary {
             updated_at: created_at,
             extra: None,
             feedback: None,
+            tree: None,
         };
         Ok(Self { message, messages })
     }

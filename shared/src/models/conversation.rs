@@ -16,7 +16,10 @@ pub struct Conversation {
     pub title: Option<String>,
     /// A JSON object, as it was given.
     pub metadata: Box<RawValue>,
+    /// How many messages are on its line.
     pub message_count: i64,
+    /// How many messages are kept beside it.
+    pub kept_count: i64,
     #[serde(serialize_with = "serialize_time")]
     pub created_at: DateTime<Utc>,
     /// When it or one of its messages last changed; strictly increases.

@@ -1,5 +1,7 @@
 //! Which part of a conversation's history is asked for.
 
+use uuid::Uuid;
+
 use crate::invalid::{Fault, Invalid};
 
 /// A range of a conversation's messages.
@@ -45,6 +47,45 @@ impl HistoryRange {
                 let limit = limit.map_or_else(String::new, |limit| format!("&limit={limit}"));
                 format!("after={after}{before}{order}{limit}")
             }
+        }
+    }
+}
+
+/// The line that a conversation is to have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NewLine {
+    /// Its last message. `None`: it has none.
+    pub message_id: Option<Uuid>,
+    /// Whether it goes on below that message, to the newest one at each step.
+    pub newest: bool,
+}
+
+/// Which of a conversation's messages a history is of, and what it says of each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct HistoryOf {
+    /// The path that ends with this message, in the place of the current line.
+    pub line: Option<Uuid>,
+    /// All messages, kept ones included, each with its parent.
+    pub all: bool,
+    /// Each message has its versions.
+    pub versions: bool,
+}
+
+impl HistoryOf {
+    /// What the query string of the next page has for it.
+    #[must_use]
+    pub fn query(self) -> String {
+        let line = self.line.map_or_else(String::new, |line| format!("&line={line}"));
+        let all = if self.all { "&all=true" } else { "" };
+        let versions = if self.versions { "&include=versions" } else { "" };
+        format!("{line}{all}{versions}")
+    }
+
+    /// Reads what a message has beside its own members: `versions` is all that there can be.
+    pub fn versions(text: &str) -> Result<bool, Invalid> {
+        match text {
+            "versions" => Ok(true),
+            _ => Err(Invalid::new(Fault::Parameter, "a message can include versions")),
         }
     }
 }

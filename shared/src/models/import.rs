@@ -51,6 +51,8 @@ pub struct ImportedMessage {
     pub position: i64,
     pub message: NewMessage,
     pub feedback: Option<Json>,
+    /// For a message beside the line: the one that it follows.
+    pub kept_behind: Option<Option<Uuid>>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
 }

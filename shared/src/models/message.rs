@@ -206,6 +206,38 @@ pub struct Message {
     pub extra: Option<Box<RawValue>>,
     /// What the conversation's user thinks of it: a JSON object with a `rating`, and maybe a `comment`.
     pub feedback: Option<Box<RawValue>>,
+    /// Where it stands among the versions, where that was asked for.
+    #[serde(flatten)]
+    pub tree: Option<Box<InTree>>,
+}
+
+/// Where a message stands in a conversation with versions. Each member is there if the request asked for it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct InTree {
+    /// The message that it follows; null: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent_id: Option<Option<Uuid>>,
+    /// Whether it is on the current line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_line: Option<bool>,
+    /// In an export: that it is beside the line.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub kept: bool,
+    /// The messages that follow the same message, oldest first, itself among them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub versions: Option<Vec<Uuid>>,
+}
+
+/// Where new messages are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Place {
+    /// At the end of the line.
+    #[default]
+    End,
+    /// In the place of the message at this position and all after it, which are deleted.
+    InsteadOf(i64),
+    /// Behind this message, or at the beginning. What followed there on the line is kept.
+    Behind(Option<Uuid>),
 }
 
 impl Message {
@@ -220,7 +252,7 @@ impl Message {
 impl ToWire for Message {
     fn write(&self, wire: &mut Wire) -> serde_json::Result<()> {
         let Self { id, conversation_id, position, role, content, tool_calls, tool_call_id, name, metadata, .. } = self;
-        let Self { token_count, status, created_at, updated_at, extra, feedback, .. } = self;
+        let Self { token_count, status, created_at, updated_at, extra, feedback, tree, .. } = self;
         wire.escaped(r#"{\"id\":"#);
         wire.word(id.hyphenated().encode_lower(&mut Uuid::encode_buffer()));
         wire.escaped(r#",\"conversation_id\":"#);
@@ -256,7 +288,13 @@ impl ToWire for Message {
         }
         wire.escaped(r#",\"feedback\":"#);
         wire.value(feedback)?;
-        wire.escaped("}");
+        match tree {
+            Some(tree) if **tree != InTree::default() => {
+                wire.escaped(",");
+                wire.members(tree)?;
+            }
+            _ => wire.escaped("}"),
+        }
         Ok(())
     }
 }
@@ -429,6 +467,7 @@ mod tests {
                 updated_at: time,
                 extra: has(5).then(|| json("{\"refusal\":\"No.\"}")),
                 feedback: has(1).then(|| json("{\"rating\": \"up\"}")),
+                tree: None,
             };
             let mut wire = Wire::new();
             message.write(&mut wire).unwrap();

@@ -24,13 +24,13 @@ pub use conversation::{
 };
 pub use cursor::{Cursor, List};
 pub use export::{ExportLine, ExportedSummary};
-pub use history::HistoryRange;
+pub use history::{HistoryOf, HistoryRange, NewLine};
 pub use import::{Import, ImportedConversation, ImportedMessage, ImportedSummary};
 pub use json::Json;
 pub(crate) use json::lone_surrogate;
 pub use list::{ConversationFilter, ListOrder, ListedConversation};
 pub(crate) use message::no_content;
-pub use message::{Content, Message, MessageChange, NewMessage, Piece, Status, ToolCalls};
+pub use message::{Content, InTree, Message, MessageChange, NewMessage, Piece, Place, Status, ToolCalls};
 pub use operation::Operation;
 pub use search::{SearchHit, SearchQuery};
 pub use text::Text;
@@ -40,6 +40,7 @@ pub use version::{Conditional, ETags, Version};
 pub use ::context::{CallIds, Format as ContextFormat, Limits as ContextLimits, Options as ContextOptions, Role, Unanswered};
 use chrono::{DateTime, Datelike, Timelike, Utc};
 use serde::Serializer;
+pub use uuid::Uuid;
 
 /// A time as the contract writes it: RFC 3339, UTC, microseconds. `chrono` takes more than twice as long, and a page has many times.
 fn time_text<'t>(time: &DateTime<Utc>, text: &'t mut [u8; 27]) -> &'t str {

@@ -10,7 +10,7 @@ use super::{call, refused};
 use crate::auth::Caller;
 use crate::db::{Database, Parameter};
 use crate::error::{Error, Fault, Invalid, Result};
-use crate::models::{Content, ETags, Json, Message, NewMessage, Status, Text, ToolCalls, Version};
+use crate::models::{Content, ETags, Json, Message, NewMessage, Place, Status, Text, ToolCalls, Version};
 
 /// What became of the messages.
 #[derive(Debug, Clone)]
@@ -28,26 +28,31 @@ pub struct Appended {
 /// A message whose id is stored already, in this conversation and with the same content, is not stored again. This is looked at before
 /// `if_match`, so that a retry of a request whose answer was lost succeeds.
 ///
-/// With `from`, the message at that position and all after it are replaced by these. It is the position of the next message at most. Nothing is deleted if all of these are stored already.
+/// [`Place::InsteadOf`] takes the position of the next message at most. Nothing is deleted if all of these are stored already.
+///
+/// With [`Place::Behind`], the line moves to that message first. If the messages are stored already, they are the same if they stand there,
+/// one behind the other.
 ///
 /// ```no_run
 /// use shared::Caller;
-/// use shared::models::{Content, NewMessage, Role};
+/// use shared::models::{Content, NewMessage, Place, Role};
 /// use shared::queries::add_message;
 /// # use shared::{Database, Error};
 ///
 /// # async fn example(database: &Database, conversation_id: uuid::Uuid) -> Result<(), Error> {
 /// let question = NewMessage::new(Role::User, Some(Content::text("Is it raining in Oslo?")?), None)?;
-/// let appended = add_message(database, &Caller::Anyone, conversation_id, vec![question], None, None).await?;
+/// let appended = add_message(database, &Caller::Anyone, conversation_id, vec![question], Place::End, None).await?;
 /// println!("at position {}", appended.messages[0].position);
 /// # Ok(())
 /// # }
 /// ```
 ///
 /// # Errors
-/// [`Error::NotFound`]: no such conversation of the caller's. [`Error::Conflict`]: an id of this conversation is taken.
+/// [`Error::NotFound`]: no such conversation of the caller's, or no such message to stand behind. [`Error::Conflict`]: an id of this
+/// conversation is taken, or its message stands elsewhere.
 ///
-/// `invalid_parameter`: `from` is behind the position of the next message. [`Error::RoleForbidden`]: the caller may not write a message's role.
+/// `invalid_parameter`: no message can be at this position. `payload_too_large`: too many messages would leave the line or come back to it.
+/// [`Error::RoleForbidden`]: the caller may not write a message's role.
 ///
 /// [`Error::PreconditionFailed`]: the conversation's version is none of `if_match`. [`Error::Database`], [`Error::DatabaseTimeout`].
 pub async fn add_message(
@@ -55,7 +60,7 @@ pub async fn add_message(
     caller: &Caller,
     conversation_id: Uuid,
     messages: Vec<NewMessage>,
-    from: Option<i64>,
+    place: Place,
     if_match: Option<&ETags>,
 ) -> Result<Appended> {
     let append = Append::of(caller, &messages)?;
@@ -65,7 +70,9 @@ pub async fn add_message(
     let mut parameters: Vec<Parameter<'_>> =
         vec![(&conversation_id, Type::UUID), (&owner, Type::TEXT), (&if_match, Type::INT8_ARRAY)];
     parameters.extend(append.parameters());
-    parameters.extend([(&from as _, Type::INT8), (&false as _, Type::BOOL), (&retention as _, Type::INT4)]);
+    let (replaced, has_parent, parent) = columns_of(place);
+    parameters.extend([(&replaced as _, Type::INT8), (&has_parent as _, Type::BOOL), (&parent as _, Type::UUID)]);
+    parameters.extend([(&false as _, Type::BOOL), (&retention as _, Type::INT4)]);
     let rows = call(database, "add_message", &parameters).await?;
     let mut first = Columns::of(rows.first().ok_or(Error::NotFound)?);
     let (outcome, number): (Option<&str>, Option<i64>) = (first.read()?, first.read()?);
@@ -178,8 +185,28 @@ pub(super) fn refused_append(outcome: Option<&str>, number: Option<i64>, version
             let detail = format!("no message has this position; the next one gets the position {next}, so from is {next} at most");
             Invalid::new(Fault::Parameter, detail).at("from")
         }
+        (Some("parent"), _) => Error::NotFound,
+        (Some("large"), Some(moved)) => too_many_moved(moved).at("parent_id"),
         _ => refused(outcome, version),
     }
+}
+
+/// A place as the stored functions take it: the position from which messages are replaced, and whether there is a parent, and which one.
+pub(super) fn columns_of(place: Place) -> (Option<i64>, bool, Option<Uuid>) {
+    match place {
+        Place::End => (None, false, None),
+        Place::InsteadOf(position) => (Some(position), false, None),
+        Place::Behind(parent) => (None, true, parent),
+    }
+}
+
+/// Why the line of a conversation did not move.
+pub(super) fn too_many_moved(moved: i64) -> Invalid {
+    let detail = format!(
+        "{moved} messages would leave the line or come back to it, and a request moves 10000 at most; \
+         fork the conversation instead, or go there in several steps with select-line"
+    );
+    Invalid::new(Fault::TooLarge, detail)
 }
 
 /// What storing a message adds to it.
@@ -211,6 +238,7 @@ impl Placed {
             updated_at,
             extra: sent.extra.map(Json::into_raw),
             feedback,
+            tree: None,
         }
     }
 }

@@ -1,10 +1,12 @@
 -- Stores messages at the end of a conversation: all of them or none, at adjacent positions. A message whose id is stored already, with
 -- the same content, is not stored again. An id is looked for in this conversation alone. With `replaced`, the messages at that position
--- and all after it are deleted first, unless all messages are stored already.
+-- and all after it are deleted first, unless all messages are stored already, and so is what is kept below them. With `has_parent`, the messages
+-- follow the message `parent` (null: none), and the line moves there first. They are stored already if they stand there, one behind the other.
 --
 -- Returns a row for each message, in their order. Returns no row where the owner has no such conversation. Where nothing may be stored,
 -- one row has an `outcome`. conflict: an id is stored with another content, and `number` is the first such message, from 1. precondition: the
--- version is none of `if_match`. beyond: `replaced` is behind the position of the next message, and `number` is that position.
+-- version is none of `if_match`. beyond: `replaced` is behind the position of the next message, and `number` is that position. parent: there
+-- is no such message. large: the line cannot move, because these would be `number` messages.
 --
 -- `characters_through[n]` and `tokens_through[n]` are the sums over the messages 1 to n. With `has_reply`, the last message is the place of a
 -- reply. If all messages are stored already, it is the same reply, whatever was written into it since.
@@ -12,7 +14,8 @@ create function add_message(
     conversation uuid, owner text, if_match bigint[], ids uuid[], roles text[], contents text[], parts text[], parts_texts text[],
     tool_calls text[], tool_call_ids text[], names text[], metadata text[],
     extras text[], token_counts integer[], unfinished boolean[], characters bigint[], characters_through bigint[], tokens_through bigint[],
-    media_bytes integer[], media_tokens integer[], replaced bigint, has_reply boolean, retention integer
+    media_bytes integer[], media_tokens integer[], replaced bigint, has_parent boolean, parent uuid,
+    has_reply boolean, retention integer
 )
 returns table (
     outcome text, number bigint, replayed boolean, version bigint, "position" bigint, status text, created_at timestamptz,
@@ -29,7 +32,12 @@ declare
     owner_key bigint;
     is_known boolean;
     stored uuid[] := '{}';
-    kept uuid[];
+    before_replaced uuid[];
+    -- Whether messages are kept beside the line.
+    has_kept boolean;
+    -- The position of the message that the new ones follow.
+    place bigint;
+    last_stored bigint;
     other bigint;
     other_before bigint;
     stored_in bigint;
@@ -41,8 +49,8 @@ declare
 begin
     -- Writers to a conversation take turns from here on.
     select c.version, c.next_position, c.updated_at, coalesce(c.characters_appended, 0), coalesce(c.tokens_appended, 0),
-        public.owner_key(c.user_id)
-    into version, first, changed_at, characters_before, tokens_before, owner_key
+        public.owner_key(c.user_id), c.kept_count > 0
+    into version, first, changed_at, characters_before, tokens_before, owner_key, has_kept
     from public.conversations c
     where c.id = conversation and is_visible(c, owner, retention)
     for update;
@@ -51,36 +59,61 @@ begin
     end if;
 
     -- Contents are compared only if an id is stored already, because almost no append is a retry.
-    is_known := exists (select from public.messages m where m.conversation_id = conversation and m.id = any (ids));
+    is_known := exists (select from public.messages m where m.conversation_id = conversation and m.id = any (ids))
+        or has_kept and exists (select from kept_among(conversation, ids));
     if is_known then
         select
             coalesce(array_agg(old.id) filter (where old.is_same), '{}'),
-            coalesce(array_agg(old.id) filter (where old.position < replaced), '{}'),
+            coalesce(array_agg(old.id) filter (where old.place < replaced), '{}'),
             min(old.number) filter (where not old.is_same),
-            min(old.number) filter (where not old.is_same and old.position < replaced),
+            min(old.number) filter (where not old.is_same and old.place < replaced),
             max(old.appended_version),
             has_reply and max(old.position) filter (where old.number = messages) < max(old.position) filter (where old.number < messages)
-        into stored, kept, other, other_before, stored_in, is_before
+        into stored, before_replaced, other, other_before, stored_in, is_before
         from (
-            select m.id, m.position, m.appended_version, n.number,
+            select m.id, m.position, m.appended_version, m.number,
+                -- Where it is on the line, or where the way to it leaves the line.
+                case
+                    when m.is_kept then (select min(up.parent_position) from kept_path(conversation, m.position) up)
+                    else m.position
+                end as place,
                 (m.role, m.content, m.content_parts::text, m.tool_calls::text, m.tool_call_id, m.name, m.metadata::text, m.extra::text,
                     m.token_count)
                 is not distinct from
-                (roles[n.number], contents[n.number], parts[n.number], tool_calls[n.number], tool_call_ids[n.number], names[n.number],
-                    metadata[n.number], extras[n.number], token_counts[n.number])
-                or has_reply and n.number = messages and m.role = 'assistant' as is_same
-            from unnest(ids) with ordinality as n (id, number)
-                join public.messages m on m.conversation_id = conversation and m.id = n.id
+                (roles[m.number], contents[m.number], parts[m.number], tool_calls[m.number], tool_call_ids[m.number], names[m.number],
+                    metadata[m.number], extras[m.number], token_counts[m.number])
+                or has_reply and m.number = messages and m.role = 'assistant' as is_same
+            from stored_among(conversation, ids, has_kept) m
         ) old;
     end if;
-    replayed := messages = cardinality(stored) and is_before is not true;
+    if has_parent then
+        place := case when parent is null then 0 else (select p.position from place_of(conversation, parent) p) end;
+        if is_known then
+            -- The stored ones are the first ones, and follow the parent, one behind the other. If the parent was deleted since, they follow
+            -- another message.
+            select least(other, min(old.number) filter (where old.parent_position <> old.expected)), max(old.position)
+            into other, last_stored
+            from (
+                select n.number, one.position, one.parent_position,
+                    case
+                        when n.number = 1 then coalesce(place, one.parent_position)
+                        when lag(n.number) over in_order = n.number - 1 then lag(one.position) over in_order
+                        else -1
+                    end as expected
+                from unnest(ids) with ordinality as n (id, number) cross join lateral place_of(conversation, n.id) one
+                window in_order as (order by n.number)
+            ) old;
+            place := coalesce(last_stored, place);
+        end if;
+    end if;
+    replayed := messages = cardinality(stored) and other is null and is_before is not true;
     if replayed then
         -- The answer has the version that the last of these messages was stored with. So a conditional write that follows sees what came since.
         version := coalesce(stored_in, 1);
     else
         if replaced is not null then
             -- The others of these ids are deleted before they are stored anew.
-            stored := coalesce(kept, '{}');
+            stored := coalesce(before_replaced, '{}');
             other := other_before;
         end if;
         if other is null and has_reply and ids[messages] = any (stored) then
@@ -95,6 +128,11 @@ begin
         elsif replaced > first then
             outcome := 'beyond';
             number := first;
+        elsif has_parent and place is null then
+            outcome := 'parent';
+        elsif has_parent and place <> end_of_line(conversation) then
+            number := move_line(conversation, place, version + 1);
+            outcome := case when number is not null then 'large' end;
         end if;
         if outcome is not null then
             return next;
@@ -120,6 +158,9 @@ begin
         if replaced is not null then
             delete from public.messages m where m.conversation_id = conversation and m.position >= replaced;
             get diagnostics deleted = row_count;
+            if has_kept then
+                perform delete_kept_below(conversation, replaced);
+            end if;
         end if;
         update public.conversations c
         set next_position = first + messages - cardinality(stored),
@@ -165,8 +206,7 @@ begin
     return query
     select null::text, null::bigint, replayed, version, m.position, message_status(m.in_progress, m.alive_at, m.updated_at), m.created_at,
         m.updated_at, m.feedback::text
-    from unnest(ids) with ordinality as n (id, number)
-        join public.messages m on m.conversation_id = conversation and m.id = n.id
-    order by n.number;
+    from stored_among(conversation, ids, has_kept) m
+    order by m.number;
 end
 $$;

@@ -5,7 +5,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::add_message::{Append, Placed, refused_append};
+use super::add_message::{Append, Placed, columns_of, refused_append};
 use super::get_context::chosen;
 use super::rows::Columns;
 use super::{RESPONSE_BYTES, RESPONSE_ROWS, call, violates};
@@ -13,20 +13,20 @@ use crate::auth::Caller;
 use crate::db::{Database, Parameter};
 use crate::error::{Error, Result};
 use crate::models::{
-    Content, Context, ContextFormat, ContextOptions, Conversation, ETags, Message, NewConversation, NewMessage, Role, Status,
-    Title, Version,
+    Content, Context, ContextFormat, ContextOptions, Conversation, ETags, Message, NewConversation, NewMessage, Place, Role,
+    Status, Title, Version,
 };
 
 /// How many columns stand before those of a `context_row`: a `conversation_row`, and whether all messages were stored before.
-const BEFORE_CONTEXT: usize = 19;
+const BEFORE_CONTEXT: usize = 20;
 
 /// What to do before a model is called.
 #[derive(Debug, Clone)]
 pub struct NewTurn {
     /// What to store.
     pub messages: Vec<NewMessage>,
-    /// The position of the first message that they replace.
-    pub from: Option<i64>,
+    /// Where.
+    pub place: Place,
     /// The id of the reply that is to be written behind them.
     pub reply_id: Option<Uuid>,
     /// The conversation, which is created if it is not there.
@@ -68,7 +68,7 @@ pub async fn begin_turn(
     turn: NewTurn,
     if_match: Option<&ETags>,
 ) -> Result<Turn> {
-    let NewTurn { mut messages, from, reply_id, conversation, context } = turn;
+    let NewTurn { mut messages, place, reply_id, conversation, context } = turn;
     if let Some(id) = reply_id {
         caller.may_write(Role::Assistant, || "reply_id".to_owned())?;
         let mut reply = NewMessage::new(Role::Assistant, Some(Content::text("")?), None)?;
@@ -89,8 +89,11 @@ pub async fn begin_turn(
     let mut parameters: Vec<Parameter<'_>> =
         vec![(&conversation_id, Type::UUID), (&owner, Type::TEXT), (&if_match, Type::INT8_ARRAY)];
     parameters.extend(append.parameters());
-    let others: [Parameter<'_>; 11] = [
-        (&from, Type::INT8),
+    let (replaced, has_parent, parent) = columns_of(place);
+    let others: [Parameter<'_>; 13] = [
+        (&replaced, Type::INT8),
+        (&has_parent, Type::BOOL),
+        (&parent, Type::UUID),
         (&has_reply, Type::BOOL),
         (&user, Type::TEXT),
         (&title, Type::TEXT),

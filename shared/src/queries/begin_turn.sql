@@ -9,7 +9,7 @@ create function begin_turn(
     conversation uuid, owner text, if_match bigint[], ids uuid[], roles text[], contents text[], parts text[], parts_texts text[],
     tool_calls text[], tool_call_ids text[], names text[], metadata text[],
     extras text[], token_counts integer[], unfinished boolean[], characters bigint[], characters_through bigint[], tokens_through bigint[],
-    media_bytes integer[], media_tokens integer[], replaced bigint, has_reply boolean,
+    media_bytes integer[], media_tokens integer[], replaced bigint, has_parent boolean, parent uuid, has_reply boolean,
     of_user text, new_title text, new_metadata text, expires_in bigint,
     max_messages bigint, max_characters bigint, max_bytes bigint, max_tokens bigint, retention integer
 )
@@ -17,7 +17,7 @@ returns table (
     outcome text, nearest bigint, version bigint, conversation_id uuid, user_id text, title text, conversation_metadata text,
     conversation_messages bigint, conversation_created_at timestamptz, conversation_updated_at timestamptz, summary_through bigint,
     summary_created_at timestamptz, last_message_at timestamptz, archived_at timestamptz, pinned_at timestamptz, expires_at timestamptz,
-    forked_from uuid, forked_position bigint,
+    forked_from uuid, forked_position bigint, kept_count bigint,
     replayed boolean,
     context_version bigint, message_count bigint, kind integer, "position" bigint, id uuid, role text, content text, content_parts text,
     calls text, tool_call_id text, name text, message_metadata text, token_count integer, status text, created_at timestamptz,
@@ -46,8 +46,8 @@ begin
         select a.*
         from add_message(
             conversation, owner, if_match, ids, roles, contents, parts, parts_texts, tool_calls, tool_call_ids, names, metadata, extras,
-            token_counts, unfinished, characters, characters_through, tokens_through, media_bytes, media_tokens, replaced, has_reply,
-            retention
+            token_counts, unfinished, characters, characters_through, tokens_through, media_bytes, media_tokens, replaced, has_parent,
+            parent, has_reply, retention
         ) a
     loop
         outcome := appended.outcome;

@@ -3,7 +3,7 @@
 create type conversation_row as (
     outcome text, nearest bigint, version bigint, id uuid, user_id text, title text, metadata text, message_count bigint,
     created_at timestamptz, updated_at timestamptz, summary_through bigint, summary_created_at timestamptz, last_message_at timestamptz,
-    archived_at timestamptz, pinned_at timestamptz, expires_at timestamptz, forked_from uuid, forked_position bigint
+    archived_at timestamptz, pinned_at timestamptz, expires_at timestamptz, forked_from uuid, forked_position bigint, kept_count bigint
 );
 
 -- A row of the table as functions return it. PostgreSQL puts the columns into the statement that calls this.
@@ -11,7 +11,7 @@ create function conversation_row(c public.conversations, outcome text) returns s
 language sql stable as $$
     select $2, null::bigint, $1.version, $1.id, $1.user_id, $1.title, $1.metadata::text, $1.message_count, $1.created_at, $1.updated_at,
         $1.summary_through, $1.summary_created_at, $1.last_message_at, $1.archived_at, $1.pinned_at, $1.expires_at, $1.forked_from,
-        $1.forked_position
+        $1.forked_position, coalesce($1.kept_count, 0)
 $$;
 
 -- Whether a conversation is kept at this moment. `retention` is how many days conversations are kept after their last change; null: for ever.

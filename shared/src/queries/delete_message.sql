@@ -1,4 +1,4 @@
--- Deletes a message. The others keep their positions. Returns no row where the owner has no such message. `outcome` is precondition where
+-- Deletes a message. The others keep their positions. What follows it follows the message before it. Returns no row where the owner has no such message. `outcome` is precondition where
 -- the version is none of `if_match`, and reused where another request had this operation. It is repeated where the request was done
 -- before. Then the version is what it was behind it.
 create function delete_message(
@@ -9,10 +9,12 @@ language plpgsql security definer set search_path from current set plan_cache_mo
 #variable_conflict use_variable
 declare
     deleted bigint;
+    has_kept boolean;
+    is_kept boolean;
     done record;
 begin
     -- Writers to a conversation take turns from here on.
-    select c.version into version
+    select c.version, c.kept_count > 0 into version, has_kept
     from public.conversations c
     where c.id = conversation and is_visible(c, owner, retention)
     for update;
@@ -27,21 +29,43 @@ begin
         return;
     end if;
     select m.position into deleted from public.messages m where m.conversation_id = conversation and m.id = message;
-    if not found then
-        return;
+    is_kept := not found;
+    if is_kept then
+        if has_kept then
+            select k.position into deleted from kept_among(conversation, array[message]) k;
+        end if;
+        if deleted is null then
+            return;
+        end if;
     end if;
 
     if not (if_match is null or version = any (if_match)) then
         outcome := 'precondition';
     else
-        delete from public.messages m where m.conversation_id = conversation and m.position = deleted;
+        if is_kept then
+            perform delete_kept(conversation, message);
+        else
+            delete from public.messages m where m.conversation_id = conversation and m.position = deleted;
+        end if;
         update public.conversations c
-        set message_count = c.message_count - 1,
+        set message_count = c.message_count - case when is_kept then 0 else 1 end,
             version = c.version + 1,
             updated_at = greatest(clock_timestamp(), c.updated_at + interval '1 microsecond')
         where c.id = conversation
         returning c.version into version;
-        perform change_messages(conversation, deleted, version);
+        if not is_kept then
+            perform change_messages(conversation, deleted, version);
+            if has_kept then
+                perform move_versions(
+                    conversation, deleted,
+                    coalesce((
+                        select m.position from public.messages m
+                        where m.conversation_id = conversation and m.position < deleted
+                        order by m.position desc limit 1
+                    ), 0)
+                );
+            end if;
+        end if;
         perform remember(conversation, operation, request, version, null);
     end if;
     return next;

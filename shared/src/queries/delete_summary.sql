@@ -41,9 +41,7 @@ begin
             summary_through = older.through,
             summary_created_at = older.created_at
         from (select) one
-            left join lateral (
-                select s.through, s.created_at from public.summaries s where s.conversation_id = conversation order by s.through desc limit 1
-            ) older on true
+            left join lateral newest_summary(conversation) older on true
         where c.id = conversation
         returning c.version into version;
         perform remember(conversation, operation, request, version, null);

@@ -22,10 +22,10 @@ begin
         delete from public.conversations c
         where c.user_id = of_user
             and c.id in (select h.id from public.conversations h where h.user_id = of_user limit hides)
-        returning c.id, c.message_count, is_kept(c.expires_at, c.updated_at, retention) as kept
+        returning c.id, c.message_count + coalesce(c.kept_count, 0) as messages, is_kept(c.expires_at, c.updated_at, retention) as kept
     )
     insert into public.erased_conversations (id, user_id, messages, erased_at)
-    select g.id, of_user, g.message_count, case when g.kept then now() end from gone g;
+    select g.id, of_user, g.messages, case when g.kept then now() end from gone g;
     get diagnostics moved = row_count;
     hidden := moved < hides;
 
@@ -41,12 +41,11 @@ begin
     if counted is not null or expired is not null then
         -- An erasure or a purge that deletes messages of these conversations holds their rows here. A purge never waits for such a row.
         perform from public.erased_conversations e where e.id = any (counted || expired) order by e.id for update;
-        delete from public.messages m where m.conversation_id = any (counted);
-        get diagnostics messages = row_count;
+        messages := delete_all(counted);
         delete from public.erased_conversations e where e.id = any (counted);
         get diagnostics conversations = row_count;
         if expired is not null then
-            delete from public.messages m where m.conversation_id = any (expired);
+            perform delete_all(expired);
             delete from public.erased_conversations e where e.id = any (expired);
         end if;
     else

@@ -7,7 +7,7 @@ use super::call;
 use super::rows::Columns;
 use crate::db::Database;
 use crate::error::{Error, Result};
-use crate::models::{Cursor, ExportLine, UserId};
+use crate::models::{Cursor, ExportLine, InTree, UserId};
 
 /// How many bytes a page has, about. Each page can be the body of an import, which has 4 MiB at most.
 const PAGE_BYTES: i64 = 4 << 20;
@@ -47,11 +47,15 @@ pub async fn export_user(database: &Database, user_id: &UserId, cursor: Option<C
                 lines.push(ExportLine::Conversation { conversation, summaries: Vec::new(), next_position });
             }
             (Some("summary"), Some(ExportLine::Conversation { summaries, .. })) => {
-                summaries.push(columns.skip(17).summary(0)?);
+                summaries.push(columns.skip(18).summary(0)?);
             }
             (Some("message"), _) => {
                 let conversation_id = columns.skip(1).read()?;
-                let message = columns.skip(15).message(conversation_id)?;
+                let mut message = columns.skip(16).message(conversation_id)?;
+                let (parent, is_kept) = (columns.skip(1).read()?, columns.read()?);
+                if is_kept {
+                    message.tree = Some(Box::new(InTree { parent_id: Some(parent), kept: true, ..InTree::default() }));
+                }
                 lines.push(ExportLine::Message { message });
             }
             (Some("more"), _) => more = true,

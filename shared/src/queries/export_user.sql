@@ -1,4 +1,4 @@
--- What is stored for a user, by conversation and position: from the conversation `from_id` on. `after` says what was sent of that one.
+-- What is stored for a user, by conversation and position, kept messages among those of the line: from the conversation `from_id` on. `after` says what was sent of that one.
 -- -1: nothing. Less than -1: its summaries up to the position -1 - `after`. 0 or more: all its summaries, and its messages up to there.
 --
 -- A conversation is a row with the outcome conversation, and a row with the outcome summary for each of its summaries. These are at most as
@@ -9,9 +9,9 @@ returns table (
     outcome text, nearest bigint, version bigint, id uuid, user_id text, title text, metadata text, message_count bigint,
     created_at timestamptz, updated_at timestamptz, summary_through bigint, summary_created_at timestamptz, last_message_at timestamptz,
     archived_at timestamptz, pinned_at timestamptz, expires_at timestamptz, forked_from uuid, forked_position bigint,
-    next_position bigint, "position" bigint, message_id uuid, role text, content text, content_parts text, tool_calls text,
+    kept_count bigint, next_position bigint, "position" bigint, message_id uuid, role text, content text, content_parts text, tool_calls text,
     tool_call_id text, name text, message_metadata text, token_count integer, status text, message_created_at timestamptz,
-    message_updated_at timestamptz, extra text, feedback text, summarized bigint
+    message_updated_at timestamptz, extra text, feedback text, summarized bigint, parent uuid, is_kept boolean
 )
 language plpgsql stable security definer set search_path from current set plan_cache_mode = force_generic_plan
 -- `summaries` may be empty when the plan is made, and must not be read as a whole later.
@@ -57,13 +57,13 @@ begin
             if sent = -1 or last is not null then
                 return query
                 select shown.*, c.next_position, null::bigint, null::uuid, null, null, null, null, null, null, null, null::integer, null,
-                    null::timestamptz, null::timestamptz, null, null, null::bigint
+                    null::timestamptz, null::timestamptz, null, null, null::bigint, null::uuid, null::boolean
                 from public.conversations c, conversation_row(c, 'conversation') shown
                 where c.id = conversation;
                 head.outcome := 'summary';
                 return query
                 select (head).*, null::bigint, s.through, null::uuid, null, s.content, null, null, null, null, null, s.token_count, null,
-                    s.created_at, null::timestamptz, null, null, s.messages
+                    s.created_at, null::timestamptz, null, null, s.messages, null::uuid, null::boolean
                 from public.summaries s
                 where s.conversation_id = conversation and s.through > first and s.through <= last
                 order by s.through;
@@ -82,7 +82,7 @@ begin
             select m.position, message_bytes(m.size, m.feedback) + frame as bytes,
                 sum(message_bytes(m.size, m.feedback) + frame) over (order by m.position rows unbounded preceding)
                     - message_bytes(m.size, m.feedback) - frame as bytes_before
-            from public.messages m
+            from stored_messages m
             where m.conversation_id = conversation and m.position > sent
             order by m.position limit (bytes - used) / frame + 1
         ) part
@@ -91,8 +91,8 @@ begin
         return query
         select (head).*, null::bigint, m.position, m.id, m.role, m.content, m.content_parts::text, m.tool_calls::text, m.tool_call_id, m.name,
             m.metadata::text, m.token_count, message_status(m.in_progress, m.alive_at, m.updated_at), m.created_at, m.updated_at,
-            m.extra::text, m.feedback::text, null::bigint
-        from public.messages m
+            m.extra::text, m.feedback::text, null::bigint, case when m.is_kept then id_at(conversation, m.parent_position) end, m.is_kept
+        from stored_messages m
         where m.conversation_id = conversation and m.position > sent and m.position <= last
         order by m.position;
         used := used + line_bytes;

@@ -6,7 +6,7 @@ language sql immutable parallel safe as $$
     from (select substr(uuid_send($1), 1, 6) || substr(sha256(uuid_send($1) || int8send($2)), 1, 10) as bytes) id
 $$;
 
--- Copies a conversation up to the position `at`; null: up to its newest message. A fork with the id `new_id` that an earlier request made
+-- Copies the line of a conversation up to the position `at`; null: up to its newest message. A fork with the id `new_id` that an earlier request made
 -- of the same source is returned as it is now, and `outcome` is null.
 --
 -- Returns no row where the owner has no such source. `outcome` is created where this call made the fork, and conflict where the id is taken
@@ -122,7 +122,9 @@ begin
             ) following on true
             left join lateral (
                 select s.through, s.created_at from public.summaries s
-                where s.conversation_id = source and s.through <= forked_position
+                where s.conversation_id = source and s.through <= forked_position and not exists (
+                    select from public.kept_messages k where k.conversation_id = source and k.position = s.through
+                )
                 order by s.through desc limit 1
             ) summary on true
         where c.id = source
@@ -146,7 +148,9 @@ begin
     insert into public.summaries (conversation_id, through, content, token_count, messages, created_at)
     select new_id, s.through, s.content, s.token_count, s.messages, s.created_at
     from public.summaries s
-    where s.conversation_id = source and s.through <= forked_position;
+    where s.conversation_id = source and s.through <= forked_position and not exists (
+        select from public.kept_messages k where k.conversation_id = source and k.position = s.through
+    );
     return query
     select shown.* from public.conversations c, conversation_row(c, 'created') shown where c.id = new_id;
 end

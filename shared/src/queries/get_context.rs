@@ -7,13 +7,15 @@ use uuid::Uuid;
 use super::rows::Columns;
 use super::{RESPONSE_BYTES, RESPONSE_ROWS, call};
 use crate::auth::Caller;
-use crate::db::Database;
+use crate::db::{Database, Parameter};
 use crate::error::{Error, Result};
 use crate::models::{Conditional, Context, ContextOptions, ContextSummary, ETags, ExportedSummary};
 
 /// Reads what to send to a model. It is the leading instructions, and the longest newest part of the conversation that is within the
 /// limits. The model's API accepts it ([`Context`] says how it is chosen). If `if_none_match` names the conversation's version, no message is read. A
 /// long conversation is read no further back than the limits need, plus the last step of tool calls.
+///
+/// `line`: what it would be if the line ended with this message.
 ///
 /// ```no_run
 /// use shared::Caller;
@@ -24,7 +26,7 @@ use crate::models::{Conditional, Context, ContextOptions, ContextSummary, ETags,
 /// # async fn example(database: &Database, conversation_id: uuid::Uuid) -> Result<(), Error> {
 /// let limits = ContextLimits { tokens: Some(8000), ..ContextLimits::default() };
 /// let options = ContextOptions { limits, step: Some(2000), ..ContextOptions::default() };
-/// let read = get_context(database, &Caller::Anyone, conversation_id, options, None).await?;
+/// let read = get_context(database, &Caller::Anyone, conversation_id, options, None, None).await?;
 /// if let Conditional::Modified(context, _version) = read {
 ///     println!("{}", serde_json::to_string(&context.into_json(ContextFormat::OpenAi)).unwrap());
 /// }
@@ -33,31 +35,34 @@ use crate::models::{Conditional, Context, ContextOptions, ContextSummary, ETags,
 /// ```
 ///
 /// # Errors
-/// [`Error::NotFound`]: no such conversation of the caller's. [`Error::Database`], [`Error::DatabaseTimeout`].
+/// [`Error::NotFound`]: no such conversation of the caller's, or no such message in it. [`Error::Database`], [`Error::DatabaseTimeout`].
 pub async fn get_context(
     database: &Database,
     caller: &Caller,
     conversation_id: Uuid,
     options: ContextOptions,
+    line: Option<Uuid>,
     if_none_match: Option<&ETags>,
 ) -> Result<Conditional<Context>> {
     let limits = options.limits;
     let known = ETags::known(if_none_match).unwrap_or_default();
-    let rows = call(
-        database,
-        "get_context",
-        &[
-            (&conversation_id, Type::UUID),
-            (&caller.owner(), Type::TEXT),
-            (&limits.messages.unwrap_or(RESPONSE_ROWS).min(RESPONSE_ROWS), Type::INT8),
-            (&limits.characters.unwrap_or(i64::MAX), Type::INT8),
-            (&RESPONSE_BYTES, Type::INT8),
-            (&known, Type::TEXT_ARRAY),
-            (&limits.tokens, Type::INT8),
-            (&database.retention(), Type::INT4),
-        ],
-    )
-    .await?;
+    let (owner, retention) = (caller.owner(), database.retention());
+    let most_messages = limits.messages.unwrap_or(RESPONSE_ROWS).min(RESPONSE_ROWS);
+    let most_characters = limits.characters.unwrap_or(i64::MAX);
+    let mut parameters: Vec<Parameter<'_>> = vec![
+        (&conversation_id, Type::UUID),
+        (&owner, Type::TEXT),
+        (&most_messages, Type::INT8),
+        (&most_characters, Type::INT8),
+        (&RESPONSE_BYTES, Type::INT8),
+        (&known, Type::TEXT_ARRAY),
+        (&limits.tokens, Type::INT8),
+        (&retention, Type::INT4),
+    ];
+    if line.is_some() {
+        parameters.push((&line, Type::UUID));
+    }
+    let rows = call(database, if line.is_some() { "get_context_of_line" } else { "get_context" }, &parameters).await?;
     let first = rows.first().ok_or(Error::NotFound)?;
     let mut columns = Columns::of(first);
     let (version, stored): (_, i64) = (columns.version()?, columns.read()?);

@@ -11,7 +11,7 @@ use super::rows::Columns;
 use crate::auth::Caller;
 use crate::db::Database;
 use crate::error::{Error, Fault, Invalid, Result};
-use crate::models::{Conditional, Content, ETags, Message, Status, Version};
+use crate::models::{Conditional, Content, ETags, InTree, Message, Status, Version};
 
 /// The first pause between two looks of a wait. A reply is written in pieces, and the next one is a fraction of a second away.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -19,7 +19,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// Reads a message; with `skip`, its content is only what comes behind that many characters. So a reader can follow a reply that is
-/// being written. If `if_none_match` names the ETag, no content is read.
+/// being written. `with_versions`: it says which messages follow the same message. If `if_none_match` names the ETag, no content is read.
 ///
 /// With `wait`, a reader who has the message waits for so long at most until it changes or ends. Each look is a statement of its own. Between
 /// two looks there is no transaction, so a pooler has given the server's connection to others.
@@ -34,6 +34,7 @@ pub async fn get_message(
     message_id: Uuid,
     skip: Option<i64>,
     wait: Option<Duration>,
+    with_versions: bool,
     if_none_match: Option<&ETags>,
 ) -> Result<Conditional<Message>> {
     let until = database.last_look(wait.unwrap_or_default());
@@ -42,7 +43,7 @@ pub async fn get_message(
     loop {
         let rows = call(
             &database.for_a_look(),
-            "get_message",
+            if with_versions { "get_message_versions" } else { "get_message" },
             &[
                 (&conversation_id, Type::UUID),
                 (&caller.owner(), Type::TEXT),
@@ -56,7 +57,10 @@ pub async fn get_message(
         let mut columns = Columns::of(rows.first().ok_or(Error::NotFound)?);
         let version = Version { number: columns.read()?, abandoned: columns.read()? };
         if !columns.read()? {
-            let message = columns.message(conversation_id)?;
+            let mut message = columns.message(conversation_id)?;
+            if with_versions {
+                message.tree = Some(Box::new(InTree { versions: Some(columns.read()?), ..InTree::default() }));
+            }
             if skip.is_some() && matches!(message.content, Some(Content::Parts(_))) {
                 return Err(Invalid::new(
                     Fault::Parameter,

@@ -3,7 +3,7 @@
 create type listed_conversation as (
     outcome text, nearest bigint, version bigint, id uuid, user_id text, title text, metadata text, message_count bigint,
     created_at timestamptz, updated_at timestamptz, summary_through bigint, summary_created_at timestamptz, last_message_at timestamptz,
-    archived_at timestamptz, pinned_at timestamptz, expires_at timestamptz, forked_from uuid, forked_position bigint,
+    archived_at timestamptz, pinned_at timestamptz, expires_at timestamptz, forked_from uuid, forked_position bigint, kept_count bigint,
     last_position bigint, last_id uuid, last_role text, last_content text, last_content_parts text, last_tool_calls text,
     last_tool_call_id text, last_name text, last_metadata text, last_token_count integer, last_status text, last_created_at timestamptz,
     last_updated_at timestamptz, last_extra text, last_feedback text

@@ -85,6 +85,8 @@ pub async fn import_user(database: &Database, user_id: &UserId, import: &Import)
         (&column!(messages, one => one.message.tokens()), Type::INT8_ARRAY),
         (&column!(messages, one => one.message.media().map(|media| media.bytes)), Type::INT4_ARRAY),
         (&column!(messages, one => one.message.media().map(|media| media.tokens)), Type::INT4_ARRAY),
+        (&column!(messages, one => one.kept_behind.is_some()), Type::BOOL_ARRAY),
+        (&column!(messages, one => one.kept_behind.flatten()), Type::UUID_ARRAY),
         (&database.retention(), Type::INT4),
     ];
     let taken = ["conversations_pkey", "erased_conversations_pkey"];
@@ -112,6 +114,11 @@ pub async fn import_user(database: &Database, user_id: &UserId, import: &Import)
             expired: columns.read()?,
         }),
         (Some("conflict"), line) => Err(Error::OtherContent { param: format!("line {}", line.unwrap_or_default()) }),
+        (Some("parent"), line) => {
+            let detail = "a kept message follows a message of its conversation that has a smaller position, which is in no line before it \
+                          and is not stored";
+            Err(Invalid::new(Fault::Parameter, detail).at(format!("line {}: message.parent_id", line.unwrap_or_default())))
+        }
         (Some(_), line) => {
             let detail = "the message's conversation is in no line before it, and the user has none with this id";
             Err(Invalid::new(Fault::Parameter, detail).at(format!("line {}: message.conversation_id", line.unwrap_or_default())))

@@ -5,7 +5,8 @@ language sql immutable parallel safe as $$
 $$;
 
 -- Stores lines of an export for a user: all of them that are not there yet, or none. The numbers of the lines come with them. `outcome` is
--- conflict where the line `line` is stored with other content, and missing where it is a message of no conversation of the user's.
+-- conflict where the line `line` is stored with other content, and missing where it is a message of no conversation of the user's. It is
+-- parent where it is a kept message, and what it follows is not there or has no smaller position.
 --
 -- A conversation that has expired is stored without its messages and summaries, so that later lines find it. A purge deletes it. Its lines
 -- are counted in `expired`.
@@ -18,7 +19,7 @@ create function import_user(
     message_lines bigint[], message_conversations uuid[], positions bigint[], ids uuid[], roles text[], contents text[], parts text[],
     parts_texts text[], tool_calls text[], tool_call_ids text[], names text[], metadata text[], extras text[], feedbacks text[], token_counts integer[],
     unfinished boolean[], created timestamptz[], updated timestamptz[], characters bigint[], tokens bigint[],
-    media_bytes integer[], media_tokens integer[], retention integer
+    media_bytes integer[], media_tokens integer[], kept boolean[], parents uuid[], retention integer
 )
 returns table (outcome text, line bigint, conversations bigint, messages bigint, skipped bigint, expired bigint)
 language plpgsql security definer set search_path from current set plan_cache_mode = force_generic_plan
@@ -33,6 +34,8 @@ declare
     added_to uuid[];
     added_first bigint[];
     added bigint[];
+    added_kept bigint[];
+    parent_positions bigint[];
     added_last bigint[];
     added_newest timestamptz[];
     added_characters bigint[];
@@ -109,7 +112,7 @@ begin
         union all
         select i.line
         from unnest(message_lines, message_conversations, positions, ids) as i (line, conversation_id, position, id)
-            join public.messages m on m.conversation_id = i.conversation_id and m.position = i.position
+            join stored_messages m on m.conversation_id = i.conversation_id and m.position = i.position
         where i.conversation_id = any (stored) and i.conversation_id <> all (ended) and m.id <> i.id
         union all
         select i.line
@@ -120,7 +123,7 @@ begin
                 line, conversation_id, position, id, role, content, content_parts, tool_calls, tool_call_id, name, metadata, extra, feedback, token_count,
                 in_progress, created_at, updated_at
             )
-            join public.messages m on m.id = i.id and m.conversation_id = i.conversation_id
+            join stored_messages m on m.id = i.id and m.conversation_id = i.conversation_id
         where i.conversation_id = any (stored) and i.conversation_id <> all (ended) and (
                 m.position, m.role, m.content, in_one_line(m.content_parts::text), in_one_line(m.tool_calls::text), m.tool_call_id, m.name,
                 in_one_line(m.metadata::text), in_one_line(m.extra::text), m.feedback::text, m.token_count, m.in_progress, m.created_at, m.updated_at
@@ -141,6 +144,33 @@ begin
         outcome := 'missing';
         return next;
         return;
+    end if;
+
+    if true = any (kept) then
+        select array_agg(found.parent_position order by found.number),
+            min(found.line) filter (where found.is_kept and (found.parent_position >= found.position) is not false)
+        into parent_positions, line
+        from (
+            select i.number, i.line, i.position, i.is_kept and i.conversation_id <> all (ended) as is_kept,
+                case
+                    when i.parent is null then 0
+                    else coalesce(
+                        (
+                            select p.position
+                            from unnest(message_conversations, ids, positions) as p (conversation_id, id, position)
+                            where p.conversation_id = i.conversation_id and p.id = i.parent
+                        ),
+                        (select p.position from place_of(i.conversation_id, i.parent) p)
+                    )
+                end as parent_position
+            from unnest(message_lines, message_conversations, positions, kept, parents) with ordinality
+                as i (line, conversation_id, position, is_kept, parent, number)
+        ) found;
+        if line is not null then
+            outcome := 'parent';
+            return next;
+            return;
+        end if;
     end if;
 
     with fresh as (
@@ -173,55 +203,78 @@ begin
     )
     select coalesce(array_agg(distinct f.conversation_id), '{}') into grown from fresh f;
     -- How much each conversation gets.
-    select array_agg(i.conversation_id), array_agg(i.messages), array_agg(i.first), array_agg(i.last), array_agg(i.newest),
-        array_agg(i.characters), array_agg(i.tokens)
-    into added_to, added, added_first, added_last, added_newest, added_characters, added_tokens
+    select array_agg(i.conversation_id), array_agg(i.messages), array_agg(i.kept), array_agg(i.first), array_agg(i.last),
+        array_agg(i.newest), array_agg(i.characters), array_agg(i.tokens)
+    into added_to, added, added_kept, added_first, added_last, added_newest, added_characters, added_tokens
     from (
-        select i.conversation_id, count(*) as messages, min(i.position) as first, max(i.position) as last, max(i.created_at) as newest,
+        select i.conversation_id, count(*) filter (where i.is_kept is not true) as messages, count(*) filter (where i.is_kept) as kept, min(i.position) as first, max(i.position) as last, max(i.created_at) as newest,
             sum(i.characters)::bigint as characters, sum(i.tokens)::bigint as tokens
-        from unnest(message_conversations, positions, ids, created, characters, tokens)
-            as i (conversation_id, position, id, created_at, characters, tokens)
+        from unnest(message_conversations, positions, ids, created, characters, tokens, kept)
+            as i (conversation_id, position, id, created_at, characters, tokens, is_kept)
         where i.conversation_id <> all (ended)
             and not exists (select from public.messages m where m.id = i.id and m.conversation_id = i.conversation_id)
+            and not exists (select from public.kept_messages k where k.id = i.id and k.conversation_id = i.conversation_id)
         group by i.conversation_id
     ) i;
     -- The rulers of a conversation count on from what it has.
-    insert into public.messages (
-        conversation_id, position, id, role, content, content_parts, parts_text, tool_calls, tool_call_id, name, metadata, extra, feedback, token_count,
-        in_progress, characters_before, tokens_before, created_at, updated_at, size, characters, owner_key, appended_version,
-        media_bytes, media_tokens
-    )
-    select i.conversation_id, i.position, i.id, i.role, i.content, i.content_parts::json, i.parts_text, i.tool_calls::json, i.tool_call_id,
-        i.name, i.metadata::json, i.extra::json, i.feedback::json, i.token_count, i.in_progress,
-        coalesce(c.characters_appended, 0) + sum(i.characters) over in_order - i.characters,
-        coalesce(c.tokens_appended, 0) + sum(i.tokens) over in_order - i.tokens, i.created_at, i.updated_at,
-        message_size(i.content, i.content_parts, i.tool_calls, i.tool_call_id, i.name, i.metadata, i.extra), i.characters,
-        public.owner_key(of_user),
-        -- What was there before gets a new version below.
-        case when c.id = any (stored) then c.version + 1 else c.version end,
-        i.media_bytes, i.media_tokens
-    from unnest(
-            message_lines, message_conversations, positions, ids, roles, contents, parts, parts_texts, tool_calls, tool_call_ids, names,
-            metadata, extras, feedbacks, token_counts, unfinished, created, updated, characters, tokens,
-            media_bytes, media_tokens
-        ) as i (
-            line, conversation_id, position, id, role, content, content_parts, parts_text, tool_calls, tool_call_id, name, metadata,
-            extra, feedback, token_count, in_progress, created_at, updated_at, characters, tokens, media_bytes, media_tokens
+    with fresh as (
+        select i.conversation_id, i.position, i.id, i.role, i.content, i.content_parts::json as content_parts, i.parts_text,
+            i.tool_calls::json as tool_calls, i.tool_call_id, i.name, i.metadata::json as metadata, i.extra::json as extra,
+            i.feedback::json as feedback, i.token_count, i.in_progress,
+            coalesce(c.characters_appended, 0) + sum(i.characters) over in_order - i.characters as characters_before,
+            coalesce(c.tokens_appended, 0) + sum(i.tokens) over in_order - i.tokens as tokens_before, i.created_at, i.updated_at,
+            message_size(i.content, i.content_parts, i.tool_calls, i.tool_call_id, i.name, i.metadata, i.extra) as size, i.characters,
+            -- What was there before gets a new version below.
+            case when c.id = any (stored) then c.version + 1 else c.version end as appended_version,
+            i.media_bytes, i.media_tokens, i.is_kept is true as is_kept, i.parent_position
+        from unnest(
+                message_lines, message_conversations, positions, ids, roles, contents, parts, parts_texts, tool_calls, tool_call_ids, names,
+                metadata, extras, feedbacks, token_counts, unfinished, created, updated, characters, tokens,
+                media_bytes, media_tokens, kept, parent_positions
+            ) as i (
+                line, conversation_id, position, id, role, content, content_parts, parts_text, tool_calls, tool_call_id, name, metadata,
+                extra, feedback, token_count, in_progress, created_at, updated_at, characters, tokens, media_bytes, media_tokens, is_kept,
+                parent_position
+            )
+            join public.conversations c on c.id = i.conversation_id
+        where i.conversation_id <> all (ended)
+            and not exists (select from public.messages m where m.id = i.id and m.conversation_id = i.conversation_id)
+            and not exists (select from public.kept_messages k where k.id = i.id and k.conversation_id = i.conversation_id)
+        window in_order as (partition by i.conversation_id order by i.line rows unbounded preceding)
+    ), of_line as (
+        insert into public.messages (
+            conversation_id, position, id, role, content, content_parts, parts_text, tool_calls, tool_call_id, name, metadata, extra, feedback,
+            token_count, in_progress, characters_before, tokens_before, created_at, updated_at, size, characters, owner_key,
+            appended_version, media_bytes, media_tokens
         )
-        join public.conversations c on c.id = i.conversation_id
-    where i.conversation_id <> all (ended)
-        and not exists (select from public.messages m where m.id = i.id and m.conversation_id = i.conversation_id)
-    window in_order as (partition by i.conversation_id order by i.line rows unbounded preceding);
-    get diagnostics messages = row_count;
+        select f.conversation_id, f.position, f.id, f.role, f.content, f.content_parts, f.parts_text, f.tool_calls, f.tool_call_id, f.name,
+            f.metadata, f.extra, f.feedback, f.token_count, f.in_progress, f.characters_before, f.tokens_before, f.created_at, f.updated_at,
+            f.size, f.characters, public.owner_key(of_user), f.appended_version, f.media_bytes, f.media_tokens
+        from fresh f
+        where not f.is_kept
+    ), beside_it as (
+        insert into public.kept_messages (
+            conversation_id, position, parent_position, id, role, content, content_parts, parts_text, tool_calls, tool_call_id, name, metadata,
+            extra, feedback, token_count, in_progress, characters_before, tokens_before, created_at, updated_at, size, characters,
+            appended_version, media_bytes, media_tokens
+        )
+        select f.conversation_id, f.position, f.parent_position, f.id, f.role, f.content, f.content_parts, f.parts_text, f.tool_calls,
+            f.tool_call_id, f.name, f.metadata, f.extra, f.feedback, f.token_count, f.in_progress, f.characters_before, f.tokens_before,
+            f.created_at, f.updated_at, f.size, f.characters, f.appended_version, f.media_bytes, f.media_tokens
+        from fresh f
+        where f.is_kept
+    )
+    select count(*) into messages from fresh;
     update public.conversations c
     set message_count = c.message_count + a.messages,
+        kept_count = case when a.kept > 0 then coalesce(c.kept_count, 0) + a.kept else c.kept_count end,
         next_position = greatest(c.next_position, a.last + 1),
         -- A message may have come after its line was written, and the line may have said nothing.
         last_message_at = greatest(c.last_message_at, a.newest),
         characters_appended = coalesce(c.characters_appended, 0) + a.characters,
         tokens_appended = coalesce(c.tokens_appended, 0) + a.tokens
-    from unnest(added_to, added, added_last, added_newest, added_characters, added_tokens)
-        as a (id, messages, last, newest, characters, tokens)
+    from unnest(added_to, added, added_kept, added_last, added_newest, added_characters, added_tokens)
+        as a (id, messages, kept, last, newest, characters, tokens)
     where c.id = a.id;
     -- A summary stands for the messages that are counted here, whatever its line says. While there are fewer, the line's number is kept: later
     -- lines may have the others. With more, the summary was made without some of them.
@@ -229,7 +282,14 @@ begin
     from public.summaries s
     where s.conversation_id = any (grown || added_to);
     with counted as (
-        select part.conversation_id, part.through, count(part.message) over in_order as messages
+        select part.conversation_id, part.through,
+            case
+                when exists (
+                    select from public.kept_messages k where k.conversation_id = part.conversation_id and k.position = part.through
+                )
+                then count_path(part.conversation_id, part.through)
+                else count(part.message) over in_order
+            end as messages
         from (
             select s.conversation_id, s.through as place, s.through, null::bigint as message
             from public.summaries s
@@ -245,6 +305,8 @@ begin
         delete from public.summaries s
         using counted n
         where s.conversation_id = n.conversation_id and s.through = n.through and n.messages > coalesce(s.claimed, s.messages)
+            -- As long as its own message is to come, it may stand for messages beside the line.
+            and exists (select from stored_messages m where m.conversation_id = s.conversation_id and m.position = s.through)
     )
     update public.summaries s
     set messages = n.messages,
@@ -255,9 +317,7 @@ begin
     update public.conversations c
     set summary_through = newest.through, summary_created_at = newest.created_at
     from unnest(summarized_in) as g (id)
-        left join lateral (
-            select s.through, s.created_at from public.summaries s where s.conversation_id = g.id order by s.through desc limit 1
-        ) newest on true
+        left join lateral newest_summary(g.id) newest on true
     where c.id = g.id;
     -- No summary stands for what was added to a conversation that was there.
     perform change_messages(c.id, a.first, c.version + 1)

@@ -18,6 +18,15 @@ language sql stable as $$
         and message_status(m.in_progress, m.alive_at, m.updated_at) = 'incomplete'
 $$;
 
+-- Says which kept replies have lost their writers, as `abandoned` says it of the line. `path`: the positions of those that count; null: all.
+create function abandoned_kept(conversation uuid, path bigint[]) returns bigint
+language sql stable set enable_seqscan = off as $$
+    select coalesce(bit_xor(hashint8extended(k.position, 0)), 0)
+    from public.kept_messages k
+    where k.conversation_id = $1 and k.in_progress and ($2 is null or k.position = any ($2))
+        and message_status(k.in_progress, k.alive_at, k.updated_at) = 'incomplete'
+$$;
+
 -- An ETag without its quotes: a conversation's version, and which replies of what is shown have lost their writers.
 create function etag(version bigint, abandoned bigint) returns text
 language sql immutable parallel safe as $$

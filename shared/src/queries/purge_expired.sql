@@ -50,10 +50,10 @@ begin
     -- A conversation is found by its row, and nobody finds an expired one. From here on its messages can be deleted in steps.
     if expired is not null or old is not null then
         with gone as (
-            delete from public.conversations c where c.id = any (expired || old) returning c.id, c.user_id, c.message_count
+            delete from public.conversations c where c.id = any (expired || old) returning c.id, c.user_id, c.message_count + coalesce(c.kept_count, 0) as messages
         )
         insert into public.erased_conversations (id, user_id, messages, erased_at)
-        select g.id, g.user_id, g.message_count, null from gone g;
+        select g.id, g.user_id, g.messages, null from gone g;
         get diagnostics hidden = row_count;
     end if;
 
@@ -74,8 +74,7 @@ begin
     select array_agg(held.id) into whole
     from (select e.id from public.erased_conversations e where e.id = any (whole) order by e.id for update skip locked) held;
     if whole is not null then
-        delete from public.messages m where m.conversation_id = any (whole);
-        get diagnostics messages = row_count;
+        messages := delete_all(whole);
         delete from public.erased_conversations e where e.id = any (whole);
         get diagnostics conversations = row_count;
     else

@@ -1,4 +1,5 @@
--- Deletes the messages from a position on. Their positions are not used again, because `next_position` stays.
+-- Deletes the messages of the line from a position on, and what is kept below them. 0: deletes all messages. Their positions are not used
+-- again, because `next_position` stays.
 -- Returns no row where the owner has no such conversation. `outcome` is precondition where the version is none of `if_match`, and reused
 -- where another request had this operation. It is repeated where the request was done before. Then the version and the number are what
 -- they were behind it.
@@ -10,9 +11,11 @@ language plpgsql security definer set search_path from current set plan_cache_mo
 #variable_conflict use_variable
 declare
     done record;
+    of_line bigint;
+    has_kept boolean;
 begin
     -- Writers to a conversation take turns from here on.
-    select c.version into version
+    select c.version, c.kept_count > 0 into version, has_kept
     from public.conversations c
     where c.id = conversation and is_visible(c, owner, retention)
     for update;
@@ -29,10 +32,11 @@ begin
         outcome := 'precondition';
     else
         delete from public.messages m where m.conversation_id = conversation and m.position >= first;
-        get diagnostics deleted = row_count;
+        get diagnostics of_line = row_count;
+        deleted := of_line + case when has_kept then delete_kept_below(conversation, first) else 0 end;
         if deleted > 0 then
             update public.conversations c
-            set message_count = c.message_count - deleted,
+            set message_count = c.message_count - of_line,
                 version = c.version + 1,
                 updated_at = greatest(clock_timestamp(), c.updated_at + interval '1 microsecond')
             where c.id = conversation

@@ -44,13 +44,14 @@ impl<'r> Columns<'r> {
 
     /// Reads the columns of a `conversation_row` from `version` on.
     pub(super) fn conversation(&mut self) -> Result<Conversation> {
-        Ok(Conversation {
+        let mut conversation = Conversation {
             version: self.version()?,
             id: self.read()?,
             user_id: self.read()?,
             title: self.read()?,
             metadata: raw(self.read()?)?,
             message_count: self.read()?,
+            kept_count: 0,
             created_at: self.read()?,
             updated_at: self.read()?,
             summary: match (self.read()?, self.read()?) {
@@ -65,7 +66,9 @@ impl<'r> Columns<'r> {
                 (Some(conversation_id), Some(position)) => Some(ForkedFrom { conversation_id, position }),
                 _ => None,
             },
-        })
+        };
+        conversation.kept_count = self.read()?;
+        Ok(conversation)
     }
 
     /// Reads a message. If its position is null, there is none, and its other columns are not read.
@@ -90,6 +93,7 @@ impl<'r> Columns<'r> {
             updated_at: self.read()?,
             extra: self.json()?,
             feedback: self.json()?,
+            tree: None,
         }))
     }
 

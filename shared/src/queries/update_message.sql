@@ -36,17 +36,28 @@ declare
     is_alive boolean;
     edited bigint;
     is_new_text boolean;
+    is_changed boolean;
     more_characters bigint := char_length(piece);
     is_remembered boolean := piece is null or if_match is not null;
     more_tokens bigint;
+    has_kept boolean;
+    -- If the message is kept, the position of the one that it follows.
+    parent bigint;
 begin
     -- Writers to a conversation take turns from here on.
-    select c.version, c.updated_at into version, changed_at
+    select c.version, c.updated_at, c.kept_count > 0 into version, changed_at, has_kept
     from public.conversations c
     where c.id = conversation and is_visible(c, owner, retention)
     for update;
     if not found then
         return;
+    end if;
+    if has_kept then
+        -- A kept message is on the line while it is edited. Nobody sees it there, because it is put back below.
+        select k.position, k.parent_position into edited, parent from kept_among(conversation, array[message]) k;
+        if found then
+            perform bring_messages(conversation, array[edited]);
+        end if;
     end if;
     select m.content_parts is null, coalesce(char_length(m.content), 0), coalesce(octet_length(m.content), 0),
         case when m.in_progress then 'in_progress' when not m.in_progress then 'cancelled' else 'complete' end,
@@ -128,7 +139,8 @@ begin
         piece := null;
     end if;
     is_new_text := coalesce(has_other_text or piece is not null or new_status <> was_status, false);
-    if outcome is null and not repeated and (is_new_text or has_other_facts) then
+    is_changed := outcome is null and not repeated and (is_new_text or has_other_facts);
+    if is_changed then
         changed_at := greatest(clock_timestamp(), changed_at + interval '1 microsecond');
         -- An estimate of tokens takes four bytes for one.
         more_tokens := (bytes + octet_length(piece) + 3) / 4 - (bytes + 3) / 4;
@@ -179,7 +191,7 @@ begin
         where c.id = conversation
         returning c.version into version;
         -- Metadata, a count and feedback say nothing that a summary could have said.
-        if is_new_text then
+        if is_new_text and parent is null then
             perform change_messages(conversation, edited, version);
         end if;
     elsif outcome is null and not repeated and is_alive then
@@ -195,5 +207,11 @@ begin
         m.extra::text, m.feedback::text, repeated
     from public.messages m
     where m.conversation_id = conversation and m.id = message;
+    if parent is not null then
+        perform keep_messages(conversation, edited, edited, parent);
+        if is_changed and is_new_text then
+            perform change_messages(conversation, edited, version);
+        end if;
+    end if;
 end
 $$;

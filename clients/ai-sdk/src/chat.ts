@@ -2,8 +2,9 @@ import { isProblem, type ScrollbackClient } from "@scrollback/client";
 import type { UIMessage, UIMessageChunk } from "ai";
 import { followChat, stopReply, storeStream, type Storing, type StoreOptions } from "./reply.js";
 import { conversationId } from "./ids.js";
-import { isSame } from "./mapping.js";
-import { again, beginTurn, readChat, readEnd, remember, replace } from "./store.js";
+import { isSame, type Group } from "./mapping.js";
+import { loadTree, rowsToDelete, saveMessage, selectMessage, type ChatTree } from "./tree.js";
+import { again, append, beginTurn, branchesAt, readChat, readEnd, remember, replace, rowsOf } from "./store.js";
 
 /** What `useChat` sends with `prepareSendMessagesRequest`. */
 export interface ChatRequest<M extends UIMessage = UIMessage> {
@@ -48,6 +49,21 @@ export interface ChatStore<M extends UIMessage = UIMessage> {
    */
   updateChat: (id: string, change: (stored: M[]) => readonly M[]) => Promise<void>;
   /**
+   * All messages of a chat with their versions, each behind its parent, for a page that shows "2 of 3". Messages with the same parent are
+   * versions of each other.
+   */
+  loadTree: (id: string) => Promise<ChatTree<M>>;
+  /**
+   * Stores a message behind another one of the tree, or at the beginning if `parentId` is `null`. What followed is kept as another version.
+   * Without `parentId`, or if the parent is not there, the message is put at the end. A message that is stored is changed in its place.
+   */
+  saveMessage: (request: { id: string; message: M; parentId?: string | null | undefined }) => Promise<void>;
+  /**
+   * Shows a version: the line then goes through this message, and on to the newest ones behind it. The id is one of `loadTree`. Returns whether
+   * there is such a message.
+   */
+  selectMessage: (request: { id: string; messageId: string }) => Promise<boolean>;
+  /**
    * Deletes these messages. The others stay, those behind them, too. What is stored of a message is deleted from its end, one by one. If that
    * fails in the middle, the same call deletes the rest.
    */
@@ -76,7 +92,7 @@ export interface ChatStore<M extends UIMessage = UIMessage> {
 /** What an interface needs that stores its histories itself. */
 export type ChatHistory<M extends UIMessage = UIMessage> = Pick<
   ChatStore<M>,
-  "loadChat" | "updateChat" | "deleteMessages"
+  "loadChat" | "loadTree" | "saveMessage" | "selectMessage" | "updateChat" | "deleteMessages"
 >;
 
 /** A part of `chatStore`, for a page: without the replies that are streamed, it is half as large. */
@@ -100,8 +116,7 @@ export function chatHistory<M extends UIMessage = UIMessage>(client: ScrollbackC
 
   const deleteMessages: ChatStore<M>["deleteMessages"] = async (chat, messageIds) => {
     const id = await conversationId(chat);
-    const { groups } = await readChat<M>(client, id);
-    const rows = groups.filter(({ message }) => messageIds.includes(message.id)).flatMap((group) => group.rows);
+    const rows = await rowsToDelete(client, id, messageIds);
     // The last first: a result goes before its call.
     for (const row of rows.reverse()) {
       await client.deleteMessage(id, row.id).catch((error: unknown) => {
@@ -110,11 +125,31 @@ export function chatHistory<M extends UIMessage = UIMessage>(client: ScrollbackC
     }
   };
 
-  return { loadChat, updateChat, deleteMessages };
+  return {
+    loadChat,
+    loadTree: async (chat) => loadTree(client, await conversationId(chat)),
+    saveMessage: async ({ id, message, parentId }) =>
+      saveMessage(client, await conversationId(id), { message, parentId }, (message) =>
+        updateChat(id, (stored) => stored.map((one) => (one.id === message.id ? message : one))),
+      ),
+    selectMessage: async ({ id, messageId }) => selectMessage(client, await conversationId(id), messageId),
+    updateChat,
+    deleteMessages,
+  };
+}
+
+/** Options of `chatStore`. */
+export interface ChatOptions {
+  /** Whether what is edited or generated anew is kept as another version. Otherwise it is deleted. `true` by default. */
+  keep?: boolean | undefined;
 }
 
 /** The functions that store chats by this client. The client needs a token that may write all roles. */
-export function chatStore<M extends UIMessage = UIMessage>(client: ScrollbackClient): ChatStore<M> {
+export function chatStore<M extends UIMessage = UIMessage>(
+  client: ScrollbackClient,
+  { keep = true }: ChatOptions = {},
+): ChatStore<M> {
+  const chats = chatHistory<M>(client);
   const saveChat = ({ id: chat, responseMessage, messages }: SaveFields<M>): Promise<void> =>
     again(async () => {
       const id = await conversationId(chat);
@@ -134,7 +169,22 @@ export function chatStore<M extends UIMessage = UIMessage>(client: ScrollbackCli
       }
       const history = messages ?? [];
       const stored = await readChat<M>(client, id);
-      await replace(client, id, stored, history);
+      const at = keep ? branchesAt(stored, history) : undefined;
+      if (at === undefined) {
+        await replace(client, id, stored, history);
+        return;
+      }
+      const versions = history.slice(at);
+      try {
+        const rows = (await Promise.all(versions.map((message) => rowsOf(id, message, "complete")))).flat();
+        await append(client, id, rows, { parent_id: endOfLast(stored.groups.slice(0, at)) }, stored.version);
+      } catch (error) {
+        // A kept message has changed.
+        if (!isProblem(error, "conflict")) throw error;
+        for (const [n, message] of versions.entries()) {
+          await chats.saveMessage({ id: chat, message, parentId: history[at + n - 1]?.id ?? null });
+        }
+      }
     });
 
   const appendUserMessage: ChatStore<M>["appendUserMessage"] = async ({ id: chat, message, messageId }) => {
@@ -157,6 +207,17 @@ export function chatStore<M extends UIMessage = UIMessage>(client: ScrollbackCli
       if (message.role !== "user")
         throw new TypeError("the message must be a user's, or a reply with answered tool calls");
       const kept = at < 0 ? history : history.slice(0, at);
+      if (keep && groups[at] && !isSame(groups[at].message, JSON.parse(JSON.stringify(message)))) {
+        // The page gives an edited message the id of the one before. The same edit again is stored once.
+        const own = await rowsOf(id, message, "complete", { salt: JSON.stringify(message) });
+        const before = groups.slice(0, at);
+        const { rows } = await append(client, id, own, { parent_id: endOfLast(before) }, version);
+        // This version may be stored already.
+        const line = await client.selectLine(id, { message_id: own.at(-1)?.id ?? null });
+        const cancelled = await cancelOpen(client, id, groups.slice(at));
+        const end = { groups: [...before, { message, rows, inProgress: false }], version: cancelled ?? line.version };
+        return remember([...kept, message], end);
+      }
       const written = await replace(client, id, { groups: at < 0 ? [] : groups.slice(at), version }, [message]);
       const found = [...kept, message];
       return !written && at === groups.length - 1 ? remember(found, stored) : found;
@@ -174,13 +235,19 @@ export function chatStore<M extends UIMessage = UIMessage>(client: ScrollbackCli
       // As the SDK does: a reply goes, and a user's message stays.
       if (history[at]?.role !== "assistant") at += 1;
       const from = groups[at]?.rows[0]?.position;
-      const rewound =
-        from === undefined ? { version } : await client.rewindConversation(id, { from }, { ifMatch: version });
-      return remember(history.slice(0, at), { groups: groups.slice(0, at), version: rewound.version });
+      const before = groups.slice(0, at);
+      let ended = version;
+      if (from !== undefined && keep) {
+        const line = await client.selectLine(id, { message_id: endOfLast(before) }, { ifMatch: version });
+        ended = (await cancelOpen(client, id, groups.slice(at))) ?? line.version;
+      } else if (from !== undefined) {
+        ended = (await client.rewindConversation(id, { from }, { ifMatch: version })).version;
+      }
+      return remember(history.slice(0, at), { groups: before, version: ended });
     });
 
   return {
-    ...chatHistory<M>(client),
+    ...chats,
     saveChat,
     appendUserMessage,
     regenerate,
@@ -189,10 +256,30 @@ export function chatStore<M extends UIMessage = UIMessage>(client: ScrollbackCli
       if (!message) throw new TypeError("the request has no message");
       return appendUserMessage({ id, message, messageId });
     },
-    storeWhileStreaming: (fields, options) => storeStream(client, fields, options),
+    storeWhileStreaming: (fields, options) => storeStream(client, fields, options ?? {}, keep),
     stopReply: (request) => stopReply(client, request),
     resumeStream: (request, options) => followChat(client, request, options),
   };
+}
+
+/** The last stored message of the last group, or `null` for the beginning. */
+function endOfLast(groups: readonly Group[]): string | null {
+  return groups.at(-1)?.rows.at(-1)?.id ?? null;
+}
+
+/** Stops the replies that are still written, because they are not shown any more. Returns the version behind that. */
+async function cancelOpen(client: ScrollbackClient, id: string, groups: readonly Group[]): Promise<string | undefined> {
+  let version: string | undefined;
+  for (const { id: row, status } of groups.flatMap(({ rows }) => rows)) {
+    if (status !== "in_progress") continue;
+    try {
+      ({ version } = await client.cancelReply(id, row));
+    } catch (error) {
+      // It has ended or was deleted.
+      if (!isProblem(error, "conflict") && !isProblem(error, "not_found")) throw error;
+    }
+  }
+  return version;
 }
 
 /** A stored reply with the outputs and approvals that the page has for its open tool calls. A page must not write a model's words. */

@@ -242,14 +242,22 @@ function noteOf(message: Message | undefined): Note | undefined {
   return typeof note?.id === "string" && typeof note.n === "number" ? (note as Note) : undefined;
 }
 
+/** Whether a stored message belongs to the UI message of those before it. */
+export function continues(before: readonly Message[], message: Message): boolean {
+  return goesOn(before.slice(0, 1).map(unescaped), unescaped(message));
+}
+
+function goesOn([first]: readonly Message[], message: Message): boolean {
+  const note = noteOf(message);
+  return note ? note.id === noteOf(first)?.id : message.role === "tool" && first?.role === "assistant";
+}
+
 /** Stored messages in bunches: those of a UI message, or another program's message with the tool results behind it. */
 function bunchesOf(stored: readonly Message[]): Message[][] {
   const bunches: Message[][] = [];
   for (const message of stored) {
     const bunch = bunches.at(-1);
-    const [note, before] = [noteOf(message), noteOf(bunch?.[0])];
-    const goesOn = note ? note.id === before?.id : message.role === "tool" && bunch?.[0]?.role === "assistant";
-    if (bunch && goesOn) bunch.push(message);
+    if (bunch && goesOn(bunch, message)) bunch.push(message);
     else bunches.push([message]);
   }
   return bunches;

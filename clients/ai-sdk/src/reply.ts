@@ -1,11 +1,13 @@
 /** Replies that are stored while they are streamed, and pages that go on with one after they were loaded again. */
-import { isProblem, type ScrollbackClient, type ScrollbackError } from "@scrollback/client";
+import { isProblem, newId, type ScrollbackClient, type ScrollbackError } from "@scrollback/client";
 import { readUIMessageStream, uiMessageChunkSchema, type UIMessage, type UIMessageChunk } from "ai";
 import { CHANGED, toChunks } from "./chunks.js";
 import { conversationId } from "./ids.js";
 import type { Group } from "./mapping.js";
 import { textOnly } from "./storable.js";
-import { again, endOf, readBack, readEnd, sleep, storeReply, type Status, type StoredReply } from "./store.js";
+import { storeReply, type StoredReply } from "./answer.js";
+import { again, endOf, readBack, readEnd, sleep, type Status } from "./store.js";
+import { readTree } from "./tree.js";
 
 /** A reply that nobody has touched for 60 seconds counts as abandoned. */
 const HEARTBEAT = 15_000;
@@ -47,7 +49,8 @@ export function storeStream(
     messages,
     stream,
   }: { id: string; messages: readonly UIMessage[]; stream: ReadableStream<UIMessageChunk> },
-  { flushMilliseconds = 500, heartbeatMilliseconds = HEARTBEAT, onStop }: StoreOptions = {},
+  { flushMilliseconds = 500, heartbeatMilliseconds = HEARTBEAT, onStop }: StoreOptions,
+  keep: boolean,
 ): Storing {
   const [page, own] = stream.tee();
   const last = messages.at(-1);
@@ -61,6 +64,9 @@ export function storeStream(
   let failures = 0;
   /** The end of the chat, for the first write. */
   let known = endOf(messages);
+  const end = known?.groups.at(-1);
+  const questionRow = end?.message.role === "user" ? end.rows.at(-1)?.id : undefined;
+  const salt = keep ? newId() : undefined;
   /** The last of the reply's stored messages. */
   let row: StoredReply["row"] | undefined;
   /** Why nothing more is stored. */
@@ -68,8 +74,8 @@ export function storeStream(
   /** The page's last chunk, once nothing more is to come. */
   let final: UIMessageChunk | undefined;
   let ended = false;
-  let end: () => void;
-  const ending = new Promise<void>((resolve) => (end = resolve));
+  let finish: () => void;
+  const ending = new Promise<void>((resolve) => (finish = resolve));
 
   const stored = store();
   const settled = stored.catch(() => undefined);
@@ -128,7 +134,7 @@ export function storeStream(
     if (final) return;
     final = chunk;
     onStop?.();
-    end();
+    finish();
   }
 
   /** Writes later what is new, or a heartbeat if nothing is. A write that is under way calls this at its end. */
@@ -176,13 +182,15 @@ export function storeStream(
     const id = await conversationId(chat);
     const others = messages.filter((message) => message.id !== reply.id);
     const question = others.findLast(({ role }) => role === "user") ?? others.at(-1);
-    const wasWritten = row !== undefined;
+    const isFirst = others.at(-1) === question;
+    const own = row?.id;
     const store = (reply: UIMessage) =>
       again(() => {
         const end = known;
         known = undefined;
-        const wasStored = wasWritten || reply.id === last?.id;
-        return storeReply(client, id, { reply, question: question?.id, status, wasStored, wasWritten, end });
+        const wasStored = own !== undefined || reply.id === last?.id;
+        const where = { question: question?.id, questionRow: isFirst ? questionRow : undefined, isFirst };
+        return storeReply(client, id, { reply, ...where, status, wasStored, written: own, keep, salt, end });
       });
     const result = await store(reply).catch((error: unknown) => {
       // It was stopped after it was read. A writer that stops it, too, reads it again.
@@ -205,8 +213,12 @@ export async function stopReply(
   const id = await conversationId(chat);
   for (let attempt = 1; ; attempt++) {
     const { groups } = await readEnd(client, id, NEWEST);
-    const wanted = (group: Group) => group.inProgress && (messageId === undefined || group.message.id === messageId);
-    const row = groups.findLast(wanted)?.rows.find(({ status }) => status === "in_progress");
+    const wanted = (group: Pick<Group, "message" | "inProgress">) =>
+      group.inProgress && (messageId === undefined || group.message.id === messageId);
+    let found = groups.findLast(wanted);
+    // It may be a version that is not shown.
+    if (!found && messageId !== undefined) found = (await readTree(client, id)).nodes.findLast(wanted);
+    const row = found?.rows.find(({ status }) => status === "in_progress");
     try {
       if (row) {
         await client.cancelReply(id, row.id);
@@ -272,9 +284,10 @@ export async function followChat(
       // The reply is followed by its id: its positions change when it is stored anew.
       const head = await client.getConversation(id, { ifNoneMatch: version, signal });
       version = head.version;
-      const find = (groups: Group[]) => groups.find(({ message }) => message.id === followed);
-      const { groups } = await readBack(client, id, (groups) => find(groups) !== undefined);
-      return find(groups) ?? "gone";
+      const isIt = ({ message }: Pick<Group, "message">) => message.id === followed;
+      const { groups } = await readBack(client, id, (groups) => groups.some(isIt));
+      // It may be a version that is not shown any more.
+      return groups.find(isIt) ?? (await readTree(client, id)).nodes.findLast(isIt) ?? "gone";
     } catch (error) {
       if (isProblem(error, "not_modified")) return undefined;
       if (isProblem(error, "not_found")) return "gone";

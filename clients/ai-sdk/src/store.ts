@@ -14,8 +14,10 @@ const ATTEMPTS = 20;
 
 /** The status of a message that is written here. */
 export type Status = "complete" | "in_progress" | "cancelled";
-type Own = Row & { id: string; status?: Status };
-type New = Omit<NewMessage, "status"> & { id: string; status?: Status };
+/** A message to store, of a UI message. */
+export type Own = Row & { id: string; status?: Status };
+/** A message to store. */
+export type New = Omit<NewMessage, "status"> & { id: string; status?: Status };
 
 /** A chat as it is stored. */
 export interface Stored<M extends UIMessage> {
@@ -106,7 +108,7 @@ export async function replace(
       rows.push(...known.rows.map(asItIs));
       continue;
     }
-    const own = await rowsOf(id, message, isLast ? status : "complete");
+    const own = await rowsOf(id, message, isLast ? status : "complete", { known: known?.rows });
     let same = 0;
     if (!behind && group?.message.id === message.id) {
       const rest = own.findIndex((row, n) => {
@@ -126,9 +128,21 @@ export async function replace(
   if (old && rows.length === 1 && stored.length === from + 1 && old.id === first.id && old.role === first.role) {
     await client.updateMessage(id, old.id, patch(old, first), { ifMatch: version });
   } else {
-    await append(client, id, rows, old?.position, version);
+    await append(client, id, rows, { from: old?.position }, version);
   }
   return true;
+}
+
+/**
+ * The number of the first message that is a version of what is stored. `undefined` if there is nothing to keep: nothing is replaced, an earlier
+ * message has changed, or a stored message is a part of what follows.
+ */
+export function branchesAt({ groups }: Stored<UIMessage>, messages: readonly UIMessage[]): number | undefined {
+  const at = messages.findIndex((message, n) => groups[n]?.message.id !== message.id);
+  if (at < 0 || !groups[at]) return undefined;
+  const isChanged = messages.slice(0, at).some((message, n) => !isSame(groups[n]?.message, clean(message)));
+  const stays = messages.slice(at).some(({ id }) => groups.some(({ message }) => message.id === id));
+  return isChanged || stays ? undefined : at;
 }
 
 /** The ends of the histories that were returned for a model. Their replies begin without reading them again. */
@@ -170,94 +184,18 @@ export async function beginTurn<M extends UIMessage>(
   }
 }
 
-/** What `storeReply` is told. */
-export interface ReplyFields {
-  reply: UIMessage;
-  /** The message that it answers. `undefined`: none, and the reply is put at the end. */
-  question: string | undefined;
-  status: Status;
-  /** It was stored before. If it is not there any more, somebody has deleted it. */
-  wasStored: boolean;
-  /** This writer has stored it before. If it is cancelled, somebody has stopped it since. */
-  wasWritten: boolean;
-  /** The end of the chat, if it is known. If it has changed since, the write is refused with `precondition_failed`. */
-  end?: Stored<UIMessage> | undefined;
-}
-
-/** What is stored of a reply. */
-export interface StoredReply {
-  /** The id of its last stored message, and its content. */
-  row: Pick<Own, "id" | "content">;
-  /** Somebody has stopped the reply. Nothing was written. */
-  isStopped: boolean;
-}
-
 /**
- * Stores a reply as far as it has come, behind the message that it answers and the replies that this has already. What came behind them in the
- * meantime stays there.
+ * Stores messages at the end, in place of the one at the position `from` and all after it, or behind the parent, where `null` is the beginning.
+ * What followed the parent is kept. Returns what is stored, and the version behind it.
  */
-export async function storeReply(
-  client: ScrollbackClient,
-  id: string,
-  { reply, question, status, wasStored, wasWritten, end }: ReplyFields,
-): Promise<StoredReply> {
-  const find = (groups: Group[], wanted: string | undefined) =>
-    groups.findIndex(({ message }) => message.id === wanted);
-  const isEnough = (groups: Group[]) => find(groups, reply.id) >= 0 || find(groups, question) >= 0;
-  // The history may have been changed since its end was remembered.
-  const { groups, version } = end && isEnough(end.groups) ? end : await readBack(client, id, isEnough);
-  let at = find(groups, reply.id);
-  const old = groups[at]?.rows ?? [];
-  if (at < 0) {
-    if (wasStored) throw gone("the reply was deleted while it was written");
-    at = question === undefined ? groups.length : find(groups, question) + 1;
-    if (question !== undefined && at === 0) throw gone("the message that the reply answers is not stored");
-    while (question !== undefined && groups[at]?.message.role === "assistant") at += 1;
-  }
-  const behind = groups.slice(at + (old.length > 0 ? 1 : 0)).flatMap(({ rows }) => rows);
-  const own = await rowsOf(id, reply, status);
-  const row = own.at(-1) ?? { id: "", content: null };
-  if (wasWritten && status !== "cancelled" && old.at(-1)?.status === "cancelled") return { row, isStopped: true };
-  const differs = own.map((row, n) => {
-    const stored = old[n];
-    return !stored || !isStored(stored, row) || !settled([stored], row.status ?? "complete");
-  });
-  const count = differs.filter(Boolean).length;
-  const isSameMessage = (row: Own, stored: Message | undefined) => row.id === stored?.id && row.role === stored.role;
-  const inPlace = own.length === old.length && own.every((row, n) => isSameMessage(row, old[n]));
-  // A reply that was stopped goes on as a new one.
-  const goesOn = status === "in_progress" && old.some((stored) => stored.status === "cancelled");
-  if (inPlace && !goesOn && (count <= 1 || behind.length > 0)) {
-    let ifMatch: string | undefined = version;
-    for (const [n, stored] of old.entries()) {
-      const row = own[n];
-      if (!row || differs[n] !== true) continue;
-      ({ version: ifMatch } = await client.updateMessage(id, stored.id, patch(stored, row), { ifMatch }));
-    }
-  } else {
-    const first = differs.indexOf(true);
-    const same = first < 0 ? own.length : first;
-    const rows = [...own.slice(same), ...behind.map(asItIs)];
-    const from = old[same] ?? behind[0];
-    if (behind.length === 0 || fits(rows)) {
-      await append(client, id, rows, from?.position, version);
-    } else {
-      // What is behind the reply is too large to be stored anew in one transaction. So the reply goes to the end.
-      for (const row of old.toReversed()) await client.deleteMessage(id, row.id);
-      await append(client, id, own, undefined, undefined);
-    }
-  }
-  return { row, isStopped: false };
-}
-
-/** Stores messages at the end, or in place of the one at the position `from` and all after it. */
-async function append(
+export async function append(
   client: ScrollbackClient,
   id: string,
   rows: readonly New[],
-  from: number | undefined,
-  version: string | undefined,
-): Promise<void> {
+  { from, parent_id }: { from?: number | undefined; parent_id?: string | null | undefined },
+  version?: string,
+): Promise<{ rows: Message[]; version: string | undefined }> {
+  const stored: Message[] = [];
   const batches: New[][] = [];
   for (const row of rows) {
     const batch = batches.at(-1);
@@ -265,26 +203,39 @@ async function append(
     else batches.push([row]);
   }
   let ifMatch = version;
-  for (const [n, messages] of batches.entries()) {
-    const unsettled = messages.map((row) => ({ ...row, status: row.status && ("in_progress" as const) }));
-    const fields = { messages: unsettled, from: n === 0 ? from : undefined };
-    ({ version: ifMatch } = await client.addMessages(id, fields, { ifMatch }));
+  let place: Parameters<ScrollbackClient["addMessages"]>[1] = { messages: [], from, parent_id };
+  for (const batch of batches) {
+    const messages = batch.map((row) => ({ ...row, status: row.status && ("in_progress" as const) }));
+    const page = await client.addMessages(id, { ...place, messages }, { ifMatch });
+    ifMatch = page.version;
+    stored.push(...page.items);
+    place = { messages: [], parent_id: parent_id === undefined ? undefined : batch.at(-1)?.id };
   }
   // No message is new and cancelled.
   for (const row of rows) {
-    if (row.status === "cancelled") await client.cancelReply(id, row.id);
+    if (row.status === "cancelled") ({ version: ifMatch } = await client.cancelReply(id, row.id));
   }
+  return { rows: stored, version: ifMatch };
 }
 
 /** Whether one request can have these messages. */
-function fits(rows: readonly New[]): boolean {
+export function fits(rows: readonly New[]): boolean {
   return rows.length <= MOST && rows.reduce((sum, row) => sum + bytesOf(JSON.stringify(row)), 0) <= MOST_BYTES;
 }
 
-/** The stored messages of a UI message, with their ids. The status is that of the last one. */
-async function rowsOf(id: string, message: UIMessage, status: Status): Promise<Own[]> {
+/**
+ * The stored messages of a UI message, with their ids. The status is that of the last one. `known` is what is stored of it already. `salt` gives
+ * them other ids than those of another version, which may have the same id.
+ */
+export async function rowsOf(
+  id: string,
+  message: UIMessage,
+  status: Status,
+  { known = [], salt }: { known?: readonly Message[] | undefined; salt?: string | undefined } = {},
+): Promise<Own[]> {
   const rows = toRows(message);
-  const ids = await Promise.all(rows.map((_, n) => rowId(id, message.id, n)));
+  const name = salt === undefined ? message.id : `${message.id} ${salt}`;
+  const ids = await Promise.all(rows.map(async (_, n) => known[n]?.id ?? (await rowId(id, name, n))));
   return rows.map((row, n) => ({
     ...row,
     id: ids[n] ?? "",
@@ -293,7 +244,7 @@ async function rowsOf(id: string, message: UIMessage, status: Status): Promise<O
 }
 
 /** A stored message, to be stored again as it is. */
-function asItIs(stored: Message): New {
+export function asItIs(stored: Message): New {
   const { id, role, content, tool_calls, tool_call_id, name, metadata, token_count, extra, status } = stored;
   const same = { id, role, content, tool_calls, tool_call_id, name, metadata, token_count, ...extra };
   if (status === "complete") return same;
@@ -302,14 +253,14 @@ function asItIs(stored: Message): New {
 }
 
 /** Whether the messages' status is the one that they are to have. */
-function settled(rows: readonly Message[], status: Status): boolean {
+export function settled(rows: readonly Message[], status: Status): boolean {
   // A reply that was stopped has ended, as one that is complete.
   const isOpen = rows.some((row) => row.status === "in_progress" || row.status === "incomplete");
   return isOpen === (status === "in_progress");
 }
 
 /** What changes a stored message into another one. */
-function patch(old: Message, row: Own): Parameters<ScrollbackClient["updateMessage"]>[2] {
+export function patch(old: Message, row: Own): Parameters<ScrollbackClient["updateMessage"]>[2] {
   const { ai_sdk: note, scrollback: mark } = row.metadata;
   const fields = {
     metadata: {
@@ -330,7 +281,8 @@ function patch(old: Message, row: Own): Parameters<ScrollbackClient["updateMessa
   return { ...fields, content: row.content };
 }
 
-function gone(detail: string): ScrollbackError {
+/** The error of a write whose place is not there any more. */
+export function gone(detail: string): ScrollbackError {
   return new ScrollbackError({ code: "not_found", detail });
 }
 

@@ -57,67 +57,67 @@ function formattedHistory<Message, Stored extends Record<string, unknown>>(
 
   let pinned: Thread | undefined;
   const pin = () => (pinned = thread());
+  /** Whether the page knows a message of the conversation. */
+  let knows = false;
 
-  /** Every message that the page has seen, on all branches. A deleted one is no message any more, but still says what was before it. */
-  const seen = new Map<string, { parentId: string | null; message: UIMessage | undefined }>();
-  const see = (item: Item): UIMessage => {
-    const id = adapter.getId(item.message);
-    const message = { ...adapter.encode(item), id } as unknown as UIMessage;
-    seen.set(id, { parentId: item.parentId, message });
-    return message;
-  };
-  /** The messages from the first one to `last`. */
-  const branchTo = (last: UIMessage): UIMessage[] => {
-    const branch: UIMessage[] = [];
-    for (let at = seen.get(last.id); at; at = seen.get(at.parentId ?? "")) {
-      if (at.message) branch.unshift(at.message);
-    }
-    return branch;
-  };
-  const replaced = (stored: UIMessage[], message: UIMessage) =>
-    stored.map((one) => (one.id === message.id ? message : one));
-
-  const change = async (edit: (stored: UIMessage[]) => UIMessage[]) => {
+  const save = async (item: Item): Promise<void> => {
+    if (readOnly) return;
+    const message = { ...adapter.encode(item), id: adapter.getId(item.message) } as unknown as UIMessage;
     const { remoteId } = await (pinned ?? pin()).initialize();
-    await chats.updateChat(remoteId, edit);
+    // A page that could not load the messages does not know where the beginning is. Its first message goes to the end.
+    const parentId = item.parentId === null && !knows ? undefined : item.parentId;
+    await inOrder(client, remoteId, () => chats.saveMessage({ id: remoteId, message, parentId }));
+    knows = true;
   };
 
   return {
     pin: () => void pin(),
     load: async () => {
       const { remoteId } = pin().getState();
-      const items: Item[] = [];
-      let parentId: string | null = null;
-      for (const { id, ...content } of remoteId === undefined ? [] : await chats.loadChat(remoteId)) {
-        const item = adapter.decode({ id, parent_id: parentId, format: FORMAT, content: content as unknown as Stored });
-        see(item);
-        items.push(item);
-        parentId = id;
-      }
-      return { headId: parentId, messages: items };
+      if (remoteId === undefined) return { headId: null, messages: [] };
+      const { headId, messages } = await chats.loadTree(remoteId);
+      knows = messages.length > 0;
+      return {
+        headId,
+        messages: messages.map(({ parentId, message: { id, ...content } }) =>
+          adapter.decode({ id, parent_id: parentId, format: FORMAT, content: content as unknown as Stored }),
+        ),
+      };
     },
-    append: async (item) => {
-      const message = see(item);
-      if (readOnly) return;
-      await change((stored) => {
-        // A retry after a lost answer.
-        if (stored.some(({ id }) => id === message.id)) return replaced(stored, message);
-        // The page removes only what it has seen. It has not seen another page's messages, and none if it could not load them.
-        if (stored.some(({ id }) => !seen.has(id))) return [...stored, message];
-        return branchTo(message);
-      });
-    },
-    update: async (item) => {
-      const message = see(item);
-      if (!readOnly) await change((stored) => replaced(stored, message));
-    },
+    append: save,
+    update: save,
     delete: async (items) => {
       // A thread without a conversation has nothing to delete, and does not get one.
       const { remoteId } = (pinned ?? pin()).getState();
       if (readOnly || remoteId === undefined) return;
       const ids = items.map(({ message }) => adapter.getId(message));
-      await chats.deleteMessages(remoteId, ids);
-      for (const id of ids) seen.set(id, { parentId: seen.get(id)?.parentId ?? null, message: undefined });
+      await inOrder(client, remoteId, () => chats.deleteMessages(remoteId, ids));
     },
   };
+}
+
+/** The last write of each conversation. */
+const writes = new WeakMap<ScrollbackClient, Map<string, Promise<unknown>>>();
+
+/** Does a page's writes of a conversation one after the other: a branch that is chosen late must not undo a message that came behind it. */
+function inOrder<T>(client: ScrollbackClient, id: string, write: () => Promise<T>): Promise<T> {
+  const last = writes.get(client) ?? new Map<string, Promise<unknown>>();
+  writes.set(client, last);
+  const written = (last.get(id) ?? Promise.resolve()).then(write);
+  // A write that fails does not stop the others.
+  const settled = written
+    .catch(() => undefined)
+    .then(() => {
+      if (last.get(id) === settled) last.delete(id);
+    });
+  last.set(id, settled);
+  return written;
+}
+
+/** Makes the branch that ends with this message the conversation's current line. */
+export async function selectBranch(client: ScrollbackClient, thread: Thread, headId: string | null): Promise<void> {
+  const { remoteId } = thread.getState();
+  if (remoteId === undefined || headId === null) return;
+  // A message that is not stored yet brings its branch along.
+  await inOrder(client, remoteId, () => chatHistory(client).selectMessage({ id: remoteId, messageId: headId }));
 }

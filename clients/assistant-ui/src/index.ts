@@ -1,2 +1,2 @@
 export { historyAdapter, type HistoryOptions, type Thread } from "./history.js";
-export { threadListAdapter, type ThreadListOptions } from "./threads.js";
+export { threadListAdapter, useBranchChange, type ThreadListOptions } from "./threads.js";

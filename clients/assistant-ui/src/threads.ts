@@ -2,8 +2,8 @@
 import { useAui, type AssistantClient, type RemoteThreadListAdapter, type ThreadMessage } from "@assistant-ui/react";
 import { isProblem, newId, type Conversation, type ScrollbackClient } from "@scrollback/client";
 import { createAssistantStream } from "assistant-stream";
-import { useEffect, useMemo, useRef } from "react";
-import { historyAdapter, type HistoryOptions, type Thread } from "./history.js";
+import { useCallback, useEffect, useMemo, useRef } from "react";
+import { historyAdapter, selectBranch, type HistoryOptions, type Thread } from "./history.js";
 
 type Json = Record<string, unknown>;
 type Metadata = Awaited<ReturnType<RemoteThreadListAdapter["fetch"]>>;
@@ -75,14 +75,36 @@ export function threadListAdapter(
     },
     // eslint-disable-next-line @typescript-eslint/no-deprecated -- It is marked as experimental. `unstable_Provider` is what it replaces.
     unstable_useAdapters: function useHistory() {
-      const aui = useAui();
-      const current = useRef(aui);
-      useEffect(() => {
-        current.current = aui;
-      });
-      return useMemo(() => ({ history: historyAdapter(client, () => threadOf(current.current), { readOnly }) }), []);
+      const thread = useThread();
+      return useMemo(() => ({ history: historyAdapter(client, thread, { readOnly }) }), [thread]);
     },
   };
+}
+
+/**
+ * For the option `unstable_onBranchChange` of `useChatRuntime` and `useAISDKRuntime`, inside of the `runtimeHook`: the branch that the user goes
+ * to is the conversation's current line, also for a page that is loaded later and for other programs.
+ */
+export function useBranchChange(client: ScrollbackClient): (event: { headId: string | null }) => void {
+  const thread = useThread();
+  return useCallback(
+    ({ headId }) => {
+      selectBranch(client, thread(), headId).catch((error: unknown) => {
+        console.error("Failed to store the branch:", error);
+      });
+    },
+    [client, thread],
+  );
+}
+
+/** Returns the thread that the hook belongs to, at the time of the call. */
+function useThread(): () => Thread {
+  const aui = useAui();
+  const current = useRef(aui);
+  useEffect(() => {
+    current.current = aui;
+  });
+  return useCallback(() => threadOf(current.current), []);
 }
 
 /** The thread of the page by its id. What `threadListItem` stands for can change when the user goes to another thread. */

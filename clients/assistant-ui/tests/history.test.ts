@@ -5,6 +5,7 @@ import type { ScrollbackClient } from "@scrollback/client";
 import * as fc from "fast-check";
 import { expect } from "vitest";
 import { histories } from "../../ai-sdk/tests/messages.js";
+import { selectBranch } from "../src/history.js";
 import { historyAdapter, threadListAdapter, type HistoryOptions } from "../src/index.js";
 import { lossy, test } from "./fixtures.js";
 
@@ -40,6 +41,19 @@ async function append(history: History, parentId: string | null, ...messages: UI
 }
 
 const idsOf = async (history: History) => (await history.load()).messages.map(({ message }) => message.id);
+
+/** The messages from the first one to the head. */
+async function lineOf(history: History): Promise<string[]> {
+  const { headId, messages } = await history.load();
+  const parents = new Map(messages.map(({ parentId, message }) => [message.id, parentId]));
+  const line: string[] = [];
+  for (let id = headId ?? null; id !== null; id = parents.get(id) ?? null) line.unshift(id);
+  return line;
+}
+
+/** Which message each one follows. */
+const treeOf = async (history: History) =>
+  (await history.load()).messages.map(({ parentId, message }) => [message.id, parentId]);
 
 test("messages come back as they were, each behind the one before", async ({ client, id }) => {
   const messages = [user("u1"), reply("a1"), user("u2"), reply("a2")];
@@ -83,31 +97,115 @@ test("the first message creates the conversation", async ({ client, adapter }) =
   expect(await idsOf(open(client, thread?.remoteId ?? ""))).toEqual(["u1"]);
 });
 
-test("a reply that is generated anew takes the place of the old one and of what followed", async ({ client, id }) => {
+test("three versions of a reply are there after a reload, and the one that was shown is the head", async ({
+  client,
+  id,
+}) => {
   const history = open(client, id);
-  await append(history, null, user("u1"), reply("a1"), user("u2"), reply("a2"));
-  await append(history, "u1", reply("a1 again"));
-  expect(await idsOf(open(client, id))).toEqual(["u1", "a1 again"]);
+  const tool = { type: "tool-weather" as const, toolCallId: "c1", input: {}, state: "output-available" as const };
+  const versions = [reply("a1", { ...tool, output: "rain" }), reply("a1 again"), reply("a1 a third time")];
+  await append(history, null, user("u1"));
+  for (const version of versions) await append(history, "u1", version);
+  await append(history, "a1", user("u2"), reply("a2"));
+  const expected = {
+    headId: "a2",
+    messages: [
+      { parentId: null, message: user("u1") },
+      ...versions.map((message) => ({ parentId: "u1", message })),
+      { parentId: "a1", message: user("u2") },
+      { parentId: "u2", message: reply("a2") },
+    ],
+  };
+  expect(await open(client, id).load()).toEqual(expected);
+  await selectBranch(client, threadOf(id), "a1 again");
+  expect(await open(client, id).load()).toEqual({ ...expected, headId: "a1 again" });
+  // What another program reads is the branch that is shown.
+  const { messages } = await client.getContext(id, { format: "openai" });
+  expect(messages.map(({ content }) => content)).toEqual(["u1", "a1 again"]);
+  await selectBranch(client, threadOf(id), "a1");
+  expect(await lineOf(open(client, id))).toEqual(["u1", "a1", "u2", "a2"]);
 });
 
-test("an edited message takes the place of the old one, after a reload, too", async ({ client, id }) => {
+test("an edited message is another version, after a reload, too", async ({ client, id }) => {
   await append(open(client, id), null, user("u1"), reply("a1"), user("u2"), reply("a2"));
   const history = open(client, id);
   await history.load();
   await append(history, "a1", user("u2 edited"), reply("a2 edited"));
-  expect(await idsOf(history)).toEqual(["u1", "a1", "u2 edited", "a2 edited"]);
+  expect(await lineOf(history)).toEqual(["u1", "a1", "u2 edited", "a2 edited"]);
   await append(history, null, user("u1 edited"));
-  expect(await idsOf(open(client, id))).toEqual(["u1 edited"]);
+  expect(await lineOf(open(client, id))).toEqual(["u1 edited"]);
+  expect(await idsOf(history)).toEqual(["u1", "a1", "u2", "a2", "u2 edited", "a2 edited", "u1 edited"]);
 });
 
-test("an older branch is stored again when the user goes on with it", async ({ client, id }) => {
+test("an older branch is the head again when the user goes on with it", async ({ client, id }) => {
   const history = open(client, id);
-  const messages = [user("u1"), reply("a1"), user("u2"), reply("a2")];
-  await append(history, null, ...messages);
+  await append(history, null, user("u1"), reply("a1"), user("u2"), reply("a2"));
   await append(history, "u1", reply("a1 again"));
   await append(history, "a2", user("u3"));
-  const { messages: loaded } = await open(client, id).load();
-  expect(loaded.map(({ message }) => message)).toEqual([...messages, user("u3")]);
+  expect(await lineOf(open(client, id))).toEqual(["u1", "a1", "u2", "a2", "u3"]);
+  expect(await idsOf(open(client, id))).toContain("a1 again");
+});
+
+test("a branch that is chosen before a message is stored does not undo it", async ({ client, id }) => {
+  const history = open(client, id);
+  await append(history, null, user("u1"), reply("a1"));
+  await append(history, "u1", reply("a1 again"));
+  await Promise.all([
+    selectBranch(client, threadOf(id), "a1"),
+    history.append({ parentId: "a1 again", message: user("u2") }),
+    // One that is not stored is not chosen.
+    selectBranch(client, threadOf(id), "a2"),
+  ]);
+  expect(await lineOf(open(client, id))).toEqual(["u1", "a1 again", "u2"]);
+});
+
+test("whatever users write, choose and delete, a page that is loaded has the tree and its head", async ({ client }) => {
+  const step = fc.record({
+    does: fc.constantFrom("write", "write", "write", "choose", "delete"),
+    at: fc.nat(),
+    page: fc.nat(1),
+  });
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 14 }), async (steps) => {
+      const { id } = await client.getOrCreateConversation({ user_id: "ada", new: true });
+      const pages = [open(client, id), open(client, id)];
+      /** Each message with its parent, in the order in which they were stored. */
+      const tree = new Map<string, string | null>();
+      let head: string | null = null;
+      for (const [n, { does, at, page }] of steps.entries()) {
+        const known = [...tree.keys()];
+        const some = known[at % Math.max(1, known.length)];
+        const history = pages[page];
+        if (does === "write") {
+          const parent = known[at % (known.length + 1)] ?? null;
+          const message = n % 2 === 0 ? user(`m${String(n)}`) : reply(`m${String(n)}`);
+          await history?.load();
+          await history?.append({ parentId: parent, message });
+          tree.set(message.id, parent);
+          head = message.id;
+        } else if (some === undefined) {
+          continue;
+        } else if (does === "choose") {
+          await selectBranch(client, threadOf(id), some);
+          const newest = (parent: string): string => {
+            const child = [...tree].findLast(([, one]) => one === parent)?.[0];
+            return child === undefined ? parent : newest(child);
+          };
+          head = newest(some);
+        } else {
+          const parent = tree.get(some) ?? null;
+          await history?.delete?.([{ parentId: parent, message: user(some) }]);
+          tree.delete(some);
+          for (const [child, one] of tree) if (one === some) tree.set(child, parent);
+          if (head === some) head = parent;
+        }
+        const loaded = await open(client, id).load();
+        expect(loaded.messages.map(({ message, parentId }) => [message.id, parentId])).toEqual([...tree]);
+        expect(loaded.headId).toBe(head);
+      }
+    }),
+    { numRuns: Number(process.env["CASES"] ?? 25) },
+  );
 });
 
 test("an append that is repeated stores nothing twice and removes nothing", async ({ client, id, rows }) => {
@@ -137,7 +235,7 @@ test("an append whose answer is lost can be repeated", async ({ client, id }) =>
   network.broken = false;
   await append(history, "u1", reply("a1 again"));
   await append(history, "a1 again", user("u3"));
-  expect(await idsOf(open(client, id))).toEqual(["u1", "a1 again", "u3"]);
+  expect(await lineOf(open(client, id))).toEqual(["u1", "a1 again", "u3"]);
 });
 
 test("a page that could not load the messages does not remove them", async ({ client, id }) => {
@@ -156,7 +254,17 @@ test("a page does not remove what another page has added", async ({ client, id }
   await two.load();
   await append(two, "a1", user("u2"), reply("a2"));
   await append(one, "u1", reply("a1 again"));
-  expect(await idsOf(open(client, id))).toEqual(["u1", "a1", "u2", "a2", "a1 again"]);
+  expect(await lineOf(open(client, id))).toEqual(["u1", "a1 again"]);
+  expect(await lineOf(two)).toEqual(["u1", "a1 again"]);
+  await append(two, "a2", user("u3"));
+  expect(await treeOf(open(client, id))).toEqual([
+    ["u1", null],
+    ["a1", "u1"],
+    ["u2", "a1"],
+    ["a2", "u2"],
+    ["a1 again", "u1"],
+    ["u3", "a2"],
+  ]);
 });
 
 test("two pages that write at the same time lose nothing", async ({ client, id }) => {
@@ -175,6 +283,24 @@ test("an update changes a message in its place", async ({ client, id }) => {
   for (let time = 0; time < 2; time++) await history.update?.({ parentId: "u1", message }, "a1");
   const { messages } = await open(client, id).load();
   expect(messages.map((item) => item.message)).toEqual([user("u1"), message, user("u2")]);
+});
+
+test("an update of a message that has versions below it deletes none of them", async ({ client, id }) => {
+  const history = open(client, id);
+  const tool = { type: "tool-weather" as const, toolCallId: "c1", input: {} };
+  const asked = reply("a1", { ...tool, state: "input-available" });
+  await append(history, null, user("u1"), asked, user("u2"), reply("a2"));
+  await append(history, "u2", reply("a2 again"));
+  const answered = reply("a1", { ...tool, state: "output-available", output: "rain" });
+  const changed = reply("a2", { type: "text", text: "More.", state: "done" });
+  await history.update?.({ parentId: "u1", message: answered }, "a1");
+  await history.update?.({ parentId: "u2", message: changed }, "a2");
+  const { headId, messages } = await open(client, id).load();
+  expect(headId).toBe("a2 again");
+  expect(messages.map(({ message }) => message)).toEqual(
+    expect.arrayContaining([changed, reply("a2 again"), user("u2")]),
+  );
+  expect(messages.some(({ message }) => JSON.stringify(message.parts) === JSON.stringify(answered.parts))).toBe(true);
 });
 
 test("messages are deleted, and later ones stay", async ({ client, id }) => {

@@ -13,7 +13,8 @@ import { createUIMessageStream, createUIMessageStreamResponse, type UIMessage } 
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { expect, vi } from "vitest";
-import { threadListAdapter } from "../src/index.js";
+import { threadListAdapter, useBranchChange } from "../src/index.js";
+import type { ScrollbackClient } from "@scrollback/client";
 import { test } from "./fixtures.js";
 
 /** A model that numbers its answers, behind a route that may store each turn. */
@@ -47,9 +48,13 @@ function model(store?: ChatStore) {
 const eventually = (check: () => unknown) => vi.waitFor(check, { timeout: 20_000, interval: 20 });
 
 /** A page that is loaded now. */
-function load(adapter: RemoteThreadListAdapter, transport: ReturnType<typeof model>["transport"]) {
+function load(
+  client: ScrollbackClient,
+  adapter: RemoteThreadListAdapter,
+  transport: ReturnType<typeof model>["transport"],
+) {
   const page: { runtime?: AssistantRuntime } = {};
-  const useChat = () => useChatRuntime({ transport });
+  const useChat = () => useChatRuntime({ transport, unstable_onBranchChange: useBranchChange(client) });
   const Page = () => {
     page.runtime = useRemoteThreadListRuntime({ adapter, runtimeHook: useChat });
     return <AssistantRuntimeProvider runtime={page.runtime}>{null}</AssistantRuntimeProvider>;
@@ -79,7 +84,7 @@ test("a thread is there after a reload, with what was edited and generated anew"
   const chat = chatStore(client);
   const adapter = () => threadListAdapter(client, { userId });
 
-  let page = load(adapter(), transport);
+  let page = load(client, adapter(), transport);
   await eventually(() => expect(page.runtime().threads.getState().isLoading).toBe(false));
   page.runtime().thread.append("Rain in Oslo?");
   await eventually(async () => expect((await adapter().list()).threads).toMatchObject([{ title: "Rain in Oslo?" }]));
@@ -95,7 +100,7 @@ test("a thread is there after a reload, with what was edited and generated anew"
   expect(chats).toEqual([id]);
   page.close();
 
-  page = load(adapter(), transport);
+  page = load(client, adapter(), transport);
   await eventually(() => expect(page.runtime().threads.getState().threadIds).toEqual([id]));
   expect(page.runtime().threads.getItemById(id).getState().title).toBe("Rain in Oslo?");
   await page.runtime().threads.switchToThread(id);
@@ -120,10 +125,15 @@ test("a thread is there after a reload, with what was edited and generated anew"
   await eventually(async () => expect(await stored()).toEqual(["Snow?", "Answer 4"]));
   page.close();
 
-  page = load(adapter(), transport);
+  page = load(client, adapter(), transport);
   await eventually(() => expect(page.runtime().threads.getState().threadIds).toEqual([id]));
   await page.runtime().threads.switchToThread(id);
   await eventually(() => expect(page.shown()).toEqual(["Snow?", "Answer 4"]));
+  // The other branches are there, too.
+  expect(page.runtime().thread.getMessageByIndex(0).getState()).toMatchObject({ branchNumber: 2, branchCount: 2 });
+  page.runtime().thread.getMessageByIndex(0).switchToBranch({ position: "previous" });
+  await eventually(async () => expect(await stored()).toEqual(page.shown()));
+  expect(page.runtime().thread.getMessageByIndex(1).getState()).toMatchObject({ branchCount: 2 });
   const thread = page.runtime().threads.getItemById(id);
   await thread.rename("Weather");
   await thread.archive();
@@ -133,12 +143,57 @@ test("a thread is there after a reload, with what was edited and generated anew"
   page.close();
 });
 
+test("three versions of an answer are there after a reload, and the one that the user has gone to is shown", async ({
+  client,
+  userId,
+}) => {
+  const { transport } = model();
+  const adapter = () => threadListAdapter(client, { userId });
+  let page = load(client, adapter(), transport);
+  await eventually(() => expect(page.runtime().threads.getState().isLoading).toBe(false));
+  page.runtime().thread.append("Rain in Oslo?");
+  await eventually(async () => expect((await adapter().list()).threads).toHaveLength(1));
+  const id = (await adapter().list()).threads[0]?.remoteId ?? "";
+  const line = async () => (await client.getChatHistory(id).all()).map(({ content }) => content);
+  await eventually(async () => expect(await line()).toEqual(["Rain in Oslo?", "Answer 1"]));
+  for (const answer of ["Answer 2", "Answer 3"]) {
+    const shown = page.runtime().thread.getMessageByIndex(1).getState();
+    page.runtime().thread.getMessageById(shown.id).reload();
+    await eventually(async () => expect(await line()).toEqual(["Rain in Oslo?", answer]));
+  }
+  expect(await client.getConversation(id)).toMatchObject({ message_count: 2, kept_count: 2 });
+
+  for (const [number, answer] of [
+    [3, "Answer 3"],
+    [2, "Answer 2"],
+    [1, "Answer 1"],
+  ] as const) {
+    page.close();
+    page = load(client, adapter(), transport);
+    await eventually(() => expect(page.runtime().threads.getState().threadIds).toEqual([id]));
+    await page.runtime().threads.switchToThread(id);
+    await eventually(() => expect(page.shown()).toEqual(["Rain in Oslo?", answer]));
+    const message = page.runtime().thread.getMessageByIndex(1);
+    expect(message.getState()).toMatchObject({ branchNumber: number, branchCount: 3 });
+    if (number === 1) break;
+    message.switchToBranch({ position: "previous" });
+    await eventually(async () => expect(await line()).toEqual(["Rain in Oslo?", `Answer ${String(number - 1)}`]));
+  }
+  // The user goes on with the first one.
+  page.runtime().thread.append("And in Bergen?");
+  await eventually(async () =>
+    expect(await line()).toEqual(["Rain in Oslo?", "Answer 1", "And in Bergen?", "Answer 4"]),
+  );
+  expect(await client.getConversation(id)).toMatchObject({ message_count: 4, kept_count: 2 });
+  page.close();
+});
+
 test("a reply that ends after the user has gone to another thread is stored in its own", async ({ client, userId }) => {
   const chat = chatStore(client);
   const { transport, chats, wait } = model();
   let end: (() => void) | undefined;
   wait.until = new Promise((resolve) => (end = resolve));
-  const page = load(threadListAdapter(client, { userId }), transport);
+  const page = load(client, threadListAdapter(client, { userId }), transport);
   await eventually(() => expect(page.runtime().threads.getState().isLoading).toBe(false));
   page.runtime().thread.append("First");
   await eventually(() => expect(page.shown()).toEqual(["First", "Answer 1"]));
@@ -159,7 +214,7 @@ test("a page that only reads shows what its server has stored", async ({ client,
   const { transport } = model(chat);
   const adapter = () => threadListAdapter(client, { userId, readOnly: true });
 
-  let page = load(adapter(), transport);
+  let page = load(client, adapter(), transport);
   await eventually(() => expect(page.runtime().threads.getState().isLoading).toBe(false));
   page.runtime().thread.append("Rain in Oslo?");
   await eventually(async () => expect((await adapter().list()).threads).toHaveLength(1));
@@ -180,7 +235,7 @@ test("a page that only reads shows what its server has stored", async ({ client,
   await settled(2);
   page.close();
 
-  page = load(adapter(), transport);
+  page = load(client, adapter(), transport);
   await eventually(() => expect(page.runtime().threads.getState().threadIds).toEqual([id]));
   await page.runtime().threads.switchToThread(id);
   await eventually(() => expect(page.shown()).toEqual(["Rain in Oslo?", "Answer 3"]));

@@ -340,6 +340,82 @@ def test_a_message_is_deleted_and_replaced(either: Any, conversation: Conversati
     assert [message.content for message in either.get_chat_history(conversation.id)] == ["One", "Two?"]
 
 
+def test_another_answer_is_a_version_and_both_are_kept(either: Any, conversation: Conversation) -> None:
+    question = either.add_message(conversation.id, "user", "Rain?")
+    first = either.add_message(conversation.id, "assistant", "No.")
+    mine = new_id()
+    for _ in range(2):
+        second = either.add_message(conversation.id, "assistant", "Yes.", parent_id=question.id, id=mine)
+    assert contents(either, conversation) == ["Rain?", "Yes."]
+    found = either.get_conversation(conversation.id)
+    assert (found.message_count, found.kept_count) == (2, 1)
+
+    history = either.get_chat_history(conversation.id, include="versions").all()
+    assert [message.versions for message in history] == [(question.id,), (first.id, second.id)]
+    assert history == either.get_chat_history(conversation.id).all()
+    kept = either.get_message(conversation.id, first.id, include="versions")
+    assert (kept.content, kept.versions) == ("No.", (first.id, second.id))
+    assert either.get_message(conversation.id, first.id).versions is None
+    with pytest.raises(errors.Conflict) as caught:
+        either.add_message(conversation.id, "assistant", "Yes.", parent_id=first.id, id=mine)
+    assert caught.value.param == "id"
+    with pytest.raises(errors.NotFound):
+        either.add_message(conversation.id, "user", "?", parent_id=new_id())
+
+
+def test_a_parent_that_is_none_is_the_beginning(either: Any, client: Client, conversation: Conversation) -> None:
+    either.add_messages(conversation.id, [NewMessage("user", "one"), NewMessage("assistant", "1")])
+    either.add_messages(conversation.id, [NewMessage("user", "two")], parent_id=None)
+    turn = either.turn(conversation.id, "user", "three", parent_id=None, reply_id=True)
+    assert [message.content for message in turn.context.messages] == ["three"]
+    assert contents(either, conversation) == ["three", ""]
+    with client.stream_reply(conversation.id, parent_id=turn.messages[0].id) as reply:
+        reply.write("3")
+    assert contents(either, conversation) == ["three", "3"]
+    assert either.get_conversation(conversation.id).kept_count == 4
+    with pytest.raises(ValueError, match="stored already"):
+        client.stream_reply(turn, parent_id=None)
+
+
+def test_another_line_is_read_and_chosen(either: Any, conversation: Conversation) -> None:
+    said = ["Rain?", "No.", "Sure?", "Yes."]
+    stored = either.add_messages(conversation.id, [NewMessage("user", text) for text in said])
+    other = either.add_message(conversation.id, "user", "It is.", parent_id=stored[0].id)
+    assert contents(either, conversation, line=stored[3].id, limit=3, page_size=2) == said[:3]
+    context = either.get_context(conversation.id, line=stored[1].id, format="openai")
+    assert [message["content"] for message in context.messages] == said[:2]
+
+    with pytest.raises(errors.PreconditionFailed):
+        either.select_line(conversation.id, stored[3].id, if_match='"1"')
+    chosen = either.select_line(conversation.id, stored[1].id, if_match=other.version)
+    assert (chosen.message_count, chosen.kept_count) == (2, 3)
+    either.select_line(conversation.id, stored[1].id, newest=True)
+    assert contents(either, conversation) == said
+    assert either.select_line(conversation.id, None).kept_count == 5
+    assert contents(either, conversation) == []
+    with pytest.raises(errors.NotFound):
+        either.select_line(conversation.id, new_id())
+
+
+def test_the_whole_tree_is_read_page_by_page(either: Any, conversation: Conversation) -> None:
+    one, two = either.add_messages(conversation.id, [NewMessage("user", "1"), NewMessage("user", "2")])
+    three = either.add_message(conversation.id, "user", "3", parent_id=one.id)
+    four = either.add_message(conversation.id, "user", "4", parent_id=None)
+    tree = either.tree(conversation.id, page_size=3).all()
+    assert [(message.id, message.parent_id, message.on_line) for message in tree] == [
+        (one.id, None, False),
+        (two.id, one.id, False),
+        (three.id, one.id, False),
+        (four.id, None, True),
+    ]
+    assert [message.content for message in either.tree(conversation.id, order="desc", limit=2)] == ["4", "3"]
+    assert contents(either, conversation, all=True, last=1) == ["4"]
+
+
+def contents(client: Any, conversation: Conversation, **fields: Any) -> list[Any]:
+    return [message.content for message in client.get_chat_history(conversation.id, **fields)]
+
+
 def test_a_message_that_is_sent_again_is_stored_once(either: Any, conversation: Conversation) -> None:
     mine = new_id()
     first = either.add_message(conversation.id, "user", "Hello", id=mine)
@@ -760,6 +836,8 @@ def test_the_types_are_those_that_a_type_checker_sees(client: Client, conversati
     assert_type(client.add_messages(conversation.id, [NewMessage("user", "Hello")]), Page[Message])
     history = assert_type(client.get_chat_history(conversation.id), Pages[Message])
     assert_type(history.all(), list[Message])
+    assert_type(client.tree(conversation.id), Pages[Message])
+    assert_type(client.select_line(conversation.id, message.id), Conversation)
     assert_type(client.get_context(conversation.id), Context[Message])
     assert_type(client.fork_conversation(conversation.id), Conversation)
     lines = assert_type(client.export_user("nobody"), Pages[bytes])

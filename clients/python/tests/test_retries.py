@@ -95,6 +95,11 @@ def test_every_write_is_done_once(faulty: Any, proxy: Proxy, fault: str) -> None
     lose()
     turn = faulty.turn(chat.id, "user", "Hello again", reply_id=True, from_=written.position + 1)
     assert turn.replayed == (fault == LOSE_ANSWER)
+    lose()
+    version = faulty.add_message(chat.id, "user", "Hello?", parent_id=written.id)
+    lose()
+    assert faulty.select_line(chat.id, turn.messages[0].id, newest=True).kept_count == 1
+    assert faulty.get_message(chat.id, version.id, include="versions").versions == (turn.messages[0].id, version.id)
     assert [each.content for each in faulty.get_chat_history(chat.id)] == ["Hello!", "Hi", "Hello again", ""]
     lose()
     faulty.rewind_conversation(chat.id, from_=turn.messages[0].position)
@@ -115,6 +120,7 @@ def test_reads_are_sent_again(faulty: Any, proxy: Proxy, conversation: Conversat
         lambda: faulty.get_conversation(conversation.id),
         lambda: faulty.get_message(conversation.id, message.id),
         lambda: faulty.get_chat_history(conversation.id).all(),
+        lambda: faulty.tree(conversation.id).all(),
         lambda: faulty.get_context(conversation.id),
         lambda: faulty.get_summary(conversation.id),
         lambda: faulty.get_user_conversations("ada", limit=1).all(),
@@ -151,6 +157,7 @@ def test_each_other_write_has_a_key_for_all_its_attempts(faulty: Any, proxy: Pro
         lambda: faulty.update_message(conversation.id, message.id, content="1", if_match=version),
         lambda: faulty.summarize_conversation(conversation.id, through=1, content="1", if_match=version),
         lambda: faulty.delete_summary(conversation.id, if_match=version),
+        lambda: faulty.select_line(conversation.id, message.id, if_match=version),
         lambda: faulty.delete_message(conversation.id, other.id, if_match=version),
         lambda: faulty.rewind_conversation(conversation.id, from_=1, if_match=version),
         lambda: faulty.delete_conversation(conversation.id, if_match=version),

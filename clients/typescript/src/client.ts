@@ -16,6 +16,7 @@ import type {
   HistoryFields,
   HistoryOptions,
   Imported,
+  LineFields,
   ListedConversation,
   ListFields,
   ListOptions,
@@ -23,6 +24,7 @@ import type {
   MessagePatch,
   MessagesFields,
   NewMessage,
+  Place,
   ReadOptions,
   Rewound,
   SearchFields,
@@ -30,6 +32,8 @@ import type {
   Summary,
   SummaryFields,
   Transferred,
+  TreeFields,
+  TreeMessage,
   Turn,
   TurnFields,
   Versioned,
@@ -108,14 +112,11 @@ export class ScrollbackClient {
   }
 
   /**
-   * Stores a message at the end of a conversation, exactly once. Pass your own `id` if your program may repeat the call itself. With `from`,
-   * it replaces the message at that position and all after it, in one transaction.
+   * Stores a message at the end of a conversation, exactly once. Pass your own `id` if your program may repeat the call itself. With
+   * `parent_id`, it follows that message, and what followed it before is kept as another version. With `from`, it replaces the message at that
+   * position and all after it, in one transaction.
    */
-  addMessage(
-    conversationId: string,
-    fields: NewMessage & { from?: number | undefined },
-    options?: WriteOptions,
-  ): Promise<Versioned<Message>> {
+  addMessage(conversationId: string, fields: NewMessage & Place, options?: WriteOptions): Promise<Versioned<Message>> {
     return this.#send("POST", conversation(conversationId, "/messages"), identified(fields), options);
   }
 
@@ -128,9 +129,29 @@ export class ScrollbackClient {
     );
   }
 
-  /** A conversation's messages in chronological order, or with `order: "desc"` the newest first. `limit` is how many in all. */
+  /**
+   * A conversation's messages in chronological order, or with `order: "desc"` the newest first. `limit` is how many in all. With
+   * `include: "versions"`, each one has the ids of its versions. `line` reads the path that ends with a message.
+   */
   getChatHistory(conversationId: string, fields: HistoryFields = {}, options?: HistoryOptions): Pages<Message> {
     return this.#list(conversation(conversationId, "/messages"), fields, options);
+  }
+
+  /**
+   * All messages of a conversation, also those that are kept beside its current line, by their positions. Each one has its `parent_id`, and
+   * `on_line` says whether it is on the line. A parent comes before its children.
+   */
+  tree(conversationId: string, fields: TreeFields = {}, options?: HistoryOptions): Pages<TreeMessage> {
+    const everything: HistoryFields = { ...fields, all: true };
+    return this.#list(conversation(conversationId, "/messages"), everything, options);
+  }
+
+  /**
+   * Makes a message the last one of the current line, or with `newest: true` goes on below it, to the newest message at each step. `null` is
+   * the beginning. What leaves the line is kept.
+   */
+  selectLine(conversationId: string, fields: LineFields, options?: WriteOptions): Promise<Versioned<Conversation>> {
+    return this.#send("PUT", conversation(conversationId, "/line"), fields, options);
   }
 
   /** Deletes the message at the position `from` and all after it, or all messages. */
@@ -145,12 +166,13 @@ export class ScrollbackClient {
 
   /**
    * A message. With `skip`, its text without the characters (Unicode code points) that the caller has already. With `wait` and `ifNoneMatch`,
-   * the answer comes when there is something new or the reply has ended, after so many seconds (1 to 20) at most.
+   * the answer comes when there is something new or the reply has ended, after so many seconds (1 to 20) at most. With
+   * `include: "versions"`, it has the ids of its versions.
    */
   getMessage(
     conversationId: string,
     messageId: string,
-    fields: { skip?: number | undefined; wait?: number | undefined } = {},
+    fields: { skip?: number | undefined; wait?: number | undefined; include?: "versions" | undefined } = {},
     options: ReadOptions = {},
   ): Promise<Versioned<Message>> {
     const operation = read(message(conversationId, messageId), fields, options, versioned<Message>);
@@ -178,7 +200,7 @@ export class ScrollbackClient {
     return this.updateMessage(conversationId, messageId, { status: "cancelled" }, options);
   }
 
-  /** Deletes a message. The others keep their positions. */
+  /** Deletes a message. The others keep their positions, and those that followed it follow its parent. */
   deleteMessage(conversationId: string, messageId: string, options?: WriteOptions): Promise<void> {
     return this.#delete(message(conversationId, messageId), options);
   }

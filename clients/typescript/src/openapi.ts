@@ -67,7 +67,9 @@ export interface paths {
         };
         /**
          * Read a conversation's messages
-         * @description In chronological order, unless `order=desc` says otherwise. `last` goes without the other four parameters.
+         * @description In chronological order, unless `order=desc` says otherwise. `last` goes without `limit`, `after`, `before` and `order`.
+         *
+         *     These are the messages of the current line. With `line` they are those of another line, and with `all` those of the whole tree.
          */
         get: operations["get-chat-history"];
         put?: never;
@@ -80,7 +82,13 @@ export interface paths {
          *     conversations may have a message with the same id.
          *
          *     With `from`, the message at that position and all after it are replaced by these, in one transaction: a reply that is generated anew.
-         *     If all of these are stored already with the same content, nothing is deleted.
+         *     If all of these are stored already with the same content, nothing is deleted. The messages that are kept beside the line behind a
+         *     deleted message are deleted with it.
+         *
+         *     With `parent_id`, the messages follow that message, and nothing is deleted. What followed it on the current line leaves the line and is
+         *     kept: it is another version. If the parent is not on the line, the line moves to it first. Two requests with the same parent make two
+         *     versions. The same ids under the same parent again are stored already, and the line does not move. Under another parent they are a
+         *     409. A parent that is not in the conversation is a 404.
          *
          *     With `status: in_progress`, the message is the beginning of a reply that is still being written. `update-message` appends to it.
          *
@@ -90,6 +98,9 @@ export interface paths {
         /**
          * Delete a message and all after it
          * @description So that a reply can be edited or generated anew. Positions are not given out again.
+         *
+         *     The messages are those of the current line. The messages that are kept beside the line behind a deleted message are deleted with it.
+         *     `add-message` with `parent_id` deletes nothing.
          */
         delete: operations["rewind-conversation"];
         options?: never;
@@ -120,7 +131,10 @@ export interface paths {
         get: operations["get-message"];
         put?: never;
         post?: never;
-        /** Delete a message; the others keep their positions */
+        /**
+         * Delete a message; the others keep their positions
+         * @description The messages that followed it follow its parent then.
+         */
         delete: operations["delete-message"];
         options?: never;
         head?: never;
@@ -219,7 +233,7 @@ export interface paths {
          *     the answer is a 400, and its `detail` names the nearest possible position.
          *
          *     A new `content` or new `tool_calls` for a message at or before `through` deletes the summary, and so does a rewind from there. An older
-         *     summary takes its place.
+         *     summary takes its place. A summary holds on every line that has the message at `through`. It comes back when the line does.
          *
          *     `If-Match` is compared with the version at which messages up to `through` last changed. So you can read the conversation, take a
          *     minute to summarize it, and send the ETag that you read. Messages that were appended meanwhile do not matter.
@@ -260,12 +274,46 @@ export interface paths {
          *     Give the message and the reply ids, so that the request can be sent again. If all messages are stored already, the answer is a 200
          *     with the context as it is now, and with the reply as it is now, whatever has been written into it.
          *
+         *     With `parent_id`, the messages follow that message, as in `add-message`: another question, or another answer to the same one. The reply
+         *     follows the messages.
+         *
          *     Then one `add-message` stores the answer, or `update-message` writes the reply piece by piece.
          *
          *     A caller who may not write the role `assistant` may not send `reply_id`. The body may have 2 MiB, because its messages come back beside
          *     the context. So the context has less room than that of `get-context`, which a context without limits can notice.
          */
         post: operations["begin-turn"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/conversations/{conversation_id}/line": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @example 019a3a51-5d2c-7a60-9d33-0c9f6f0b3d01 */
+                conversation_id: components["parameters"]["ConversationId"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Choose the message with which the current line ends
+         * @description The current line is then the path that ends with the message. What followed it is kept, and what was kept on the path comes back.
+         *     Nothing is deleted. With `newest`, the line goes on below the message, to the newest message at each step, as a click on "2 of 3" wants.
+         *     With null, the line begins at the beginning: it is empty, or with `newest` the newest path of all.
+         *
+         *     The version and `updated_at` move, and `last_message_at` does not. If the line ends there already, nothing changes. The summaries
+         *     that stand for messages of the new line are there again.
+         *
+         *     A message that is not in the conversation is a 404. A request moves at most 10,000 messages, those that leave the line and those
+         *     that come back. More is a 413, and its `detail` has the number.
+         */
+        put: operations["select-line"];
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -286,7 +334,7 @@ export interface paths {
         put?: never;
         /**
          * Copy a conversation up to a message
-         * @description The copy belongs to the same user. It has the messages up to `through`, byte for byte, with their positions, times and token counts, and
+         * @description The copy belongs to the same user. It has the messages of the current line up to `through`, byte for byte, with their positions, times and token counts, and
          *     the summaries that end there or before. Its next message gets the position behind `through`. `forked_from` names the source. The source
          *     is not changed, and may be deleted.
          *
@@ -358,6 +406,9 @@ export interface paths {
          *     A page has 4 MiB at most, and can be sent to `import-user` as it stands. If the summaries of a conversation do not fit in its line,
          *     another line of the same conversation has the next ones.
          *
+         *     A message that is kept beside the current line has two more members: `"kept": true`, and `parent_id`, the id of the message that it
+         *     follows, or null for none. A message of the line follows the one before it on the line.
+         *
          *     JSON that you stored keeps its bytes, with one exception: a line break between its tokens becomes a space.
          */
         get: operations["export-user"];
@@ -389,15 +440,16 @@ export interface paths {
          * @description The lines are those of `export-user`. Each page of an export can be sent as it is, in the order of the pages. It takes a token with
          *     the service scope.
          *
-         *     Ids, positions, times, statuses, expiry, archive, pins, forks and summaries are kept. The conversations become those of the user in
-         *     the path. `user_id`, `message_count` and `summary` of a conversation are not read, because they follow from the rest.
+         *     Ids, positions, times, statuses, expiry, archive, pins, forks, versions and summaries are kept. The conversations become those of the user in
+         *     the path. `user_id`, `message_count`, `kept_count` and `summary` of a conversation are not read, because they follow from the rest.
          *
          *     All lines are stored, or none. A line that is stored already, with the same content, is skipped, so the request can be sent again.
          *     A line that is stored with other content, or for another user, is a 409, and `param` has the number of the line. So is a line of a
          *     conversation that has changed since the export. A malformed line is a 400, and `param` has its number and its field.
          *
          *     What a line says about other lines is checked. A position is at most the number of microseconds since 1970. A summary ends before
-         *     `next_position`, and how many messages it stands for is counted. `last_message_at` is not earlier than a message.
+         *     `next_position`, and how many messages it stands for is counted. `last_message_at` is not earlier than a message. The parent of a kept message
+         *     is stored or in an earlier line, and has a smaller position.
          *
          *     A conversation that has expired counts as deleted. Its lines are counted in `expired`, and nothing of them can be read.
          */
@@ -595,6 +647,7 @@ export interface components {
             user_id: components["schemas"]["UserId"];
             title: components["schemas"]["Title"] | null;
             metadata: components["schemas"]["Metadata"];
+            /** @description How many messages are on its current line. */
             message_count: components["schemas"]["Count"];
             created_at: components["schemas"]["Time"];
             /** @description Moves with every change to it or its messages. */
@@ -613,12 +666,14 @@ export interface components {
                 /** @description The position of the last message that was copied. 0 if there was none. */
                 position: components["schemas"]["Bound"];
             } | null;
-            /** @description Its newest summary, without the text. null if it has none. */
+            /** @description The newest summary that holds on its current line, without the text. null if there is none. */
             summary: {
                 /** @description The position of the last message that the summary stands for. */
                 through: components["schemas"]["Position"];
                 created_at: components["schemas"]["Time"];
             } | null;
+            /** @description How many messages are kept beside its current line. */
+            kept_count: components["schemas"]["Count"];
         };
         NewConversation: {
             /** @description Whose conversation; the caller's own if it is left out. */
@@ -637,7 +692,7 @@ export interface components {
         /** @description How long until the conversation expires. From then on, it counts as deleted. */
         Seconds: number;
         ListedConversation: components["schemas"]["Conversation"] & {
-            /** @description The newest message, or null. Only with `include=last_message`. */
+            /** @description The last message of the current line, or null. Only with `include=last_message`. */
             last_message?: components["schemas"]["Message"] | null;
         };
         NewFork: {
@@ -697,6 +752,15 @@ export interface components {
                 function_call?: Record<string, never>;
                 reasoning_content?: string;
             };
+            /**
+             * @description The ids of the messages that follow the same message, the oldest first, itself among them. It is there only with
+             *     `include=versions`.
+             */
+            versions?: components["schemas"]["Id"][];
+            /** @description The message that it follows. null if it is at the beginning. It is there only with `all=true`. */
+            parent_id?: components["schemas"]["Id"] | null;
+            /** @description Whether it is on the current line. It is there only with `all=true`. */
+            on_line?: boolean;
         };
         /** @description A rating of a message, and maybe a comment. It changes no context and no summary. */
         Feedback: {
@@ -733,7 +797,12 @@ export interface components {
             reasoning_content?: string | null;
             /** @description The message at this position and all after it are replaced. Nothing is deleted if all the new messages are stored already. */
             from?: components["schemas"]["Position"] | null;
-            /** @description Several have only `from` beside them. */
+            /**
+             * @description The id of the message that the new ones follow, or null for the beginning of the conversation. What followed it on the current line
+             *     is kept beside the line. Left out, the messages follow the last message of the line. A 400 beside `from`.
+             */
+            parent_id?: components["schemas"]["Id"] | null;
+            /** @description Several have only `from` or `parent_id` beside them. */
             messages?: null;
         };
         NewMessage: {
@@ -784,6 +853,11 @@ export interface components {
             messages: components["schemas"]["NewMessage"][];
             /** @description The message at this position and all after it are replaced. Nothing is deleted if all the new messages are stored already. */
             from?: components["schemas"]["Position"] | null;
+            /**
+             * @description The id of the message that the new ones follow, or null for the beginning of the conversation. What followed it on the current line
+             *     is kept beside the line. Left out, the messages follow the last message of the line. A 400 beside `from`.
+             */
+            parent_id?: components["schemas"]["Id"] | null;
         };
         /** @description A turn that begins with one message. `role` is required, and so is one of `content` and `tool_calls`. */
         TurnOfOne: {
@@ -813,6 +887,11 @@ export interface components {
             reasoning_content?: string | null;
             /** @description The message at this position and all after it are replaced. Nothing is deleted if all the new messages are stored already. */
             from?: components["schemas"]["Position"] | null;
+            /**
+             * @description The id of the message that the new ones follow, or null for the beginning of the conversation. What followed it on the current line
+             *     is kept beside the line. Left out, the messages follow the last message of the line. A 400 beside `from`.
+             */
+            parent_id?: components["schemas"]["Id"] | null;
             /** @description The id of the reply. An empty one is stored behind the messages, with the status `in_progress`. */
             reply_id?: components["schemas"]["Id"] | null;
             /** @description The conversation, which is created if it is not there. Another user's is a 409. */
@@ -826,6 +905,11 @@ export interface components {
             messages: components["schemas"]["NewMessage"][];
             /** @description The message at this position and all after it are replaced. Nothing is deleted if all the new messages are stored already. */
             from?: components["schemas"]["Position"] | null;
+            /**
+             * @description The id of the message that the new ones follow, or null for the beginning of the conversation. What followed it on the current line
+             *     is kept beside the line. Left out, the messages follow the last message of the line. A 400 beside `from`.
+             */
+            parent_id?: components["schemas"]["Id"] | null;
             /** @description The id of the reply. An empty one is stored behind the messages, with the status `in_progress`. */
             reply_id?: components["schemas"]["Id"] | null;
             /** @description The conversation, which is created if it is not there. Another user's is a 409. */
@@ -841,7 +925,7 @@ export interface components {
             metadata?: components["schemas"]["Metadata"] | null;
             expires_in?: components["schemas"]["Seconds"] | null;
         };
-        /** @description The parameters of `get-context`. */
+        /** @description The parameters of `get-context`, without `line`. */
         ContextFields: {
             max_messages?: components["schemas"]["Position"] | null;
             max_chars?: components["schemas"]["Position"] | null;
@@ -893,6 +977,16 @@ export interface components {
             /** @description What the conversation's user thinks of the message, whatever its role. null: nothing. */
             feedback?: components["schemas"]["Feedback"] | null;
         };
+        /** @description `message_id` is required here or in the query string. */
+        NewLine: {
+            /** @description The last message of the line, or with `newest` the one below which the line goes on. null: the beginning of the conversation. */
+            message_id?: components["schemas"]["Id"] | null;
+            /**
+             * @description Whether the line goes on to the newest message at each step.
+             * @default false
+             */
+            newest: boolean | null;
+        };
         /** @description At most 1 MiB in UTF-8. Any Unicode but U+0000. */
         SummaryText: string;
         /** @description `through` and `content` are required here or in the query string. */
@@ -910,7 +1004,7 @@ export interface components {
             created_at: components["schemas"]["Time"];
         };
         Rewound: {
-            /** @description How many messages were deleted. */
+            /** @description How many messages were deleted, kept ones included. */
             deleted: components["schemas"]["Count"];
         };
         Transfer: {
@@ -1204,7 +1298,7 @@ export interface components {
             };
         };
         /**
-         * @description A message's id that the conversation has with other content, or the id of a conversation that another user has or that is being
+         * @description A message's id that the conversation has with other content or behind another parent, or the id of a conversation that another user has or that is being
          *     erased, or the id of a copy that another conversation has, or a line
          *     of an import that is stored with other content. Or an `Idempotency-Key` that came with another request. Or a piece of a reply that belongs at another place: then `length` says how many characters the content has.
          *     Or a message that can't be cancelled, because it is complete. The code `cancelled` is for a piece of a reply that was cancelled.
@@ -1263,7 +1357,8 @@ export interface components {
         };
         /**
          * @description A message's content over 1 MiB, its `tool_calls` or `metadata` over 256 KiB, its `tool_call_id` over 16 KiB, its `name` over 1 KiB,
-         *     a conversation's `metadata` over 16 KiB, a request body over 4 MiB, a copy of more than 10,000 messages or 64 MiB.
+         *     a conversation's `metadata` over 16 KiB, a request body over 4 MiB, a copy of more than 10,000 messages or 64 MiB, a
+         *     line that more than 10,000 messages leave or come back to.
          */
         ContentTooLarge: {
             headers: {
@@ -1358,6 +1453,8 @@ export interface components {
         Limit: number;
         /** @description Where the list goes on. It comes from the `next` link of a response, and what it holds is nobody's business. */
         Cursor: components["schemas"]["Cursor"];
+        /** @description `versions`: each message has the member `versions`. */
+        IncludeVersions: "versions";
         /** @description As JSON text. */
         ToolCalls: string;
         /** @description After how many seconds the conversation expires. */
@@ -1637,6 +1734,15 @@ export interface operations {
                 order?: "asc" | "desc";
                 /** @description The newest so many, in chronological order. A 400 beside `limit`, `after`, `before` or `order`. */
                 last?: number;
+                /** @description `versions`: each message has the member `versions`. */
+                include?: components["parameters"]["IncludeVersions"];
+                /**
+                 * @description The messages of the path that ends with this message, whether it is on the current line or not. A message that is not in the
+                 *     conversation is a 404.
+                 */
+                line?: components["schemas"]["Id"];
+                /** @description `true`: all messages, kept ones too, by their positions. Each has `parent_id` and `on_line`. A 400 beside `line`. */
+                all?: boolean;
             };
             header?: {
                 /** @description The versions of the conversation that the caller has, as `ETag` gave them, or `*` for any. */
@@ -1700,6 +1806,8 @@ export interface operations {
                  * @example 3
                  */
                 from?: components["schemas"]["Position"];
+                /** @description The message that the new ones follow. A 400 beside `from`. The beginning of the conversation, null, needs a body. */
+                parent_id?: components["schemas"]["Id"];
             };
             header?: {
                 /**
@@ -1714,7 +1822,7 @@ export interface operations {
             };
             cookie?: never;
         };
-        /** @description One message, with fields in either place, or `messages` and nothing else but `from`. */
+        /** @description One message, with fields in either place, or `messages` and nothing else but `from` or `parent_id`. */
         requestBody?: {
             content: {
                 "application/json": components["schemas"]["MessageFields"] | components["schemas"]["NewMessages"];
@@ -1763,7 +1871,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description The position of the first message to delete; without it, all are deleted.
+                 * @description The position of the first message to delete; without it, all are deleted, kept ones too.
                  * @example 2
                  */
                 from?: components["schemas"]["Position"];
@@ -1831,6 +1939,8 @@ export interface operations {
                  * @example 20
                  */
                 wait?: number;
+                /** @description `versions`: each message has the member `versions`. */
+                include?: components["parameters"]["IncludeVersions"];
             };
             header?: {
                 /** @description The versions of the conversation that the caller has, as `ETag` gave them, or `*` for any. */
@@ -2053,6 +2163,11 @@ export interface operations {
                  *     take leaves a text in its place, such as `[image/png, 150 kB]`. Other parts that the API does not know are left out.
                  */
                 format?: "messages" | "openai" | "anthropic" | "responses" | "gemini" | "converse";
+                /**
+                 * @description The context of the path that ends with this message, as if the current line ended there. A message that is not in the
+                 *     conversation is a 404.
+                 */
+                line?: components["schemas"]["Id"];
             };
             header?: {
                 /** @description The versions of the conversation that the caller has, as `ETag` gave them, or `*` for any. */
@@ -2402,6 +2517,63 @@ export interface operations {
             500: components["responses"]["InternalServerError"];
         };
     };
+    "select-line": {
+        parameters: {
+            query?: {
+                /** @description The last message of the line, or with `newest` the one below which the line goes on. null needs a body. */
+                message_id?: components["schemas"]["Id"];
+                /** @description Whether the line goes on to the newest message at each step. */
+                newest?: boolean;
+            };
+            header?: {
+                /**
+                 * @description The versions of the conversation at which the write may happen, as `ETag` gave them, or `*` for any. `W/"7"` is compared
+                 *     as `"7"`, because proxies that compress a response make its ETag weak.
+                 */
+                "If-Match"?: components["parameters"]["IfMatch"];
+                /**
+                 * @description A UUID of the caller's own for this request. Sent again with the same key, path, query string and body, the request is answered as it
+                 *     was the first time, whatever `If-Match` says, with `Idempotent-Replayed: true`. If the conversation has changed since, the body shows
+                 *     what there is now, and `ETag` is the version behind the first time. The newest 8 keys of a conversation are remembered, and that
+                 *     of its deletion for an hour. Another request with the same key is a 409.
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                /** @example 019a3a51-5d2c-7a60-9d33-0c9f6f0b3d01 */
+                conversation_id: components["parameters"]["ConversationId"];
+            };
+            cookie?: never;
+        };
+        /** @description The same fields as JSON. Each is given in one place. */
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["NewLine"];
+            };
+        };
+        responses: {
+            /** @description The conversation as it is now. */
+            200: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    "Cache-Control": components["headers"]["CacheControl"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Conversation"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            500: components["responses"]["InternalServerError"];
+        };
+    };
     "fork-conversation": {
         parameters: {
             query?: {
@@ -2541,8 +2713,9 @@ export interface operations {
                 };
                 content: {
                     /**
-                     * @example {"conversation":{"id":"019a3a51-5d2c-7a60-9d33-0c9f6f0b3d01","user_id":"ada","title":null,"metadata":{},"message_count":1,"created_at":"2026-11-22T10:00:00.123456Z","updated_at":"2026-11-22T10:00:04.654321Z","last_message_at":"2026-11-22T10:00:04.654321Z","archived_at":null,"pinned_at":null,"expires_at":null,"forked_from":null,"summary":null},"summaries":[],"next_position":2}
+                     * @example {"conversation":{"id":"019a3a51-5d2c-7a60-9d33-0c9f6f0b3d01","user_id":"ada","title":null,"metadata":{},"message_count":1,"created_at":"2026-11-22T10:00:00.123456Z","updated_at":"2026-11-22T10:00:04.654321Z","last_message_at":"2026-11-22T10:00:04.654321Z","archived_at":null,"pinned_at":null,"expires_at":null,"forked_from":null,"summary":null,"kept_count":1},"summaries":[],"next_position":3}
                      *     {"message":{"id":"019a3a51-5d2c-7a60-9d33-0c9f6f0b3d10","conversation_id":"019a3a51-5d2c-7a60-9d33-0c9f6f0b3d01","position":1,"role":"user","content":"Is it raining in Oslo?","tool_calls":null,"tool_call_id":null,"name":null,"metadata":{},"token_count":null,"status":"complete","created_at":"2026-11-22T10:00:04.654321Z","updated_at":"2026-11-22T10:00:04.654321Z","feedback":null}}
+                     *     {"message":{"id":"019a3a51-5d2c-7a60-9d33-0c9f6f0b3d11","conversation_id":"019a3a51-5d2c-7a60-9d33-0c9f6f0b3d01","position":2,"role":"assistant","content":"It rains.","tool_calls":null,"tool_call_id":null,"name":null,"metadata":{},"token_count":null,"status":"complete","created_at":"2026-11-22T10:00:05.654321Z","updated_at":"2026-11-22T10:00:05.654321Z","feedback":null,"parent_id":"019a3a51-5d2c-7a60-9d33-0c9f6f0b3d10","kept":true}}
                      */
                     "application/x-ndjson": string;
                 };
@@ -2740,7 +2913,8 @@ export interface operations {
                      *         "pinned_at": null,
                      *         "expires_at": null,
                      *         "forked_from": null,
-                     *         "summary": null
+                     *         "summary": null,
+                     *         "kept_count": 0
                      *       }
                      *     ]
                      */

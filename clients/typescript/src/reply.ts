@@ -1,13 +1,10 @@
 /** A reply that is stored while a model writes it, and the reader of one. */
 import { isProblem, ScrollbackError } from "./errors.js";
 import { sleep, type Retry } from "./transport.js";
-import type { CallOptions, Message, MessagePatch, NewMessage, Versioned, WriteOptions } from "./types.js";
+import type { CallOptions, Message, MessagePatch, NewMessage, Place, Versioned, WriteOptions } from "./types.js";
 
 /** Fields of `streamReply`. The role is `assistant` if it is left out. */
-export type ReplyFields = Partial<Pick<NewMessage, "role" | "id" | "name" | "metadata">> & {
-  /** The reply replaces the message at this position and all after it. */
-  from?: number | undefined;
-};
+export type ReplyFields = Partial<Pick<NewMessage, "role" | "id" | "name" | "metadata">> & Place;
 
 /** Options of `streamReply`. */
 export interface ReplyOptions extends WriteOptions {

@@ -13,6 +13,8 @@ export type Conversation = Schemas["Conversation"];
 export type ListedConversation = Schemas["ListedConversation"];
 /** A stored message. */
 export type Message = Schemas["Message"];
+/** A message of a conversation's tree: the message that it follows (`null`: none), and whether it is on the current line. */
+export type TreeMessage = Message & { parent_id: string | null; on_line: boolean };
 /** Who speaks. */
 export type Role = Schemas["Role"];
 /** Text, or content parts. */
@@ -45,7 +47,9 @@ export type GeminiContent = Schemas["GeminiContent"];
 export type ConverseMessage = Schemas["ConverseMessage"];
 
 /** A message to store. Without an `id`, the client makes one. */
-export type NewMessage = { role: Role } & Optional<Omit<Schemas["MessageFields"], "role" | "from" | "messages">>;
+export type NewMessage = { role: Role } & Optional<
+  Omit<Schemas["MessageFields"], "role" | "from" | "parent_id" | "messages">
+>;
 /** Fields of `getOrCreateConversation`. */
 export type ConversationFields = Optional<Schemas["NewConversation"]>;
 /** Fields of `updateConversation`. `null` clears a field. */
@@ -56,26 +60,35 @@ export type ForkFields = Optional<Schemas["NewFork"]>;
 export type MessagePatch = Optional<Schemas["MessagePatch"]>;
 /** Fields of `summarizeConversation`. */
 export type SummaryFields = { through: number; content: string } & Optional<Pick<Schemas["NewSummary"], "token_count">>;
-/** Fields of `addMessages`. `from`: the message at this position and all after it are replaced. */
-export interface MessagesFields {
-  messages: readonly NewMessage[];
+/** Where new messages go. Without either field, behind the last message. */
+export interface Place {
+  /** The message at this position and all after it are replaced, and deleted. */
   from?: number | undefined;
+  /** The messages follow this one, or with `null` they are at the beginning. What followed it is kept: the new ones are another version. */
+  parent_id?: string | null | undefined;
 }
+/** Fields of `addMessages`. */
+export interface MessagesFields extends Place {
+  messages: readonly NewMessage[];
+}
+/** Fields of `selectLine`. */
+export type LineFields = { message_id: string | null } & Optional<{ newest: boolean }>;
 /** Fields of `getChatHistory`. */
 export type HistoryFields = Optional<Query<"get-chat-history">>;
+/** Fields of `tree`. */
+export type TreeFields = Omit<HistoryFields, "all" | "line" | "include">;
 /** Fields of `getContext`, without the format. */
 export type ContextFields = Optional<Omit<Query<"get-context">, "format">>;
 /** Fields of `turn`: one message or several, and what else is done in the same request. */
-export type TurnFields<Format extends ContextFormat = "messages"> = (NewMessage | Pick<MessagesFields, "messages">) & {
-  /** The message at this position and all after it are replaced. */
-  from?: number | undefined;
-  /** An empty reply with this id is stored behind the messages, `in_progress`. `true`: the client makes the id. */
-  reply_id?: string | true | undefined;
-  /** The conversation is created with these fields, if it is not there. */
-  conversation?: Optional<Schemas["TurnConversation"]> | undefined;
-  /** The fields of `getContext`. */
-  context?: (ContextFields & { format?: Format | undefined }) | undefined;
-};
+export type TurnFields<Format extends ContextFormat = "messages"> = (NewMessage | Pick<MessagesFields, "messages">) &
+  Place & {
+    /** An empty reply with this id is stored behind the messages, `in_progress`. `true`: the client makes the id. */
+    reply_id?: string | true | undefined;
+    /** The conversation is created with these fields, if it is not there. */
+    conversation?: Optional<Schemas["TurnConversation"]> | undefined;
+    /** The fields of `getContext`. */
+    context?: (Omit<ContextFields, "line"> & { format?: Format | undefined }) | undefined;
+  };
 /** Fields of `getUserConversations`. `metadata`: members of the conversation's metadata that have these values, compared as text. */
 export type ListFields = Optional<
   Omit<Query<"get-user-conversations">, "cursor" | "ids" | "metadata.KEY"> & {

@@ -178,6 +178,76 @@ describe("messages", () => {
   });
 });
 
+describe("versions", () => {
+  test("another answer is a version, and both are kept", async ({ client, conversation: { id } }) => {
+    const question = await client.addMessage(id, user("Rain?"));
+    const first = await client.addMessage(id, { role: "assistant", content: "No." });
+    const fields = { role: "assistant", content: "Yes.", parent_id: question.id, id: newId() } as const;
+    const second = await client.addMessage(id, fields);
+    expect(await client.addMessage(id, fields)).toEqual(second);
+    expect(await contents(client.getChatHistory(id))).toEqual(["Rain?", "Yes."]);
+    expect(await client.getConversation(id)).toMatchObject({ message_count: 2, kept_count: 1 });
+
+    const history = await client.getChatHistory(id, { include: "versions" }).all();
+    expect(history.map(({ versions }) => versions)).toEqual([[question.id], [first.id, second.id]]);
+    const kept = await client.getMessage(id, first.id, { include: "versions" });
+    expect(kept).toMatchObject({ content: "No.", versions: [first.id, second.id] });
+    expect(await client.getMessage(id, first.id)).not.toHaveProperty("versions");
+    const elsewhere = client.addMessage(id, { ...fields, parent_id: first.id });
+    expect(await failure(elsewhere)).toMatchObject({ code: "conflict", param: "id" });
+    expect((await failure(client.addMessage(id, { ...user("?"), parent_id: newId() }))).code).toBe("not_found");
+  });
+
+  test("null is the beginning, for messages and turns", async ({ client, conversation: { id } }) => {
+    await client.addMessages(id, { messages: [user("one"), { role: "assistant", content: "1" }] });
+    await client.addMessages(id, { messages: [user("two")], parent_id: null });
+    const turn = await client.turn(id, { ...user("three"), parent_id: null, reply_id: true });
+    expect(turn.context.messages.map(({ content }) => content)).toEqual(["three"]);
+    expect(await contents(client.getChatHistory(id))).toEqual(["three", ""]);
+    const reply = await client.streamReply(id, { parent_id: turn.messages[0]?.id });
+    reply.write("3");
+    await reply.end();
+    expect(await contents(client.getChatHistory(id))).toEqual(["three", "3"]);
+    expect((await client.getConversation(id)).kept_count).toBe(4);
+  });
+
+  test("another line is read, and chosen at a version", async ({ client, conversation: { id } }) => {
+    const said = ["Rain?", "No.", "Sure?", "Yes."].map(user);
+    const [question, answer, , last] = (await client.addMessages(id, { messages: said })).items;
+    const other = await client.addMessage(id, { ...user("It is."), parent_id: question?.id });
+    const line = last?.id ?? "";
+    expect(await contents(client.getChatHistory(id, { line, limit: 3 }, { pageSize: 2 }))).toEqual(
+      said.slice(0, 3).map(({ content }) => content),
+    );
+    const context = await client.getContext(id, { line: answer?.id, format: "openai" });
+    expect(context.messages.map(({ content }) => content)).toEqual(["Rain?", "No."]);
+
+    const late = client.selectLine(id, { message_id: line }, { ifMatch: '"1"' });
+    expect(await failure(late)).toMatchObject({ code: "precondition_failed" });
+    const chosen = await client.selectLine(id, { message_id: answer?.id ?? "" }, { ifMatch: other.version });
+    expect(chosen).toMatchObject({ message_count: 2, kept_count: 3 });
+    await client.selectLine(id, { message_id: answer?.id ?? "", newest: true });
+    expect(await contents(client.getChatHistory(id))).toEqual(["Rain?", "No.", "Sure?", "Yes."]);
+    expect(await client.selectLine(id, { message_id: null })).toMatchObject({ message_count: 0, kept_count: 5 });
+    expect((await failure(client.selectLine(id, { message_id: newId() }))).code).toBe("not_found");
+  });
+
+  test("the whole tree is read page by page", async ({ client, conversation: { id } }) => {
+    const [one, two] = (await client.addMessages(id, { messages: [user("1"), user("2")] })).items;
+    const three = await client.addMessage(id, { ...user("3"), parent_id: one?.id });
+    const four = await client.addMessage(id, { ...user("4"), parent_id: null });
+    const tree = await client.tree(id, {}, { pageSize: 3 }).all();
+    expectTypeOf(tree).toExtend<{ parent_id: string | null; on_line: boolean }[]>();
+    expect(tree.map(({ id: message, parent_id, on_line }) => [message, parent_id, on_line])).toEqual([
+      [one?.id, null, false],
+      [two?.id, one?.id, false],
+      [three.id, one?.id, false],
+      [four.id, null, true],
+    ]);
+    expect(await contents(client.tree(id, { order: "desc", limit: 2 }))).toEqual(["4", "3"]);
+  });
+});
+
 describe("lists", () => {
   test("a history is read page by page, up to its limit", async ({ client, conversation }) => {
     const texts = Array.from({ length: 7 }, (_, number) => String(number));
@@ -411,6 +481,10 @@ describe("users", () => {
     expect(() => new ScrollbackClient("http://user:secret@localhost")).toThrow(/no user name/);
   });
 });
+
+async function contents(history: { all: () => Promise<Message[]> }): Promise<unknown[]> {
+  return (await history.all()).map(({ content }) => content);
+}
 
 function user(content: string): NewMessage & { content: string } {
   return { role: "user", content };

@@ -289,6 +289,7 @@ class Methods:
         function_call: Mapping[str, Any] | None = None,
         reasoning_content: str | None = None,
         from_: int | None = None,
+        parent_id: Id | Unset | None = UNSET,
         if_match: str | None = None,
     ) -> Message:
         """Stores a message at the end of a conversation, exactly once.
@@ -308,6 +309,8 @@ class Methods:
                 message's `extra`.
             from_: replace the message at this position and all after it, in one transaction. A retry deletes nothing, because the message is
                 stored already.
+            parent_id: the message follows this one, or with None it is at the beginning. What followed before is kept as another version. See
+                `select_line`.
             if_match: store it only if the conversation still has this version. Otherwise `PreconditionFailed` is raised.
 
         >>> message = client.add_message(conversation.id, "user", "Is it raining in Oslo?")
@@ -334,6 +337,7 @@ class Methods:
             function_call=function_call,
             reasoning_content=reasoning_content,
             from_=from_,
+            parent_id=parent_id,
             if_match=if_match,
         )
         return self._run(call)
@@ -344,6 +348,7 @@ class Methods:
         messages: Iterable[NewMessage | Mapping[str, Any]],
         *,
         from_: int | None = None,
+        parent_id: Id | Unset | None = UNSET,
         if_match: str | None = None,
     ) -> Page[Message]:
         """Stores 1 to 500 messages at the end of a conversation: all or none, in this order, at adjacent positions.
@@ -351,7 +356,8 @@ class Methods:
         A message is a `NewMessage`, or a mapping with the same fields, such as a Chat Completions message. One without an id gets one.
         Messages that are stored already with the same content are not stored again.
 
-        With `from_`, they replace the message at that position and all after it, in one transaction.
+        With `from_`, they replace the message at that position and all after it, in one transaction. With `parent_id`, they follow that
+        message, and what followed it before is kept as another version. None is the beginning.
 
         >>> call = {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
         >>> stored = client.add_messages(
@@ -368,6 +374,7 @@ class Methods:
             conversation_id,
             messages,
             from_=from_,
+            parent_id=parent_id,
             if_match=if_match,
         )
         return self._run(call)
@@ -381,6 +388,9 @@ class Methods:
         before: int | None = None,
         order: Literal["asc", "desc"] | None = None,
         last: int | None = None,
+        include: Literal["versions"] | None = None,
+        line: Id | None = None,
+        all: bool = False,
         if_none_match: str | None = None,
         page_size: int | None = None,
     ) -> Pages[Message]:
@@ -393,6 +403,9 @@ class Methods:
             before: only messages before this position.
             order: `desc` for the newest first.
             last: the newest so many (1 to 1000), still in chronological order. It excludes `limit`, `after`, `before` and `order`.
+            include: `versions` fills in the `versions` of each message.
+            line: read the path that ends with this message, whether it is on the current line or not.
+            all: read all messages, also those that are kept beside the current line. See `tree`.
             if_none_match: raise `NotModified` if the conversation still has this version. `first_page().version` is the current one.
             page_size: how many messages a request asks for, 1 to 1000. Without it, as many as fit in a response.
 
@@ -410,10 +423,86 @@ class Methods:
             before=before,
             order=order,
             last=last,
+            include=include,
+            line=line,
+            all=all,
             if_none_match=if_none_match,
             page_size=page_size,
         )
         return Pages(self._run, call)
+
+    def tree(
+        self,
+        conversation_id: Id,
+        *,
+        limit: int | None = None,
+        after: int | None = None,
+        before: int | None = None,
+        order: Literal["asc", "desc"] | None = None,
+        last: int | None = None,
+        if_none_match: str | None = None,
+        page_size: int | None = None,
+    ) -> Pages[Message]:
+        """All messages of a conversation, also those that are kept beside its current line, by their positions.
+
+        Each one has its `parent_id`, and `on_line` says whether it is on the line. A parent comes before the messages that follow it. The
+        parameters are those of `get_chat_history`.
+
+        >>> question = client.add_message(conversation.id, "user", "Is it raining?")
+        >>> for text in ("No.", "Yes."):
+        ...     answer = client.add_message(conversation.id, "assistant", text, parent_id=question.id)
+        >>> for message in client.tree(conversation.id):
+        ...     print(message.content, message.parent_id == question.id, message.on_line)
+        Is it raining? False True
+        No. True False
+        Yes. True True
+        """
+        call = _operations.tree(
+            conversation_id,
+            limit=limit,
+            after=after,
+            before=before,
+            order=order,
+            last=last,
+            if_none_match=if_none_match,
+            page_size=page_size,
+        )
+        return Pages(self._run, call)
+
+    def select_line(
+        self,
+        conversation_id: Id,
+        message_id: Id | None,
+        *,
+        newest: bool = False,
+        if_match: str | None = None,
+    ) -> Conversation:
+        """Goes to another version of a message: the current line then ends with it, or goes on below it.
+
+        Histories, contexts, searches and counts are about the current line. What leaves the line is kept.
+
+        Args:
+            conversation_id: the conversation.
+            message_id: the last message of the line. None is the beginning of the conversation.
+            newest: the line goes on below that message, to the newest message at each step.
+            if_match: do it only if the conversation still has this version. Otherwise `PreconditionFailed` is raised.
+
+        >>> question = client.add_message(conversation.id, "user", "Is it raining?")
+        >>> for text in ("No.", "Yes."):
+        ...     answer = client.add_message(conversation.id, "assistant", text, parent_id=question.id)
+        >>> first, second = client.get_message(conversation.id, answer.id, include="versions").versions
+        >>> client.select_line(conversation.id, first, newest=True).kept_count
+        1
+        >>> [message.content for message in client.get_chat_history(conversation.id)]
+        ['Is it raining?', 'No.']
+        """
+        call = _operations.select_line(
+            conversation_id,
+            message_id,
+            newest=newest,
+            if_match=if_match,
+        )
+        return self._run(call)
 
     def rewind_conversation(
         self,
@@ -448,6 +537,7 @@ class Methods:
         *,
         skip: int | None = None,
         wait: int | None = None,
+        include: Literal["versions"] | None = None,
         if_none_match: str | None = None,
     ) -> Message:
         """A message. A reader of a reply that is still being written calls this again and again.
@@ -457,6 +547,7 @@ class Methods:
             message_id: the message.
             skip: how many characters of the content you have already. The answer has only what comes behind them.
             wait: with `if_none_match`, wait for so many seconds (1 to 20) until there is something new, or the reply ends.
+            include: `versions` fills in the message's `versions`.
             if_none_match: raise `NotModified` if the conversation still has this version.
 
         >>> message = client.add_message(conversation.id, "assistant", "It is rain", status="in_progress")
@@ -470,6 +561,7 @@ class Methods:
             message_id,
             skip=skip,
             wait=wait,
+            include=include,
             if_none_match=if_none_match,
         )
         return self._run(call)
@@ -481,7 +573,7 @@ class Methods:
         *,
         if_match: str | None = None,
     ) -> None:
-        """Deletes a message. The others keep their positions.
+        """Deletes a message. The others keep their positions, and those that followed it follow its parent.
 
         With `if_match`, the message is deleted only if the conversation still has this version. Otherwise `PreconditionFailed` is raised.
 
@@ -581,6 +673,7 @@ class Methods:
         tool_results: int | None = None,
         unanswered: Literal["answer", "drop"] | None = None,
         call_ids: Literal["fit", "keep"] | None = None,
+        line: Id | None = None,
         format: Literal["messages"] = "messages",
         if_none_match: str | None = None,
     ) -> Context[Message]: ...
@@ -596,6 +689,7 @@ class Methods:
         tool_results: int | None = None,
         unanswered: Literal["answer", "drop"] | None = None,
         call_ids: Literal["fit", "keep"] | None = None,
+        line: Id | None = None,
         format: Literal["openai", "anthropic", "responses", "gemini", "converse"],
         if_none_match: str | None = None,
     ) -> Context[dict[str, Any]]: ...
@@ -611,6 +705,7 @@ class Methods:
         tool_results: int | None = None,
         unanswered: Literal["answer", "drop"] | None = None,
         call_ids: Literal["fit", "keep"] | None = None,
+        line: Id | None = None,
         format: Literal["messages", "openai", "anthropic", "responses", "gemini", "converse"],
         if_none_match: str | None = None,
     ) -> Context[Any]: ...
@@ -625,6 +720,7 @@ class Methods:
         tool_results: int | None = None,
         unanswered: Literal["answer", "drop"] | None = None,
         call_ids: Literal["fit", "keep"] | None = None,
+        line: Id | None = None,
         format: Literal["messages", "openai", "anthropic", "responses", "gemini", "converse"] = "messages",
         if_none_match: str | None = None,
     ) -> Context[Any]:
@@ -640,6 +736,7 @@ class Methods:
             unanswered: what happens to a call that was interrupted. `answer` (the default) adds a result, and `drop` leaves the call out.
             call_ids: what happens to the ids of calls in other formats than `messages`. `fit` (the default) makes them unique and as the API
                 takes them, and `keep` leaves them alone.
+            line: the context of the path that ends with this message, as if the current line ended there.
             format: `messages` for `Message` objects, or dictionaries as an API takes them: `openai` (Chat Completions), `anthropic`
                 (Messages), `responses` (OpenAI's Responses), `gemini` (Google's `contents`) or `converse` (Amazon Bedrock's Converse, whose
                 bytes are base64 here and `bytes` in boto3).
@@ -658,6 +755,7 @@ class Methods:
             tool_results=tool_results,
             unanswered=unanswered,
             call_ids=call_ids,
+            line=line,
             format=format,
             if_none_match=if_none_match,
         )
@@ -683,6 +781,7 @@ class Methods:
         function_call: Mapping[str, Any] | None = None,
         reasoning_content: str | None = None,
         from_: int | None = None,
+        parent_id: Id | Unset | None = UNSET,
         reply_id: Id | bool | None = None,
         conversation: TurnConversation | None = None,
         context: ContextFields | None = None,
@@ -700,6 +799,7 @@ class Methods:
             id: the message's id. Without it, the client makes one. Pass your own, and that of the reply, if your program may repeat the call.
             refusal, annotations, audio, function_call, reasoning_content: fields of the message.
             from_: replace the message at this position and all after it.
+            parent_id: the messages follow this one, as in `add_message`.
             reply_id: True stores an empty reply behind the messages, whose status is `in_progress`, so that a page that is loaded from now on
                 can follow it. The client makes its id, unless this is one.
             conversation: the conversation is created if it is not there, with these fields. Another user's is a `Conflict`.
@@ -736,6 +836,7 @@ class Methods:
             function_call=function_call,
             reasoning_content=reasoning_content,
             from_=from_,
+            parent_id=parent_id,
             reply_id=reply_id,
             conversation=conversation,
             context=context,
@@ -949,6 +1050,7 @@ class Methods:
         name: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         from_: int | None = None,
+        parent_id: Id | Unset | None = UNSET,
         if_match: str | None = None,
         flush_seconds: float = 0.5,
         flush_characters: int = 2000,
@@ -963,6 +1065,7 @@ class Methods:
             name: the speaker's name.
             metadata: your own data about the message, stored with its beginning.
             from_: replace the message at this position and all after it: a reply that is generated anew.
+            parent_id: the reply follows this message, and an earlier reply is kept as another version. See `add_message`.
             if_match: begin only if the conversation still has this version. Otherwise `PreconditionFailed` is raised.
             flush_seconds: text that has waited so long is stored.
             flush_characters: that many characters are stored at once.
@@ -1001,6 +1104,7 @@ class Methods:
             name=name,
             metadata=metadata,
             from_=from_,
+            parent_id=parent_id,
             if_match=if_match,
             flush_seconds=flush_seconds,
             flush_characters=flush_characters,
@@ -1298,6 +1402,7 @@ class AsyncMethods:
         function_call: Mapping[str, Any] | None = None,
         reasoning_content: str | None = None,
         from_: int | None = None,
+        parent_id: Id | Unset | None = UNSET,
         if_match: str | None = None,
     ) -> Message:
         """Stores a message at the end of a conversation, exactly once.
@@ -1317,6 +1422,8 @@ class AsyncMethods:
                 message's `extra`.
             from_: replace the message at this position and all after it, in one transaction. A retry deletes nothing, because the message is
                 stored already.
+            parent_id: the message follows this one, or with None it is at the beginning. What followed before is kept as another version. See
+                `select_line`.
             if_match: store it only if the conversation still has this version. Otherwise `PreconditionFailed` is raised.
 
         >>> message = client.add_message(conversation.id, "user", "Is it raining in Oslo?")
@@ -1343,6 +1450,7 @@ class AsyncMethods:
             function_call=function_call,
             reasoning_content=reasoning_content,
             from_=from_,
+            parent_id=parent_id,
             if_match=if_match,
         )
         return await self._run(call)
@@ -1353,6 +1461,7 @@ class AsyncMethods:
         messages: Iterable[NewMessage | Mapping[str, Any]],
         *,
         from_: int | None = None,
+        parent_id: Id | Unset | None = UNSET,
         if_match: str | None = None,
     ) -> Page[Message]:
         """Stores 1 to 500 messages at the end of a conversation: all or none, in this order, at adjacent positions.
@@ -1360,7 +1469,8 @@ class AsyncMethods:
         A message is a `NewMessage`, or a mapping with the same fields, such as a Chat Completions message. One without an id gets one.
         Messages that are stored already with the same content are not stored again.
 
-        With `from_`, they replace the message at that position and all after it, in one transaction.
+        With `from_`, they replace the message at that position and all after it, in one transaction. With `parent_id`, they follow that
+        message, and what followed it before is kept as another version. None is the beginning.
 
         >>> call = {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
         >>> stored = client.add_messages(
@@ -1377,6 +1487,7 @@ class AsyncMethods:
             conversation_id,
             messages,
             from_=from_,
+            parent_id=parent_id,
             if_match=if_match,
         )
         return await self._run(call)
@@ -1390,6 +1501,9 @@ class AsyncMethods:
         before: int | None = None,
         order: Literal["asc", "desc"] | None = None,
         last: int | None = None,
+        include: Literal["versions"] | None = None,
+        line: Id | None = None,
+        all: bool = False,
         if_none_match: str | None = None,
         page_size: int | None = None,
     ) -> AsyncPages[Message]:
@@ -1402,6 +1516,9 @@ class AsyncMethods:
             before: only messages before this position.
             order: `desc` for the newest first.
             last: the newest so many (1 to 1000), still in chronological order. It excludes `limit`, `after`, `before` and `order`.
+            include: `versions` fills in the `versions` of each message.
+            line: read the path that ends with this message, whether it is on the current line or not.
+            all: read all messages, also those that are kept beside the current line. See `tree`.
             if_none_match: raise `NotModified` if the conversation still has this version. `first_page().version` is the current one.
             page_size: how many messages a request asks for, 1 to 1000. Without it, as many as fit in a response.
 
@@ -1419,10 +1536,86 @@ class AsyncMethods:
             before=before,
             order=order,
             last=last,
+            include=include,
+            line=line,
+            all=all,
             if_none_match=if_none_match,
             page_size=page_size,
         )
         return AsyncPages(self._run, call)
+
+    def tree(
+        self,
+        conversation_id: Id,
+        *,
+        limit: int | None = None,
+        after: int | None = None,
+        before: int | None = None,
+        order: Literal["asc", "desc"] | None = None,
+        last: int | None = None,
+        if_none_match: str | None = None,
+        page_size: int | None = None,
+    ) -> AsyncPages[Message]:
+        """All messages of a conversation, also those that are kept beside its current line, by their positions.
+
+        Each one has its `parent_id`, and `on_line` says whether it is on the line. A parent comes before the messages that follow it. The
+        parameters are those of `get_chat_history`.
+
+        >>> question = client.add_message(conversation.id, "user", "Is it raining?")
+        >>> for text in ("No.", "Yes."):
+        ...     answer = client.add_message(conversation.id, "assistant", text, parent_id=question.id)
+        >>> for message in client.tree(conversation.id):
+        ...     print(message.content, message.parent_id == question.id, message.on_line)
+        Is it raining? False True
+        No. True False
+        Yes. True True
+        """
+        call = _operations.tree(
+            conversation_id,
+            limit=limit,
+            after=after,
+            before=before,
+            order=order,
+            last=last,
+            if_none_match=if_none_match,
+            page_size=page_size,
+        )
+        return AsyncPages(self._run, call)
+
+    async def select_line(
+        self,
+        conversation_id: Id,
+        message_id: Id | None,
+        *,
+        newest: bool = False,
+        if_match: str | None = None,
+    ) -> Conversation:
+        """Goes to another version of a message: the current line then ends with it, or goes on below it.
+
+        Histories, contexts, searches and counts are about the current line. What leaves the line is kept.
+
+        Args:
+            conversation_id: the conversation.
+            message_id: the last message of the line. None is the beginning of the conversation.
+            newest: the line goes on below that message, to the newest message at each step.
+            if_match: do it only if the conversation still has this version. Otherwise `PreconditionFailed` is raised.
+
+        >>> question = client.add_message(conversation.id, "user", "Is it raining?")
+        >>> for text in ("No.", "Yes."):
+        ...     answer = client.add_message(conversation.id, "assistant", text, parent_id=question.id)
+        >>> first, second = client.get_message(conversation.id, answer.id, include="versions").versions
+        >>> client.select_line(conversation.id, first, newest=True).kept_count
+        1
+        >>> [message.content for message in client.get_chat_history(conversation.id)]
+        ['Is it raining?', 'No.']
+        """
+        call = _operations.select_line(
+            conversation_id,
+            message_id,
+            newest=newest,
+            if_match=if_match,
+        )
+        return await self._run(call)
 
     async def rewind_conversation(
         self,
@@ -1457,6 +1650,7 @@ class AsyncMethods:
         *,
         skip: int | None = None,
         wait: int | None = None,
+        include: Literal["versions"] | None = None,
         if_none_match: str | None = None,
     ) -> Message:
         """A message. A reader of a reply that is still being written calls this again and again.
@@ -1466,6 +1660,7 @@ class AsyncMethods:
             message_id: the message.
             skip: how many characters of the content you have already. The answer has only what comes behind them.
             wait: with `if_none_match`, wait for so many seconds (1 to 20) until there is something new, or the reply ends.
+            include: `versions` fills in the message's `versions`.
             if_none_match: raise `NotModified` if the conversation still has this version.
 
         >>> message = client.add_message(conversation.id, "assistant", "It is rain", status="in_progress")
@@ -1479,6 +1674,7 @@ class AsyncMethods:
             message_id,
             skip=skip,
             wait=wait,
+            include=include,
             if_none_match=if_none_match,
         )
         return await self._run(call)
@@ -1490,7 +1686,7 @@ class AsyncMethods:
         *,
         if_match: str | None = None,
     ) -> None:
-        """Deletes a message. The others keep their positions.
+        """Deletes a message. The others keep their positions, and those that followed it follow its parent.
 
         With `if_match`, the message is deleted only if the conversation still has this version. Otherwise `PreconditionFailed` is raised.
 
@@ -1590,6 +1786,7 @@ class AsyncMethods:
         tool_results: int | None = None,
         unanswered: Literal["answer", "drop"] | None = None,
         call_ids: Literal["fit", "keep"] | None = None,
+        line: Id | None = None,
         format: Literal["messages"] = "messages",
         if_none_match: str | None = None,
     ) -> Context[Message]: ...
@@ -1605,6 +1802,7 @@ class AsyncMethods:
         tool_results: int | None = None,
         unanswered: Literal["answer", "drop"] | None = None,
         call_ids: Literal["fit", "keep"] | None = None,
+        line: Id | None = None,
         format: Literal["openai", "anthropic", "responses", "gemini", "converse"],
         if_none_match: str | None = None,
     ) -> Context[dict[str, Any]]: ...
@@ -1620,6 +1818,7 @@ class AsyncMethods:
         tool_results: int | None = None,
         unanswered: Literal["answer", "drop"] | None = None,
         call_ids: Literal["fit", "keep"] | None = None,
+        line: Id | None = None,
         format: Literal["messages", "openai", "anthropic", "responses", "gemini", "converse"],
         if_none_match: str | None = None,
     ) -> Context[Any]: ...
@@ -1634,6 +1833,7 @@ class AsyncMethods:
         tool_results: int | None = None,
         unanswered: Literal["answer", "drop"] | None = None,
         call_ids: Literal["fit", "keep"] | None = None,
+        line: Id | None = None,
         format: Literal["messages", "openai", "anthropic", "responses", "gemini", "converse"] = "messages",
         if_none_match: str | None = None,
     ) -> Context[Any]:
@@ -1649,6 +1849,7 @@ class AsyncMethods:
             unanswered: what happens to a call that was interrupted. `answer` (the default) adds a result, and `drop` leaves the call out.
             call_ids: what happens to the ids of calls in other formats than `messages`. `fit` (the default) makes them unique and as the API
                 takes them, and `keep` leaves them alone.
+            line: the context of the path that ends with this message, as if the current line ended there.
             format: `messages` for `Message` objects, or dictionaries as an API takes them: `openai` (Chat Completions), `anthropic`
                 (Messages), `responses` (OpenAI's Responses), `gemini` (Google's `contents`) or `converse` (Amazon Bedrock's Converse, whose
                 bytes are base64 here and `bytes` in boto3).
@@ -1667,6 +1868,7 @@ class AsyncMethods:
             tool_results=tool_results,
             unanswered=unanswered,
             call_ids=call_ids,
+            line=line,
             format=format,
             if_none_match=if_none_match,
         )
@@ -1692,6 +1894,7 @@ class AsyncMethods:
         function_call: Mapping[str, Any] | None = None,
         reasoning_content: str | None = None,
         from_: int | None = None,
+        parent_id: Id | Unset | None = UNSET,
         reply_id: Id | bool | None = None,
         conversation: TurnConversation | None = None,
         context: ContextFields | None = None,
@@ -1709,6 +1912,7 @@ class AsyncMethods:
             id: the message's id. Without it, the client makes one. Pass your own, and that of the reply, if your program may repeat the call.
             refusal, annotations, audio, function_call, reasoning_content: fields of the message.
             from_: replace the message at this position and all after it.
+            parent_id: the messages follow this one, as in `add_message`.
             reply_id: True stores an empty reply behind the messages, whose status is `in_progress`, so that a page that is loaded from now on
                 can follow it. The client makes its id, unless this is one.
             conversation: the conversation is created if it is not there, with these fields. Another user's is a `Conflict`.
@@ -1745,6 +1949,7 @@ class AsyncMethods:
             function_call=function_call,
             reasoning_content=reasoning_content,
             from_=from_,
+            parent_id=parent_id,
             reply_id=reply_id,
             conversation=conversation,
             context=context,
@@ -1959,6 +2164,7 @@ class AsyncMethods:
         name: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         from_: int | None = None,
+        parent_id: Id | Unset | None = UNSET,
         if_match: str | None = None,
         flush_seconds: float = 0.5,
         flush_characters: int = 2000,
@@ -1973,6 +2179,7 @@ class AsyncMethods:
             name: the speaker's name.
             metadata: your own data about the message, stored with its beginning.
             from_: replace the message at this position and all after it: a reply that is generated anew.
+            parent_id: the reply follows this message, and an earlier reply is kept as another version. See `add_message`.
             if_match: begin only if the conversation still has this version. Otherwise `PreconditionFailed` is raised.
             flush_seconds: text that has waited so long is stored.
             flush_characters: that many characters are stored at once.
@@ -2011,6 +2218,7 @@ class AsyncMethods:
             name=name,
             metadata=metadata,
             from_=from_,
+            parent_id=parent_id,
             if_match=if_match,
             flush_seconds=flush_seconds,
             flush_characters=flush_characters,

@@ -496,6 +496,7 @@ def add_message(
     function_call: Mapping[str, Any] | None = None,
     reasoning_content: str | None = None,
     from_: int | None = None,
+    parent_id: Id | Unset | None = UNSET,
     if_match: str | None = None,
 ) -> Operation[Message]:
     """Stores a message at the end of a conversation, exactly once.
@@ -515,6 +516,8 @@ def add_message(
             message's `extra`.
         from_: replace the message at this position and all after it, in one transaction. A retry deletes nothing, because the message is
             stored already.
+        parent_id: the message follows this one, or with None it is at the beginning. What followed before is kept as another version. See
+            `select_line`.
         if_match: store it only if the conversation still has this version. Otherwise `PreconditionFailed` is raised.
 
     >>> message = client.add_message(conversation.id, "user", "Is it raining in Oslo?")
@@ -539,7 +542,7 @@ def add_message(
         audio=audio,
         function_call=function_call,
         reasoning_content=reasoning_content,
-        **{"from": from_},
+        **_place(from_, parent_id),
     )
     return _append(conversation_id, fields, if_match, _one(Message))
 
@@ -549,6 +552,7 @@ def add_messages(
     messages: Iterable[NewMessage | Mapping[str, Any]],
     *,
     from_: int | None = None,
+    parent_id: Id | Unset | None = UNSET,
     if_match: str | None = None,
 ) -> Operation[Page[Message]]:
     """Stores 1 to 500 messages at the end of a conversation: all or none, in this order, at adjacent positions.
@@ -556,7 +560,8 @@ def add_messages(
     A message is a `NewMessage`, or a mapping with the same fields, such as a Chat Completions message. One without an id gets one.
     Messages that are stored already with the same content are not stored again.
 
-    With `from_`, they replace the message at that position and all after it, in one transaction.
+    With `from_`, they replace the message at that position and all after it, in one transaction. With `parent_id`, they follow that
+    message, and what followed it before is kept as another version. None is the beginning.
 
     >>> call = {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
     >>> stored = client.add_messages(
@@ -569,8 +574,13 @@ def add_messages(
     >>> [message.position for message in stored]
     [1, 2]
     """
-    body = {"messages": [_identified(message) for message in messages], **_given(**{"from": from_})}
+    body = {"messages": [_identified(message) for message in messages], **_place(from_, parent_id)}
     return _append(conversation_id, body, if_match, _page(Message))
+
+
+def _place(from_: int | None, parent_id: Id | Unset | None) -> dict[str, Any]:
+    """Where new messages go. A parent that is None is the beginning of the conversation."""
+    return _given(**{"from": from_}) | _changed(parent_id=parent_id)
 
 
 def _identified(message: NewMessage | Mapping[str, Any]) -> dict[str, Any]:
@@ -602,6 +612,9 @@ def get_chat_history(
     before: int | None = None,
     order: Literal["asc", "desc"] | None = None,
     last: int | None = None,
+    include: Literal["versions"] | None = None,
+    line: Id | None = None,
+    all: bool = False,  # noqa: A002
     if_none_match: str | None = None,
     page_size: int | None = None,
 ) -> Listing[Message]:
@@ -614,6 +627,9 @@ def get_chat_history(
         before: only messages before this position.
         order: `desc` for the newest first.
         last: the newest so many (1 to 1000), still in chronological order. It excludes `limit`, `after`, `before` and `order`.
+        include: `versions` fills in the `versions` of each message.
+        line: read the path that ends with this message, whether it is on the current line or not.
+        all: read all messages, also those that are kept beside the current line. See `tree`.
         if_none_match: raise `NotModified` if the conversation still has this version. `first_page().version` is the current one.
         page_size: how many messages a request asks for, 1 to 1000. Without it, as many as fit in a response.
 
@@ -628,10 +644,92 @@ def get_chat_history(
         "get-chat-history",
         Message,
         _conversation(conversation_id, "/messages"),
-        {"after": after, "before": before, "order": order, "last": last},
+        {
+            "after": after,
+            "before": before,
+            "order": order,
+            "last": last,
+            "include": include,
+            "line": line,
+            "all": all or None,
+        },
         limit=limit,
         page_size=page_size,
         headers=_if(none_match=if_none_match),
+    )
+
+
+def tree(
+    conversation_id: Id,
+    *,
+    limit: int | None = None,
+    after: int | None = None,
+    before: int | None = None,
+    order: Literal["asc", "desc"] | None = None,
+    last: int | None = None,
+    if_none_match: str | None = None,
+    page_size: int | None = None,
+) -> Listing[Message]:
+    """All messages of a conversation, also those that are kept beside its current line, by their positions.
+
+    Each one has its `parent_id`, and `on_line` says whether it is on the line. A parent comes before the messages that follow it. The
+    parameters are those of `get_chat_history`.
+
+    >>> question = client.add_message(conversation.id, "user", "Is it raining?")
+    >>> for text in ("No.", "Yes."):
+    ...     answer = client.add_message(conversation.id, "assistant", text, parent_id=question.id)
+    >>> for message in client.tree(conversation.id):
+    ...     print(message.content, message.parent_id == question.id, message.on_line)
+    Is it raining? False True
+    No. True False
+    Yes. True True
+    """
+    return get_chat_history(
+        conversation_id,
+        limit=limit,
+        after=after,
+        before=before,
+        order=order,
+        last=last,
+        all=True,
+        if_none_match=if_none_match,
+        page_size=page_size,
+    )
+
+
+def select_line(
+    conversation_id: Id,
+    message_id: Id | None,
+    *,
+    newest: bool = False,
+    if_match: str | None = None,
+) -> Operation[Conversation]:
+    """Goes to another version of a message: the current line then ends with it, or goes on below it.
+
+    Histories, contexts, searches and counts are about the current line. What leaves the line is kept.
+
+    Args:
+        conversation_id: the conversation.
+        message_id: the last message of the line. None is the beginning of the conversation.
+        newest: the line goes on below that message, to the newest message at each step.
+        if_match: do it only if the conversation still has this version. Otherwise `PreconditionFailed` is raised.
+
+    >>> question = client.add_message(conversation.id, "user", "Is it raining?")
+    >>> for text in ("No.", "Yes."):
+    ...     answer = client.add_message(conversation.id, "assistant", text, parent_id=question.id)
+    >>> first, second = client.get_message(conversation.id, answer.id, include="versions").versions
+    >>> client.select_line(conversation.id, first, newest=True).kept_count
+    1
+    >>> [message.content for message in client.get_chat_history(conversation.id)]
+    ['Is it raining?', 'No.']
+    """
+    return Operation(
+        name="select-line",
+        method="PUT",
+        target=_conversation(conversation_id, "/line"),
+        headers=_if(match=if_match),
+        body=_body({"message_id": message_id, **_given(newest=newest or None)}),
+        read=_one(Conversation),
     )
 
 
@@ -665,6 +763,7 @@ def get_message(
     *,
     skip: int | None = None,
     wait: int | None = None,
+    include: Literal["versions"] | None = None,
     if_none_match: str | None = None,
 ) -> Operation[Message]:
     """A message. A reader of a reply that is still being written calls this again and again.
@@ -674,6 +773,7 @@ def get_message(
         message_id: the message.
         skip: how many characters of the content you have already. The answer has only what comes behind them.
         wait: with `if_none_match`, wait for so many seconds (1 to 20) until there is something new, or the reply ends.
+        include: `versions` fills in the message's `versions`.
         if_none_match: raise `NotModified` if the conversation still has this version.
 
     >>> message = client.add_message(conversation.id, "assistant", "It is rain", status="in_progress")
@@ -685,7 +785,7 @@ def get_message(
     return Operation(
         name="get-message",
         method="GET",
-        target=_query(_message(conversation_id, message_id), {"skip": skip, "wait": wait}),
+        target=_query(_message(conversation_id, message_id), {"skip": skip, "wait": wait, "include": include}),
         headers=_if(none_match=if_none_match),
         read=_one(Message),
         wait=wait or 0,
@@ -693,7 +793,7 @@ def get_message(
 
 
 def delete_message(conversation_id: Id, message_id: Id, *, if_match: str | None = None) -> Operation[None]:
-    """Deletes a message. The others keep their positions.
+    """Deletes a message. The others keep their positions, and those that followed it follow its parent.
 
     With `if_match`, the message is deleted only if the conversation still has this version. Otherwise `PreconditionFailed` is raised.
 
@@ -793,6 +893,7 @@ def get_context(
     tool_results: int | None = None,
     unanswered: Literal["answer", "drop"] | None = None,
     call_ids: Literal["fit", "keep"] | None = None,
+    line: Id | None = None,
     format: Literal["messages"] = "messages",
     if_none_match: str | None = None,
 ) -> Operation[Context[Message]]: ...
@@ -807,6 +908,7 @@ def get_context(
     tool_results: int | None = None,
     unanswered: Literal["answer", "drop"] | None = None,
     call_ids: Literal["fit", "keep"] | None = None,
+    line: Id | None = None,
     format: Literal["openai", "anthropic", "responses", "gemini", "converse"],
     if_none_match: str | None = None,
 ) -> Operation[Context[dict[str, Any]]]: ...
@@ -821,6 +923,7 @@ def get_context(
     tool_results: int | None = None,
     unanswered: Literal["answer", "drop"] | None = None,
     call_ids: Literal["fit", "keep"] | None = None,
+    line: Id | None = None,
     format: Literal["messages", "openai", "anthropic", "responses", "gemini", "converse"],
     if_none_match: str | None = None,
 ) -> Operation[Context[Any]]: ...
@@ -834,6 +937,7 @@ def get_context(
     tool_results: int | None = None,
     unanswered: Literal["answer", "drop"] | None = None,
     call_ids: Literal["fit", "keep"] | None = None,
+    line: Id | None = None,
     format: Literal["messages", "openai", "anthropic", "responses", "gemini", "converse"] = "messages",  # noqa: A002
     if_none_match: str | None = None,
 ) -> Operation[Context[Any]]:
@@ -849,6 +953,7 @@ def get_context(
         unanswered: what happens to a call that was interrupted. `answer` (the default) adds a result, and `drop` leaves the call out.
         call_ids: what happens to the ids of calls in other formats than `messages`. `fit` (the default) makes them unique and as the API
             takes them, and `keep` leaves them alone.
+        line: the context of the path that ends with this message, as if the current line ended there.
         format: `messages` for `Message` objects, or dictionaries as an API takes them: `openai` (Chat Completions), `anthropic`
             (Messages), `responses` (OpenAI's Responses), `gemini` (Google's `contents`) or `converse` (Amazon Bedrock's Converse, whose
             bytes are base64 here and `bytes` in boto3).
@@ -871,6 +976,7 @@ def get_context(
                 "tool_results": tool_results,
                 "unanswered": unanswered,
                 "call_ids": call_ids,
+                "line": line,
                 "format": None if format == "messages" else format,
             },
         ),
@@ -907,6 +1013,7 @@ def turn(
     function_call: Mapping[str, Any] | None = None,
     reasoning_content: str | None = None,
     from_: int | None = None,
+    parent_id: Id | Unset | None = UNSET,
     reply_id: Id | bool | None = None,
     conversation: TurnConversation | None = None,
     context: ContextFields | None = None,
@@ -924,6 +1031,7 @@ def turn(
         id: the message's id. Without it, the client makes one. Pass your own, and that of the reply, if your program may repeat the call.
         refusal, annotations, audio, function_call, reasoning_content: fields of the message.
         from_: replace the message at this position and all after it.
+        parent_id: the messages follow this one, as in `add_message`.
         reply_id: True stores an empty reply behind the messages, whose status is `in_progress`, so that a page that is loaded from now on
             can follow it. The client makes its id, unless this is one.
         conversation: the conversation is created if it is not there, with these fields. Another user's is a `Conflict`.
@@ -966,7 +1074,8 @@ def turn(
         fields = {"messages": [_identified(each) for each in messages]}
     if reply_id is True:
         reply_id = new_id()
-    fields |= _given(reply_id=reply_id or None, conversation=conversation, context=context, **{"from": from_})
+    fields |= _given(reply_id=reply_id or None, conversation=conversation, context=context)
+    fields |= _place(from_, parent_id)
 
     def read(answer: Answer) -> Turn:
         document = answer.json()

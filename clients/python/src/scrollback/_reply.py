@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from . import _operations
 from ._exchange import check_seconds, drive, drive_async
 from ._ids import new_id
-from ._operations import Id
+from ._operations import UNSET, Id, Unset
 from .errors import (
     BadRequest,
     Cancelled,
@@ -101,6 +101,7 @@ def stream_reply(
     name: str | None = None,
     metadata: Mapping[str, Any] | None = None,
     from_: int | None = None,
+    parent_id: Id | Unset | None = UNSET,
     if_match: str | None = None,
     flush_seconds: float = 0.5,
     flush_characters: int = 2000,
@@ -115,6 +116,7 @@ def stream_reply(
         name: the speaker's name.
         metadata: your own data about the message, stored with its beginning.
         from_: replace the message at this position and all after it: a reply that is generated anew.
+        parent_id: the reply follows this message, and an earlier reply is kept as another version. See `add_message`.
         if_match: begin only if the conversation still has this version. Otherwise `PreconditionFailed` is raised.
         flush_seconds: text that has waited so long is stored.
         flush_characters: that many characters are stored at once.
@@ -151,7 +153,8 @@ def stream_reply(
         begun = conversation_id.reply
         if begun is None:
             raise ValueError("the turn has no reply: begin it with reply_id=True")
-        if role != "assistant" or any(each is not None for each in (id, name, metadata, from_, if_match)):
+        placed = parent_id is not UNSET
+        if placed or role != "assistant" or any(each is not None for each in (id, name, metadata, from_, if_match)):
             raise ValueError(
                 "the reply of a turn is stored already: only flush_seconds and flush_characters may be given"
             )
@@ -166,6 +169,7 @@ def stream_reply(
         metadata=metadata,
         status="in_progress",
         from_=from_,
+        parent_id=parent_id,
         if_match=if_match,
     )
     return Stream(conversation_id, id, beginning, flush_seconds, flush_characters)

@@ -119,6 +119,7 @@ class Conversation:
         pinned_at: since when it is pinned, or None.
         expires_at: from this moment on, the conversation counts as deleted. None if it never expires.
         forked_from: what the conversation is a copy of, or None.
+        kept_count: how many messages are kept beside the current line, as versions. `message_count` counts the line.
         last_message: the newest message, from a list that was asked for it. Otherwise None.
 
     `version` is the conversation's ETag, for `if_match` and `if_none_match`. It is None in lists, which have no version for each item.
@@ -137,6 +138,7 @@ class Conversation:
     pinned_at: datetime | None = _maybe(_time)
     expires_at: datetime | None = _maybe(_time)
     forked_from: ForkedFrom | None = _maybe(lambda data: decode(ForkedFrom, data))
+    kept_count: int = 0
     # A list without it has the same conversations, so it has no part in a comparison.
     last_message: Message | None = field(
         default=None,
@@ -160,6 +162,9 @@ class Message:
     `position` orders the messages of a conversation. `version` is the ETag that the conversation had after the write which answered this
     message. It is None for a message that was read from a list: there, the page has the version.
 
+    `versions` has the ids of the messages that follow the same message, the oldest first, itself among them. It is None unless it was asked
+    for. From `tree`, a message has its `parent_id`, which is None at the beginning, and `on_line`: whether it is on the current line.
+
     `extra` has what the message was stored with of `refusal`, `annotations`, `audio`, `function_call` and `reasoning_content`.
     """
 
@@ -177,6 +182,14 @@ class Message:
     created_at: datetime = _read(_time)
     updated_at: datetime = _read(_time)
     feedback: Mapping[str, Any] | None = _private(default=None)
+    # A read without these has the same message, so they have no part in a comparison.
+    versions: Sequence[UUID] | None = field(
+        default=None, repr=False, compare=False, metadata={"read": lambda data: tuple(map(UUID, data))}
+    )
+    parent_id: UUID | None = field(
+        default=None, compare=False, metadata={"read": lambda data: None if data is None else UUID(data)}
+    )
+    on_line: bool | None = field(default=None, compare=False)
     version: str | None = field(default=None, compare=False)
     extra: Mapping[str, Any] = _private(default_factory=dict)
 

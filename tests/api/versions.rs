@@ -890,13 +890,13 @@ async fn a_move_takes_ten_thousand_messages_at_most() {
     assert_eq!(counts().await, (10_001, 0));
     // 10,001 are too many. So they are when they make room for an append.
     let before = app.get(&path).expect(200).await;
-    let refused = select(None).refused(413, "payload_too_large", None).await.json();
+    let refused = select(None).refused(413, "payload_too_large", "message_id").await.json();
     let detail = refused["detail"].as_str().unwrap().replace(',', "");
     assert!(detail.contains("10001") && detail.contains("10000"), "{detail}");
     let append = json!({"role": "user", "content": "x", "parent_id": null});
-    let refused = app.post(&format!("{path}/messages")).json(&append).refused(413, "payload_too_large", None).await.json();
+    let refused = app.post(&format!("{path}/messages")).json(&append).refused(413, "payload_too_large", "message_id").await.json();
     assert!(refused["detail"].as_str().unwrap().replace(',', "").contains("10001"), "{refused}");
-    app.post(&format!("{path}/turn")).json(&append).refused(413, "payload_too_large", None).await;
+    app.post(&format!("{path}/turn")).json(&append).refused(413, "payload_too_large", "message_id").await;
     assert_eq!(app.get(&path).expect(200).await.json(), before.json(), "nothing has moved");
     // Those that leave and those that come are counted together.
     let branch = fill(&app, &path, 500, Some(&ends[9])).await;
@@ -907,7 +907,7 @@ async fn a_move_takes_ten_thousand_messages_at_most() {
     assert_eq!(counts().await, (5501, 5000));
     let longer = fill(&app, &path, 5000, None).await;
     assert_eq!(counts().await, (10_501, 5000));
-    let refused = select(Some(&ends[19])).refused(413, "payload_too_large", None).await.json();
+    let refused = select(Some(&ends[19])).refused(413, "payload_too_large", "message_id").await.json();
     assert!(refused["detail"].as_str().unwrap().replace(',', "").contains("10500"), "{refused}");
     // In two steps it goes.
     select(Some(&ends[9])).expect(200).await;

@@ -131,7 +131,7 @@ begin
         elsif has_parent and place is null then
             outcome := 'parent';
         elsif has_parent and place <> end_of_line(conversation) then
-            number := move_line(conversation, place, version + 1);
+            number := move_line(conversation, place);
             outcome := case when number is not null then 'large' end;
         end if;
         if outcome is not null then
@@ -172,7 +172,7 @@ begin
             last_message_at = changed_at
         where c.id = conversation;
         if deleted > 0 then
-            perform change_messages(conversation, replaced, version);
+            perform change_messages(conversation, replaced, false, version);
         end if;
         insert into public.messages (
             conversation_id, position, id, role, content, content_parts, parts_text, tool_calls, tool_call_id, name, metadata,

@@ -39,7 +39,9 @@ $$;
 
 -- A kept message and the kept ones before it, up to the line. No row: the message at this position is not kept.
 create function kept_path(conversation uuid, last bigint) returns table ("position" bigint, parent_position bigint)
-language sql stable set enable_seqscan = off as $$
+language sql stable
+-- Each step looks one message up. Any other join would read all kept messages at each step.
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
     with recursive up as (
         select k.position, k.parent_position from public.kept_messages k where k.conversation_id = $1 and k.position = $2
         union all
@@ -234,10 +236,12 @@ end
 $$;
 
 -- Makes the line end at a position: of a message, or 0. What leaves the line is kept, and what comes to it is kept no longer. The caller has
--- locked the conversation's row, and `changed_in` is its new version. Returns null. If more than 10,000 messages would have to move, none
--- does, and their number is returned.
-create function move_line(conversation uuid, last bigint, changed_in bigint) returns bigint
-language plpgsql as $$
+-- locked the conversation's row. Each message is the end of one path, so no summary becomes void, and a summary that is being made is still
+-- right. Returns null. If more than 10,000 messages would have to move, none does, and their number is returned.
+create function move_line(conversation uuid, last bigint) returns bigint
+language plpgsql
+-- `summaries` may be empty when the plan is made, and must not be read as a whole later.
+set enable_seqscan = off as $$
 #variable_conflict use_variable
 declare
     path bigint[];
@@ -256,16 +260,20 @@ begin
     perform bring_messages(conversation, path);
     update public.conversations c
     set message_count = c.message_count - leaving + cardinality(path),
-        kept_count = coalesce(c.kept_count, 0) + leaving - cardinality(path)
+        kept_count = coalesce(c.kept_count, 0) + leaving - cardinality(path),
+        summary_through = newest.through,
+        summary_created_at = newest.created_at
+    from (select) one left join lateral newest_summary(conversation) newest on true
     where c.id = conversation;
-    perform note_change(conversation, branch + 1, changed_in);
     return null;
 end
 $$;
 
 -- Deletes the kept messages that descend from messages of the line at `first` and behind it. 0: deletes all. Returns how many these were.
 create function delete_kept_below(conversation uuid, first bigint) returns bigint
-language plpgsql set enable_seqscan = off as $$
+language plpgsql
+-- Each step looks up what follows one message. Any other join would read all kept messages at each step.
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
 #variable_conflict use_variable
 declare
     deleted bigint;
@@ -290,8 +298,9 @@ begin
 end
 $$;
 
--- Deletes a kept message. What follows it follows its parent then. The caller has locked the conversation's row.
-create function delete_kept(conversation uuid, message uuid) returns void
+-- Deletes a kept message. What follows it follows its parent then. The caller has locked the conversation's row, and `changed_in` is its new
+-- version.
+create function delete_kept(conversation uuid, message uuid, changed_in bigint) returns void
 language plpgsql set enable_seqscan = off as $$
 #variable_conflict use_variable
 declare
@@ -301,7 +310,7 @@ begin
     select k.position, k.parent_position into deleted, parent
     from public.kept_messages k
     where k.conversation_id = conversation and k.id = message;
-    perform void_summaries(conversation, deleted);
+    perform change_messages(conversation, deleted, true, changed_in);
     delete from public.kept_messages k where k.conversation_id = conversation and k.position = deleted;
     perform move_versions(conversation, deleted, parent);
     update public.conversations c set kept_count = c.kept_count - 1 where c.id = conversation;

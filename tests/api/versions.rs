@@ -894,9 +894,9 @@ async fn a_move_takes_ten_thousand_messages_at_most() {
     let detail = refused["detail"].as_str().unwrap().replace(',', "");
     assert!(detail.contains("10001") && detail.contains("10000"), "{detail}");
     let append = json!({"role": "user", "content": "x", "parent_id": null});
-    let refused = app.post(&format!("{path}/messages")).json(&append).refused(413, "payload_too_large", "message_id").await.json();
+    let refused = app.post(&format!("{path}/messages")).json(&append).refused(413, "payload_too_large", "parent_id").await.json();
     assert!(refused["detail"].as_str().unwrap().replace(',', "").contains("10001"), "{refused}");
-    app.post(&format!("{path}/turn")).json(&append).refused(413, "payload_too_large", "message_id").await;
+    app.post(&format!("{path}/turn")).json(&append).refused(413, "payload_too_large", "parent_id").await;
     assert_eq!(app.get(&path).expect(200).await.json(), before.json(), "nothing has moved");
     // Those that leave and those that come are counted together.
     let branch = fill(&app, &path, 500, Some(&ends[9])).await;

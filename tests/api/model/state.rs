@@ -578,7 +578,7 @@ impl State {
                 None
             }
             Condition::Current => Some(version),
-            Condition::Stale(back) => Some(version - back),
+            Condition::Stale(back) => Some((version - back).max(0)),
             Condition::Version(version) => Some(version),
         }
     }

@@ -149,7 +149,8 @@ fn any_operation() -> impl Strategy<Value = Operation> {
 
 fn any_step() -> impl Strategy<Value = Step> {
     let by = prop_oneof![6 => Just(By::User(0)), 3 => Just(By::User(1)), 1 => (0..2_usize).prop_map(By::Service)];
-    let condition = prop_oneof![8 => Just(Condition::None), 1 => Just(Condition::Current), 1 => Just(Condition::Stale)];
+    let condition =
+        prop_oneof![8 => Just(Condition::None), 1 => Just(Condition::Current), 1 => (1..5_i64).prop_map(Condition::Stale)];
     (by, any_operation(), condition, 1..3_usize, prop::option::weighted(0.8, 0..KEYS))
         .prop_map(|(by, operation, condition, sent, key)| Step { by, operation, condition, sent, key, again: None })
 }
@@ -584,7 +585,7 @@ async fn check_lines(app: &App, names: &Names, state: &mut State) -> Result<(), 
             }
             (of.to_owned(), answers)
         };
-        for message in state.messages(conversation) {
+        for message in state.tree(conversation) {
             let id = names.messages[message];
             let beside = read("a line", &format!("&line={id}")).await;
             let operation = Operation::SelectLine { conversation, message: Some(message), newest: None };

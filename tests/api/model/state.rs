@@ -24,7 +24,8 @@ impl By {
 pub enum Condition {
     None,
     Current,
-    Stale,
+    /// So many versions before.
+    Stale(i64),
     /// As it was when the request was sent first.
     Version(i64),
 }
@@ -577,7 +578,7 @@ impl State {
                 None
             }
             Condition::Current => Some(version),
-            Condition::Stale => Some(version - 1),
+            Condition::Stale(back) => Some((version - back).max(0)),
             Condition::Version(version) => Some(version),
         }
     }
@@ -638,9 +639,10 @@ impl State {
         (shown, conversation.summary_in_context(&line))
     }
 
-    /// The messages that a conversation has, by their numbers.
-    pub fn messages(&self, number: usize) -> Vec<usize> {
-        let messages = self.conversations.get(&number).map(|found| found.messages.iter().map(|message| message.new.id));
+    /// The messages of a conversation with versions, by their numbers.
+    pub fn tree(&self, number: usize) -> Vec<usize> {
+        let branched = self.conversations.get(&number).filter(|found| found.line().len() < found.messages.len());
+        let messages = branched.map(|found| found.messages.iter().map(|message| message.new.id));
         messages.map(|ids| ids.filter(|id| *id != COPY).collect()).unwrap_or_default()
     }
 

@@ -122,13 +122,6 @@ async fn cases(app: &App) -> Vec<Case<'_>> {
     });
     let fork = app.post(&format!("{other}/fork")).json(&json!({"id": id(LONG + 2, 1), "through": ORDINARY}));
     let lines = app.post("/users/user-5/import").header("content-type", "application/x-ndjson").body(lines()).by_service();
-    // A line of 20 messages, of which 10 leave it for one, and come back.
-    let (branched, behind) = (format!("/conversations/{}", id(0, LONGEST + 3)), id(ORDINARY / 2, LONGEST + 3));
-    let line = format!("{branched}/line");
-    let (newest, version) = (id(ORDINARY, LONGEST + 3), id(LONG + 4, 1));
-    let other_version = json!({"id": version, "role": "user", "content": "Is it raining in Oslo?", "parent_id": behind});
-    let other_version = app.post(&format!("{branched}/messages")).json(&other_version);
-    let of_line = format!("line={version}");
     let page = app.get("/users/ada/conversations?limit=900").expect(200).await;
     let hits = app.get("/users/ada/search?q=oslo&limit=1000").expect(200).await;
     vec![
@@ -189,6 +182,34 @@ async fn cases(app: &App) -> Vec<Case<'_>> {
         case("a message deleted", app.delete(&format!("{messages}/{}", id(9_000, LONGEST))), 5),
         case("the last message taken back", app.delete(&format!("{messages}?from={}", LONG + 501)), 3),
         Case { holds: LONG + 500, ..case("all messages taken back", app.delete(&format!("{messages}?from=1")), LONG + 500 + 2) },
+        case("a conversation and its messages", app.delete(&other), ORDINARY + 2),
+        case(
+            "an ordinary user's conversations for another",
+            app.post("/users/user-2/transfer?to=user-3").by_service(),
+            10 * (ORDINARY + 9),
+        ),
+        case("an ordinary user's export", app.get("/users/user-4/export").by("user-4"), 10 * (3 + 2 * ORDINARY)),
+        Case {
+            holds: BUSY + 5,
+            ..case("a page of a busy user's export", app.get("/users/ada/export"), BUSY + 3 * BUSY + 2 * 12_000)
+        },
+        case("lines of an export", lines.clone(), 3 * 500 + 10),
+        case("the same lines again", lines, 7 * 500 + 10),
+        case("an ordinary user's everything", app.delete("/users/user-1").by("user-1"), 10 * (ORDINARY + 9)),
+    ]
+}
+
+/// The requests of a conversation with versions.
+fn cases_of_versions(app: &App) -> Vec<Case<'_>> {
+    let case = |what, call, reads| Case { what, call, reads: reads + FEW, holds: PAGE };
+    // A line of 20 messages, of which 10 leave it for one, and come back.
+    let (branched, behind) = (format!("/conversations/{}", id(0, LONGEST + 3)), id(ORDINARY / 2, LONGEST + 3));
+    let line = format!("{branched}/line");
+    let (newest, version) = (id(ORDINARY, LONGEST + 3), id(LONG + 4, 1));
+    let other_version = json!({"id": version, "role": "user", "content": "Is it raining in Oslo?", "parent_id": behind});
+    let other_version = app.post(&format!("{branched}/messages")).json(&other_version);
+    let of_line = format!("line={version}");
+    vec![
         case("a version of a message", other_version.clone(), 2 * 10 + 8),
         case("the same version again", other_version, 8),
         case("the line of before", app.put(&line).json(&json!({"message_id": newest})), 2 * 11 + 8),
@@ -209,20 +230,6 @@ async fn cases(app: &App) -> Vec<Case<'_>> {
         ),
         case("a kept message deleted", app.delete(&format!("{branched}/messages/{newest}")), 12),
         case("messages taken back with what is kept below", app.delete(&format!("{branched}/messages?from=2")), 4 * 20 + 10),
-        case("a conversation and its messages", app.delete(&other), ORDINARY + 2),
-        case(
-            "an ordinary user's conversations for another",
-            app.post("/users/user-2/transfer?to=user-3").by_service(),
-            10 * (ORDINARY + 9),
-        ),
-        case("an ordinary user's export", app.get("/users/user-4/export").by("user-4"), 10 * (3 + 2 * ORDINARY)),
-        Case {
-            holds: BUSY + 5,
-            ..case("a page of a busy user's export", app.get("/users/ada/export"), BUSY + 3 * BUSY + 2 * 12_000)
-        },
-        case("lines of an export", lines.clone(), 3 * 500 + 10),
-        case("the same lines again", lines, 7 * 500 + 10),
-        case("an ordinary user's everything", app.delete("/users/user-1").by("user-1"), 10 * (ORDINARY + 9)),
     ]
 }
 
@@ -240,7 +247,7 @@ async fn every_statement_has_the_plan_that_is_meant_for_it() {
 
     let mut files = BTreeMap::<&str, String>::new();
     let mut faults = Vec::new();
-    for Case { what, call, reads, holds } in cases(&app).await {
+    for Case { what, call, reads, holds } in cases(&app).await.into_iter().chain(cases_of_versions(&app)) {
         let (function, _) = call.event();
         let before = database_log().len();
         let answer = call.send().await;

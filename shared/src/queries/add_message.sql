@@ -49,7 +49,7 @@ declare
 begin
     -- Writers to a conversation take turns from here on.
     select c.version, c.next_position, c.updated_at, coalesce(c.characters_appended, 0), coalesce(c.tokens_appended, 0),
-        public.owner_key(c.user_id), c.kept_count > 0
+        public.owner_key(c.user_id), coalesce(c.kept_count > 0, false)
     into version, first, changed_at, characters_before, tokens_before, owner_key, has_kept
     from public.conversations c
     where c.id = conversation and is_visible(c, owner, retention)
@@ -59,8 +59,10 @@ begin
     end if;
 
     -- Contents are compared only if an id is stored already, because almost no append is a retry.
-    is_known := exists (select from public.messages m where m.conversation_id = conversation and m.id = any (ids))
-        or has_kept and exists (select from kept_among(conversation, ids));
+    is_known := exists (select from public.messages m where m.conversation_id = conversation and m.id = any (ids));
+    if has_kept and not is_known then
+        is_known := exists (select from kept_among(conversation, ids));
+    end if;
     if is_known then
         select
             coalesce(array_agg(old.id) filter (where old.is_same), '{}'),

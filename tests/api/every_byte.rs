@@ -231,7 +231,7 @@ impl<'a> Attempt<'a> {
             from messages m
             where m.conversation_id in ($1, $2)
             union all
-            select row(k.conversation_id = $1, k.position, k.parent_position, k.content, k.in_progress, k.owner_key = owner_key($3))::text, 0
+            select row(k.conversation_id = $1, k.position, k.parent_position, k.content, k.in_progress)::text, 0
             from kept_messages k
             where k.conversation_id in ($1, $2)
             union all

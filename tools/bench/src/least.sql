@@ -7,7 +7,7 @@ create function least.add_message(
     conversation uuid, owner text, if_match bigint[], ids uuid[], roles text[], contents text[], parts text[], parts_texts text[],
     tool_calls text[], tool_call_ids text[], names text[], metadata text[], extras text[], token_counts integer[],
     unfinished boolean[], characters bigint[], characters_through bigint[], tokens_through bigint[], media_bytes integer[],
-    media_tokens integer[], replaced bigint, has_reply boolean, retention integer
+    media_tokens integer[], replaced bigint, has_parent boolean, parent uuid, has_reply boolean, retention integer
 )
 returns table (version bigint, "position" bigint, created_at timestamptz)
 language plpgsql security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$

@@ -23,6 +23,7 @@ mod statement;
 mod subjects;
 mod svg;
 mod turn;
+mod versions;
 mod warm;
 
 use std::path::PathBuf;
@@ -72,6 +73,7 @@ enum Part {
     Page,
     Long,
     Turn,
+    Versions,
     Growth,
     Lock,
     Flush,
@@ -93,6 +95,8 @@ struct Scale {
     conversations: [i64; 2],
     /// Messages in the conversations whose turns are compared.
     turns: &'static [i64],
+    /// Messages in the lines that move.
+    moved: &'static [i64],
 }
 
 const FULL: Scale = Scale {
@@ -103,6 +107,7 @@ const FULL: Scale = Scale {
     tables: &[10_000, 100_000, 1_000_000, 10_000_000],
     conversations: [100, 100_000],
     turns: &[10, 100, 1_000, 10_000, 100_000],
+    moved: &[1, 10, 1_000, 10_000],
 };
 const QUICK: Scale = Scale {
     rounds: 2,
@@ -112,6 +117,7 @@ const QUICK: Scale = Scale {
     tables: &[10_000, 20_000],
     conversations: [100, 1_000],
     turns: &[10, 100, 200],
+    moved: &[1, 10, 100],
 };
 
 /// What everything is measured with.
@@ -173,6 +179,10 @@ async fn run(options: Options) -> Result<()> {
     if wanted(Part::Turn) {
         turn::distances(&mut bench, &database).await?;
         turn::lengths(&mut bench, &database).await?;
+    }
+    if wanted(Part::Versions) {
+        versions::moves(&mut bench, &database).await?;
+        versions::lines(&mut bench, &database).await?;
     }
     if wanted(Part::Lock) {
         warm::busy_conversation(&mut bench, &database).await?;

@@ -41,6 +41,7 @@ pub(super) enum Endpoint {
     UpdateMessage,
     DeleteMessage,
     Rewind,
+    SelectLine,
     Search,
     Erase,
     Export,
@@ -52,7 +53,7 @@ impl Endpoint {
     /// The endpoints that most requests go to. All of the benchmark measures them.
     pub(super) const ALL: [Self; 6] = [Self::GetOrCreate, Self::Append, Self::History, Self::List, Self::Context, Self::Turn];
     /// The other endpoints. Their warm requests and their round trips are measured.
-    pub(super) const OTHERS: [Self; 16] = [
+    pub(super) const OTHERS: [Self; 17] = [
         Self::Conversation,
         Self::UpdateConversation,
         Self::DeleteConversation,
@@ -64,6 +65,7 @@ impl Endpoint {
         Self::UpdateMessage,
         Self::DeleteMessage,
         Self::Rewind,
+        Self::SelectLine,
         Self::Search,
         Self::Erase,
         Self::Export,
@@ -80,6 +82,7 @@ impl Endpoint {
             Self::DeleteSummary,
             Self::DeleteMessage,
             Self::Rewind,
+            Self::SelectLine,
             Self::Erase,
             Self::Import,
             Self::Transfer,
@@ -115,6 +118,7 @@ impl Endpoint {
             Self::UpdateMessage => "update-message",
             Self::DeleteMessage => "delete-message",
             Self::Rewind => "rewind-conversation",
+            Self::SelectLine => "select-line",
             Self::Search => "search-messages",
             Self::Erase => "erase-user",
             Self::Export => "export-user",
@@ -133,6 +137,7 @@ impl Endpoint {
             Self::DeleteConversation => "delete-conversation, 50 messages",
             Self::Fork => "fork-conversation, 50 messages",
             Self::Rewind => "rewind-conversation, 1 message",
+            Self::SelectLine => "select-line, 1 message",
             Self::Search => "search-messages, 50 messages",
             Self::Erase => "erase-user, 50 messages",
             Self::Export => "export-user, 50 messages",
@@ -177,6 +182,9 @@ impl Endpoint {
             Self::UpdateMessage => ("PATCH", message, "", Some(serde_json::json!({"content": "Is it raining? ".repeat(13)}))),
             Self::DeleteMessage => ("DELETE", message, "", None),
             Self::Rewind => ("DELETE", format!("{of_conversation}/messages"), "from=50", None),
+            Self::SelectLine => {
+                ("PUT", format!("{of_conversation}/line"), "", Some(serde_json::json!({"message_id": one::message(49)})))
+            }
             Self::Search => ("GET", format!("{of_user}/search"), "q=rain", None),
             Self::Erase => ("DELETE", of_user, "", None),
             Self::Export => ("GET", format!("{of_user}/export"), "", None),
@@ -309,6 +317,7 @@ impl Bench {
             Endpoint::DeleteSummary,
             Endpoint::DeleteMessage,
             Endpoint::Rewind,
+            Endpoint::SelectLine,
         ]
         .contains(&endpoint);
         let mut ids = statement.types.iter().zip(&statement.values).filter(|(of_type, _)| marks && **of_type == UUID);

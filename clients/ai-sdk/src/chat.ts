@@ -1,10 +1,21 @@
-import { isProblem, type ScrollbackClient } from "@scrollback/client";
+import { isProblem, type Message, type ScrollbackClient } from "@scrollback/client";
 import type { UIMessage, UIMessageChunk } from "ai";
 import { followChat, stopReply, storeStream, type Storing, type StoreOptions } from "./reply.js";
 import { conversationId } from "./ids.js";
 import { isSame, type Group } from "./mapping.js";
 import { loadTree, rowsToDelete, saveMessage, selectMessage, type ChatTree } from "./tree.js";
-import { again, append, beginTurn, branchesAt, readChat, readEnd, remember, replace, rowsOf } from "./store.js";
+import {
+  again,
+  append,
+  beginTurn,
+  branchesAt,
+  isFresh,
+  readChat,
+  readEnd,
+  remember,
+  replace,
+  rowsOf,
+} from "./store.js";
 
 /** What `useChat` sends with `prepareSendMessagesRequest`. */
 export interface ChatRequest<M extends UIMessage = UIMessage> {
@@ -211,11 +222,11 @@ export function chatStore<M extends UIMessage = UIMessage>(
         // The page gives an edited message the id of the one before. The same edit again is stored once.
         const own = await rowsOf(id, message, "complete", { salt: JSON.stringify(message) });
         const before = groups.slice(0, at);
-        const { rows } = await append(client, id, own, { parent_id: endOfLast(before) }, version);
-        // This version may be stored already.
-        const line = await client.selectLine(id, { message_id: own.at(-1)?.id ?? null });
+        let { rows, version: line } = await append(client, id, own, { parent_id: endOfLast(before) }, version);
+        // This version was there before, and does not come back by itself.
+        if (!isFresh(line, version)) ({ version: line } = await client.selectLine(id, { message_id: endOf(rows) }));
         const cancelled = await cancelOpen(client, id, groups.slice(at));
-        const end = { groups: [...before, { message, rows, inProgress: false }], version: cancelled ?? line.version };
+        const end = { groups: [...before, { message, rows, inProgress: false }], version: cancelled ?? line };
         return remember([...kept, message], end);
       }
       const written = await replace(client, id, { groups: at < 0 ? [] : groups.slice(at), version }, [message]);
@@ -264,7 +275,11 @@ export function chatStore<M extends UIMessage = UIMessage>(
 
 /** The last stored message of the last group, or `null` for the beginning. */
 function endOfLast(groups: readonly Group[]): string | null {
-  return groups.at(-1)?.rows.at(-1)?.id ?? null;
+  return endOf(groups.at(-1)?.rows ?? []);
+}
+
+function endOf(rows: readonly Message[]): string | null {
+  return rows.at(-1)?.id ?? null;
 }
 
 /** Stops the replies that are still written, because they are not shown any more. Returns the version behind that. */

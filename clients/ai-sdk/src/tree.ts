@@ -157,8 +157,14 @@ export async function change(
   for (const row of stored.slice(same).toReversed()) await client.deleteMessage(id, row.id);
   if (same === own.length) return;
   const behind = stored[same - 1]?.id ?? parentId;
-  await append(client, id, own.slice(same), { parent_id: behind });
-  if (!isShown && head && head.id !== behind) await client.selectLine(id, { message_id: head.id });
+  const { version } = await append(client, id, own.slice(same), { parent_id: behind });
+  if (isShown || !head || head.id === behind) return;
+  try {
+    await client.selectLine(id, { message_id: head.id }, { ifMatch: version });
+  } catch (error) {
+    // Somebody has written behind it meanwhile, and goes on there.
+    if (!isProblem(error, "precondition_failed")) throw error;
+  }
 }
 
 /** Whether a message of the line at this position or behind it has versions. */

@@ -45,11 +45,14 @@ export interface ChatStore<M extends UIMessage = UIMessage> {
   /** Stores a reply, or the whole history. It can be called again, and stores nothing twice. */
   saveChat: (fields: SaveFields<M>) => Promise<void>;
   /**
-   * Stores what the page has sent, and returns the whole history for the model. With the id of a stored user message, that one is replaced
-   * and all after it. Of a reply, only the outputs and approvals of tool calls are taken over that are still open.
+   * Stores what the page has sent, and returns the whole history for the model. With the id of a stored user message, it is another version of
+   * that one, and what came after that is kept with it. Of a reply, only the outputs and approvals of tool calls are taken over that are still open.
    */
   appendUserMessage: (request: { id: string; message: M; messageId?: string | undefined }) => Promise<M[]>;
-  /** Deletes a reply and all after it, or the last reply, and returns the history before it. */
+  /**
+   * Puts a reply and all after it beside the history, or the last reply, and returns the history before it. They are kept as another version. A
+   * reply that is still written is stopped.
+   */
   regenerate: (request: { id: string; messageId?: string | undefined }) => Promise<M[]>;
   /** `appendUserMessage` or `regenerate`, as the page's request says. */
   beginReply: (request: ChatRequest<M>) => Promise<M[]>;
@@ -222,11 +225,14 @@ export function chatStore<M extends UIMessage = UIMessage>(
         // The page gives an edited message the id of the one before. The same edit again is stored once.
         const own = await rowsOf(id, message, "complete", { salt: JSON.stringify(message) });
         const before = groups.slice(0, at);
-        let { rows, version: line } = await append(client, id, own, { parent_id: endOfLast(before) }, version);
+        const { rows, version: written } = await append(client, id, own, { parent_id: endOfLast(before) }, version);
         // This version was there before, and does not come back by itself.
-        if (!isFresh(line, version)) ({ version: line } = await client.selectLine(id, { message_id: endOf(rows) }));
+        const line = isFresh(written, version) ? undefined : await client.selectLine(id, { message_id: endOf(rows) });
         const cancelled = await cancelOpen(client, id, groups.slice(at));
-        const end = { groups: [...before, { message, rows, inProgress: false }], version: cancelled ?? line };
+        const end = {
+          groups: [...before, { message, rows, inProgress: false }],
+          version: cancelled ?? line?.version ?? written,
+        };
         return remember([...kept, message], end);
       }
       const written = await replace(client, id, { groups: at < 0 ? [] : groups.slice(at), version }, [message]);

@@ -92,6 +92,17 @@ def before_call(context, case, kwargs):
             body["conversation"]["user_id"] = "ada"
         if body.get("reply_id") in {body.get("id"), *(message.get("id") for message in body.get("messages") or [])}:
             body.pop("reply_id", None)
+    if operation in ("add-message", "begin-turn") and said(query, body, "parent_id") and not absent(query, body, "from"):
+        # Each names a place. A null parent is one, too.
+        for fields in (query, body):
+            fields.pop("parent_id" if subject == "from" else "from", None)
+    if operation == "get-chat-history" and "line" in query and str(query.get("all")).lower() == "true":
+        query.pop("line" if subject == "all" else "all")
+    if operation == "select-line" and not said(query, body, "message_id"):
+        if isinstance(case.body, dict):
+            body["message_id"] = None
+        else:
+            query["message_id"] = "01936b2e-5f01-7000-8000-000000000002"
     if operation == "summarize-conversation":
         require(query, body, "through", 1)
         require(query, body, "content", "It rains.")
@@ -127,6 +138,11 @@ def is_null(query, body, name):
 
 def absent(query, body, name):
     return query.get(name) in (None, "null") and body.get(name) is None
+
+
+def said(query, body, name):
+    """Where null says something."""
+    return name in query or name in body
 
 
 def require(query, body, name, value):

@@ -4,7 +4,6 @@ mod input;
 
 use std::process::ExitCode;
 
-use self::input::Input;
 use shared::http::{Reply, Request};
 use shared::{Database, Error, queries};
 
@@ -14,8 +13,8 @@ fn main() -> ExitCode {
 
 async fn get_message(request: Request, database: Database) -> Result<Reply, Error> {
     let (conversation_id, message_id) = (request.conversation_id()?, request.message_id()?);
-    let (Input { skip, wait, with_versions }, known) = (input::read(&request)?, request.if_none_match()?);
-    let (caller, known) = (request.caller(), known.as_ref());
-    let message = queries::get_message(&database, caller, conversation_id, message_id, skip, wait, with_versions, known).await?;
+    let (look, if_none_match) = (input::read(&request)?, request.if_none_match()?);
+    let caller = request.caller();
+    let message = queries::get_message(&database, caller, conversation_id, message_id, look, if_none_match.as_ref()).await?;
     Reply::conditional(message, |message| Reply::ok(&message))
 }

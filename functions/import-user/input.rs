@@ -144,7 +144,7 @@ fn read_message(mut fields: Fields<'_>, line: i64) -> Result<ImportedMessage> {
     let (kept, parent) = (fields.flag("kept")?, fields.uuid("parent_id")?);
     if parent.is_some() && kept != Some(true) {
         let detail = "a message has a parent_id where kept is true; that of any other is the message before it";
-        return Err(Invalid::new(Fault::Parameter, detail).at(format!("line {line}: message.parent_id")).into());
+        return Err(Invalid::new(Fault::Parameter, detail).at(format!("line {line}: message.parent_id")));
     }
     let position = fields.integer("position", 1..=max_position())?;
     let (created_at, updated_at) = (fields.past("created_at")?, fields.past("updated_at")?);

@@ -12,10 +12,7 @@ pub(crate) fn read(request: &Request) -> Result<NewLine> {
         Change::Clear => Some(None),
         Change::Keep => None,
     };
-    let line = NewLine {
-        message_id: fields.required("message_id", message_id)?,
-        newest: fields.flag("newest")?.unwrap_or(false),
-    };
+    let line = NewLine { message_id: fields.required("message_id", message_id)?, newest: fields.flag("newest")?.unwrap_or(false) };
     fields.finish()?;
     Ok(line)
 }

@@ -32,6 +32,7 @@ pub async fn one_of_each(app: &App) -> Vec<Call<'_>> {
         app.put(&format!("/conversations/{conversation}/summary")).json(&json!({"through": 1, "content": "hello"})),
         app.get(&format!("/conversations/{conversation}/summary")),
         app.delete(&format!("/conversations/{other}/summary")),
+        app.put(&format!("/conversations/{conversation}/line")).json(&json!({"message_id": message})),
         app.get("/users/ada/search?q=hello"),
         app.delete(&format!("/conversations/{conversation}/messages?from=1000")),
         app.get(&format!("/conversations/{conversation}/messages/{message}")),
@@ -98,6 +99,8 @@ async fn the_role_calls_its_functions_and_can_do_nothing_else() {
         "select from public.messages",
         "select from public.conversations",
         "select from public.summaries",
+        "select from public.kept_messages",
+        "delete from public.kept_messages",
         "insert into public.conversations (id, user_id) values (gen_random_uuid(), 'ada')",
         "update public.messages set content = 'x'",
         "delete from public.conversations",
@@ -175,6 +178,7 @@ async fn a_write_whose_answer_is_lost_is_done_once() {
     app.post(&format!("{path}/fork")).json(&json!({"through": 99})).expect(400).await;
     app.delete(&format!("{messages}?from=99")).expect(200).await;
     app.delete(&summary).expect(404).await;
+    app.put(&format!("{path}/line")).json(&json!({"message_id": uuid::Uuid::now_v7()})).expect(404).await;
     app.post(&format!("/conversations/{}/turn", uuid::Uuid::now_v7())).json(&batch).expect(404).await;
     app.delete(&format!("/conversations/{}", uuid::Uuid::now_v7())).expect(404).await;
 
@@ -228,6 +232,18 @@ async fn a_write_whose_answer_is_lost_is_done_once() {
     let read = app.get(&path).expect(200).await;
     assert_eq!((read.json()["message_count"].as_u64(), read.json()["title"].as_str()), (Some(2), Some("new")));
     assert_eq!(app.get(&messages).expect(200).await.array().len(), 2);
+    // The line moves once, and a version of a message is stored once.
+    let line = json!({"message_id": stored[0]["id"]});
+    let selected = cut(app.put(&format!("{path}/line")).json(&line).header("if-match", "\"10\"")).await;
+    assert_eq!(
+        (selected.status, selected.headers["etag"].as_str(), selected.json()["kept_count"].as_u64()),
+        (200, "\"11\"", Some(1))
+    );
+    let version = json!({"id": uuid::Uuid::now_v7(), "role": "user", "content": "6", "parent_id": stored[0]["id"]});
+    let branched = cut(app.post(&messages).json(&version).header("if-match", "\"11\"")).await;
+    assert_eq!((branched.status, branched.headers["etag"].as_str()), (200, "\"12\""));
+    let all = app.get(&format!("{messages}?all=true")).expect(200).await.array();
+    assert_eq!(all.iter().map(|message| message["on_line"] == true).collect::<Vec<_>>(), [true, false, true]);
     assert_eq!(cut(app.delete(&path)).await.status, 204);
     app.get(&path).expect(404).await;
 }

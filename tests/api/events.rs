@@ -32,6 +32,7 @@ fn requests(app: &App) -> Vec<Call<'_>> {
         app.get(&format!("{path}/summary")),
         app.delete(&format!("{path}/summary")),
         app.post(&format!("{path}/fork")).json(&json!({"id": FORK, "through": 1})),
+        app.put(&format!("{path}/line")).json(&json!({"message_id": MESSAGE, "newest": true})),
         app.delete(&format!("{path}/messages/{MESSAGE}")),
         app.delete(&format!("{path}/messages?from=1")),
         app.delete(&path),

@@ -50,6 +50,8 @@ enum Operation {
     Create,
     Append,
     Replace,
+    Branch,
+    SelectLine,
     Turn,
     Update,
     Edit,
@@ -76,11 +78,13 @@ enum Operation {
 
 impl Operation {
     /// Each endpoint is among them, which `sweep` asserts.
-    const ALL: [Self; 26] = [
+    const ALL: [Self; 28] = [
         Self::First,
         Self::Create,
         Self::Append,
         Self::Replace,
+        Self::Branch,
+        Self::SelectLine,
         Self::Turn,
         Self::Update,
         Self::Edit,
@@ -175,6 +179,9 @@ impl<'a> Attempt<'a> {
             Operation::Create => app.post("/conversations").json(&json!({"id": conversation, "title": "Rain in Oslo"})),
             Operation::Append => app.post(&messages).json(&json!({"messages": [message(1), message(2)]})),
             Operation::Replace => app.post(&messages).json(&json!({"messages": [message(1), message(2)], "from": 2})),
+            // All messages leave the line.
+            Operation::Branch => app.post(&messages).json(&json!({"messages": [message(1), message(2)], "parent_id": null})),
+            Operation::SelectLine => app.put(&format!("{path}/line")).json(&json!({"message_id": null})),
             Operation::Turn => {
                 let turn =
                     json!({"messages": [message(1), message(2)], "reply_id": copy, "conversation": {"title": "Rain in Oslo"}});
@@ -215,14 +222,18 @@ impl<'a> Attempt<'a> {
 
     async fn state(&self, superuser: &Client) -> State {
         let rows = "
-            select row(c.id = $1, c.user_id = $3, c.title, c.metadata, c.message_count, c.next_position, c.archived_at is null,
-                c.summary_through, c.forked_position)::text, c.version
+            select row(c.id = $1, c.user_id = $3, c.title, c.metadata, c.message_count, c.kept_count, c.next_position,
+                c.archived_at is null, c.summary_through, c.forked_position)::text, c.version
             from conversations c
             where c.user_id in ($3, 'to-' || $3)
             union all
             select row(m.conversation_id = $1, m.position, m.content, m.in_progress, m.metadata, m.owner_key = owner_key($3))::text, 0
             from messages m
             where m.conversation_id in ($1, $2)
+            union all
+            select row(k.conversation_id = $1, k.position, k.parent_position, k.content, k.in_progress)::text, 0
+            from kept_messages k
+            where k.conversation_id in ($1, $2)
             union all
             select row(s.conversation_id = $1, s.through, s.content)::text, 0 from summaries s where s.conversation_id in ($1, $2)
             union all
@@ -237,7 +248,10 @@ impl<'a> Attempt<'a> {
         let json = || answer.json();
         match self.operation {
             Operation::First | Operation::Create => [200, 201].contains(&answer.status) && json()["title"] == "Rain in Oslo",
-            Operation::Append | Operation::Replace => [200, 201].contains(&answer.status) && json()[1]["position"] == 5,
+            Operation::Append | Operation::Replace | Operation::Branch => {
+                [200, 201].contains(&answer.status) && json()[1]["position"] == 5
+            }
+            Operation::SelectLine => answer.status == 200 && json()["kept_count"] == 3,
             Operation::Turn => {
                 let (turn, sent) = (json(), json()["context"]["messages"].as_array().map(Vec::len));
                 [200, 201].contains(&answer.status)

@@ -5,6 +5,8 @@
 //! the same ids until they have an answer. Then everything is read, by SQL and through the API. A seed fixes what is sent, and which
 //! fault meets which connection at which byte. It cannot fix when the processes are scheduled.
 //!
+//! Some batches have a parent of the client's choice, and some clients choose another line. What they leave is kept.
+//!
 //! Between its appends, each client also leads conversations of a guest through every endpoint. It replaces, streams, stops, summarizes, forks and
 //! edits them. It deletes, transfers, exports, erases and imports them. It reads after each step. At last it erases them, so that the final
 //! comparison finds whatever a lost request left behind.
@@ -31,6 +33,8 @@ const CLIENTS: usize = 16;
 const SHARED: usize = 2;
 /// A client appends so many batches between two guests. More than there are clients.
 const BATCHES_PER_GUEST: usize = 25;
+/// A client branches behind one of its newest batches, so that no line has to move far.
+const NEAR: usize = 5;
 /// The lanes that run more than `add-message`. Fewer, so that there are not hundreds of processes.
 const GUEST_LANES: usize = 2;
 /// A request of a process that was killed may still be on its way to the server, behind a delay of the proxy.
@@ -71,6 +75,8 @@ struct Run {
     /// Each conversation with its user: the shared ones, then one for each client.
     conversations: Vec<(String, Uuid)>,
     acknowledged: Mutex<Vec<Acknowledged>>,
+    /// The lines that were chosen, and each client's in their order.
+    selected: Mutex<Vec<Selected>>,
     counts: Counts,
     /// The functions that guests have called.
     called: Mutex<BTreeSet<&'static str>>,
@@ -79,6 +85,7 @@ struct Run {
 #[derive(Default)]
 struct Counts {
     batches: AtomicUsize,
+    lines: AtomicUsize,
     guests: AtomicUsize,
     requests: AtomicUsize,
     refused: AtomicUsize,
@@ -91,8 +98,18 @@ struct Acknowledged {
     conversation: Uuid,
     sent: Vec<(Uuid, String)>,
     told: Vec<(i64, String)>,
-    /// The version that it made, where the first answer said that it was stored now.
-    version: Option<i64>,
+    /// The parent that it named.
+    parent: Option<Uuid>,
+    /// The version that it made.
+    version: i64,
+}
+
+/// A line that was chosen.
+struct Selected {
+    conversation: Uuid,
+    message: Uuid,
+    /// The conversation's version behind it.
+    version: i64,
 }
 
 async fn run(seed: u64, batches: usize, crashes: bool) {
@@ -116,8 +133,8 @@ async fn run(seed: u64, batches: usize, crashes: bool) {
         Lane { free: tokio::sync::Mutex::default(), processes: Mutex::new(BTreeMap::from([("add-message", append)])) }
     };
     let lanes = (0..PROCESSES).map(lane).collect();
-    let (acknowledged, counts, called) = Default::default();
-    let run = Arc::new(Run { app, seed, lanes, conversations, acknowledged, counts, called });
+    let (acknowledged, selected, counts, called) = Default::default();
+    let run = Arc::new(Run { app, seed, lanes, conversations, acknowledged, selected, counts, called });
 
     let mut clients = JoinSet::new();
     for client in 0..CLIENTS {
@@ -144,10 +161,11 @@ async fn run(seed: u64, batches: usize, crashes: bool) {
 
     let count = |counter: &AtomicUsize| counter.load(Ordering::SeqCst);
     println!(
-        "{} batches of {messages} messages and {} guests acknowledged, in {} requests; {} answers were errors, {} never came, {} were thrown \
-        away; \
+        "{} batches of {messages} messages, {} moves of lines and {} guests acknowledged, in {} requests; {} answers were errors, {} never \
+        came, {} were thrown away; \
         faults on the way: {faults:?}; beside it: {blows:?}; {:.0} s",
         count(&run.counts.batches),
+        count(&run.counts.lines),
         count(&run.counts.guests),
         count(&run.counts.requests),
         count(&run.counts.refused),
@@ -183,6 +201,8 @@ impl Run {
     /// Sends its share of batches, each until it is acknowledged.
     async fn client(self: Arc<Self>, client: usize, share: usize) {
         let mut rng = Rng::with_seed(self.seed.wrapping_add(1000 + client as u64));
+        // The last messages of this client's batches, by their conversation.
+        let mut ends = BTreeMap::<Uuid, Vec<Uuid>>::new();
         for batch in 0..share {
             // The clients take turns.
             if batch % BATCHES_PER_GUEST == client {
@@ -201,14 +221,35 @@ impl Run {
                 .collect();
             let messages: Vec<Value> =
                 sent.iter().map(|(id, content)| json!({"id": id, "role": "user", "content": content})).collect();
-            let path = format!("/conversations/{conversation}/messages");
-            let append = self.app.post(&path).by(user).json(&json!({"messages": messages}));
+            let path = format!("/conversations/{conversation}");
+            let ends = ends.entry(*conversation).or_default();
+            let mut near = |one_in: u8| {
+                let near = &ends[ends.len().saturating_sub(NEAR)..];
+                if near.is_empty() || rng.u8(..one_in) > 0 { None } else { Some(near[rng.usize(..near.len())]) }
+            };
+            let (parent, chosen) = (near(6), near(8));
+            let mut body = json!({"messages": messages});
+            if let Some(parent) = parent {
+                body["parent_id"] = json!(parent);
+            }
+            let append = self.app.post(&format!("{path}/messages")).by(user).json(&body);
             let answer = self.acknowledged(&append, &[200, 201], &mut rng).await;
             let told = answer.array();
             let text = |value: &Value| value.as_str().unwrap().to_owned();
             let told = told.iter().map(|message| (message["position"].as_i64().unwrap(), text(&message["created_at"]))).collect();
-            let version = (answer.status == 201).then(|| answer.headers["etag"].trim_matches('"').parse().unwrap());
-            self.acknowledged.lock().unwrap().push(Acknowledged { conversation: *conversation, sent, told, version });
+            let version = |answer: &Answer| answer.headers["etag"].trim_matches('"').parse().unwrap();
+            let (conversation, version_of_batch) = (*conversation, version(&answer));
+            ends.push(sent.last().unwrap().0);
+            let batch = Acknowledged { conversation, sent, told, parent, version: version_of_batch };
+            self.acknowledged.lock().unwrap().push(batch);
+            if let Some(message) = chosen {
+                let key = uuid::Builder::from_random_bytes(rng.u128(..).to_be_bytes()).into_uuid();
+                let select = self.app.put(&format!("{path}/line")).by(user).json(&json!({"message_id": message}));
+                let select = select.header("idempotency-key", key.to_string());
+                let answer = self.acknowledged(&select, &[200], &mut rng).await;
+                self.selected.lock().unwrap().push(Selected { conversation, message, version: version(&answer) });
+                self.counts.lines.fetch_add(1, Ordering::SeqCst);
+            }
             if self.counts.batches.fetch_add(1, Ordering::SeqCst) % 10_000 == 9999 {
                 println!("10,000 more");
             }
@@ -220,7 +261,7 @@ impl Run {
         let (app, seed) = (&self.app, self.seed);
         let (guest, account) = (format!("guest-{name}"), format!("account-{name}"));
         let mut id = || uuid::Builder::from_random_bytes(rng.u128(..).to_be_bytes()).into_uuid();
-        let (source, copy, ids) = (id(), id(), [id(), id(), id(), id(), id(), id(), id()]);
+        let (source, copy, ids) = (id(), id(), [id(), id(), id(), id(), id(), id(), id(), id()]);
         let [path, copied] = [source, copy].map(|id| format!("/conversations/{id}"));
         let message = |n: usize, role: &str| json!({"id": ids[n], "role": role, "content": format!("raining {n}")});
         let [messages, first, second, reply] = ["", &format!("/{}", ids[0]), &format!("/{}", ids[1]), &format!("/{}", ids[4])]
@@ -261,6 +302,7 @@ impl Run {
             let late = self.by(&guest, app.patch(&stopped).json(&json!({"append": piece, "at": at})), &[409], rng).await.json();
             assert_eq!(late["code"], "cancelled", "SEED={seed}: {late}");
         }
+        self.versions_of_reply(&guest, &path, [ids[6], ids[4], ids[7]], rng).await;
         let summary = format!("{path}/summary");
         for (through, text) in [(1, "drizzle"), (2, "rain")] {
             self.by(&guest, app.put(&summary).json(&json!({"through": through, "content": text})), done, rng).await;
@@ -310,7 +352,7 @@ impl Run {
         self.by(&account, app.delete(&copied), gone, rng).await;
         let export = app.get(&format!("/users/{account}/export"));
         let exported = self.by(&account, export.clone(), done, rng).await.body;
-        assert_eq!(exported.lines().count(), 6, "SEED={seed}: {exported}");
+        assert_eq!(exported.lines().count(), 7, "SEED={seed}: {exported}");
         let erase = app.delete(&format!("/users/{account}"));
         self.by(&account, erase.clone(), done, rng).await;
         assert_eq!(self.by(&account, export.clone(), done, rng).await.body, "", "SEED={seed}: {name}");
@@ -318,6 +360,20 @@ impl Run {
         self.by_service(import, done, rng).await;
         assert_eq!(self.by(&account, export, done, rng).await.body, exported, "SEED={seed}: {name}");
         self.by(&account, erase, done, rng).await;
+    }
+
+    /// A question gets another answer, and then the first one is chosen again. The other is kept.
+    async fn versions_of_reply(&self, guest: &str, path: &str, [question, reply, other]: [Uuid; 3], rng: &mut Rng) {
+        let seed = self.seed;
+        let message = json!({"id": other, "role": "assistant", "content": "raining 7", "parent_id": question});
+        let append = self.app.post(&format!("{path}/messages")).json(&message);
+        self.by(guest, append, &[200, 201], rng).await;
+        let line = self.app.put(&format!("{path}/line")).json(&json!({"message_id": reply, "newest": true}));
+        let line = self.by(guest, line, &[200], rng).await.json();
+        assert_eq!((&line["message_count"], &line["kept_count"]), (&json!(6), &json!(1)), "SEED={seed}: {line}");
+        let read = self.app.get(&format!("{path}/messages/{reply}?include=versions"));
+        let read = self.by(guest, read, &[200], rng).await.json();
+        assert_eq!(read["versions"], json!([reply, other]), "SEED={seed}: {read}");
     }
 
     /// A guest's request, as this user.
@@ -439,7 +495,8 @@ impl Run {
         }
         // Every one once, and none that nobody sent: the ids are the same, and as many.
         let time = r#"to_char(created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"#;
-        let all = format!("select conversation_id, position, id, content, {time} from messages order by conversation_id, position");
+        let columns = format!("conversation_id, position, id, content, {time}");
+        let all = format!("select {columns} from messages union all select {columns} from kept_messages order by 1, 2");
         let mut stored: BTreeMap<Uuid, Vec<(i64, Uuid, String)>> = BTreeMap::new();
         for row in superuser.query_typed(&all, &[]).await.unwrap() {
             let (id, content): (Uuid, String) = (row.get(2), row.get(3));
@@ -449,8 +506,10 @@ impl Run {
         assert!(expected.is_empty(), "SEED={seed}: {} acknowledged messages are lost: {:?}", expected.len(), expected.keys());
 
         acknowledged.sort_by_key(|batch| (batch.conversation, batch.told[0].0));
+        let selected = std::mem::take(&mut *self.selected.lock().unwrap());
+        let shared: BTreeSet<Uuid> = self.conversations[..SHARED].iter().map(|(_, id)| *id).collect();
         let owners: BTreeMap<Uuid, &str> = self.conversations.iter().map(|(user, id)| (*id, user.as_str())).collect();
-        let counters = "select id, message_count, next_position, version from conversations";
+        let counters = "select id, message_count, coalesce(kept_count, 0), next_position, version from conversations";
         for row in superuser.query_typed(counters, &[]).await.unwrap() {
             let conversation: Uuid = row.get(0);
             let stored = stored.remove(&conversation).unwrap_or_default();
@@ -467,31 +526,93 @@ impl Run {
             assert_eq!(positions, (1..=messages).collect::<Vec<_>>(), "SEED={seed}: a position is left out in {conversation}");
             let times: BTreeSet<_> = stored.iter().map(|(.., time)| time).collect();
             assert_eq!(times.len(), batches.len(), "SEED={seed}: a time for each batch of {conversation}");
-            // A version for each batch, and each answer told its own.
-            let version = 1 + i64::try_from(batches.len()).unwrap();
-            let counters: [i64; 3] = [row.get(1), row.get(2), row.get(3)];
-            assert_eq!(counters, [messages, messages + 1, version], "SEED={seed}: {conversation}");
-            for (batch, own) in batches.iter().zip(2..) {
-                assert!(batch.version.is_none_or(|version| version == own), "SEED={seed}: a version in {conversation}");
-            }
+            // A version for each batch and for each move, and each answer told its own.
+            let [on_line, kept, next, version]: [i64; 4] = [1, 2, 3, 4].map(|column| row.get(column));
+            assert_eq!((on_line + kept, next), (messages, messages + 1), "SEED={seed}: {conversation}");
+            let versions: Vec<i64> = batches.iter().map(|batch| batch.version).collect();
+            assert!(versions.is_sorted_by(|a, b| a < b), "SEED={seed}: versions in {conversation}: {versions:?}");
+            let moves = selected.iter().filter(|line| line.conversation == conversation);
+            assert!(moves.clone().all(|line| line.version <= version), "SEED={seed}: versions in {conversation}");
 
-            // And the API says the same.
-            let ids = |answer: &Answer| {
-                answer.array().iter().map(|message| message["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
-            };
-            let mut read = Vec::new();
-            let mut path = Some(format!("/conversations/{conversation}/messages?limit=1000"));
-            while let Some(page) = path {
-                let answer = self.app.get(&page).by(owners[&conversation]).expect(200).await;
-                assert_eq!(answer.headers["etag"], format!("\"{version}\""));
-                read.extend(ids(&answer));
-                path = answer.next().map(str::to_owned);
+            // And the API says the same: each message where its batch wanted it.
+            let tree = self.tree(conversation, owners[&conversation], version).await;
+            assert_eq!(tree.iter().map(|node| node.id).collect::<Vec<_>>(), sent, "SEED={seed}: {conversation}");
+            let mut nodes = tree.iter();
+            for batch in &batches {
+                let first = nodes.next().unwrap();
+                assert!(batch.parent.is_none() || first.parent == batch.parent, "SEED={seed}: the parent in {conversation}");
+                let rest = batch.sent.windows(2).map(|pair| (pair[1].0, Some(pair[0].0)));
+                assert!(
+                    rest.eq(nodes.by_ref().take(batch.sent.len() - 1).map(|node| (node.id, node.parent))),
+                    "SEED={seed}: a batch"
+                );
             }
-            assert_eq!(read, sent.iter().map(Uuid::to_string).collect::<Vec<_>>(), "SEED={seed}: history of {conversation}");
+            if !shared.contains(&conversation) {
+                // One client wrote it, so the order of its changes is known.
+                let moves: Vec<_> = moves.map(|line| (line.version, line.message)).collect();
+                let (end, changes) = replay(&batches, &moves, &tree);
+                assert_eq!(version, 1 + changes, "SEED={seed}: a version for each change of {conversation}");
+                assert_eq!(tree.iter().rev().find(|node| node.on_line).map(|node| node.id), end, "SEED={seed}: {conversation}");
+            }
+            // The line is a path.
+            let line: Vec<&Node> = tree.iter().filter(|node| node.on_line).collect();
+            assert_eq!(i64::try_from(line.len()).unwrap(), on_line, "SEED={seed}: {conversation}");
+            assert!(line.first().is_none_or(|first| first.parent.is_none()), "SEED={seed}: {conversation}");
+            assert!(line.windows(2).all(|pair| pair[1].parent == Some(pair[0].id)), "SEED={seed}: the line of {conversation}");
             let one = self.app.get(&format!("/conversations/{conversation}")).by(owners[&conversation]).expect(200).await;
-            assert_eq!((one.json()["message_count"].as_i64(), &*one.headers["etag"]), (Some(messages), &*format!("\"{version}\"")));
+            assert_eq!((one.json()["message_count"].as_i64(), &*one.headers["etag"]), (Some(on_line), &*format!("\"{version}\"")));
+            assert_eq!(one.json()["kept_count"].as_i64(), Some(kept), "SEED={seed}: {conversation}");
         }
         assert!(stored.is_empty(), "SEED={seed}: messages without a conversation");
         acknowledged.iter().map(|batch| batch.sent.len()).sum()
     }
+
+    /// All messages of a conversation with their places in the tree, page by page.
+    async fn tree(&self, conversation: Uuid, owner: &str, version: i64) -> Vec<Node> {
+        let id = |value: &Value| value.as_str().map(|text| text.parse().unwrap());
+        let mut tree = Vec::new();
+        let mut path = Some(format!("/conversations/{conversation}/messages?all=true&limit=1000"));
+        while let Some(page) = path {
+            let answer = self.app.get(&page).by(owner).expect(200).await;
+            assert_eq!(answer.headers["etag"], format!("\"{version}\""));
+            let node = |message: &Value| Node {
+                id: id(&message["id"]).unwrap(),
+                parent: id(&message["parent_id"]),
+                on_line: message["on_line"].as_bool().unwrap(),
+            };
+            tree.extend(answer.array().iter().map(node));
+            path = answer.next().map(str::to_owned);
+        }
+        tree
+    }
+}
+
+/// A message in the tree.
+struct Node {
+    id: Uuid,
+    parent: Option<Uuid>,
+    on_line: bool,
+}
+
+/// Does what one client did, in the order of the versions. Where the line ends then, and how many versions that made. Asserts that each
+/// batch without a parent went to the end of the line.
+fn replay(batches: &[&Acknowledged], moves: &[(i64, Uuid)], tree: &[Node]) -> (Option<Uuid>, i64) {
+    let parents: BTreeMap<Uuid, Option<Uuid>> = tree.iter().map(|node| (node.id, node.parent)).collect();
+    // A move that changes nothing has the version of the change before it.
+    let mut changes: Vec<(i64, bool, usize)> = batches.iter().enumerate().map(|(n, batch)| (batch.version, false, n)).collect();
+    changes.extend(moves.iter().enumerate().map(|(n, (version, _))| (*version, true, n)));
+    changes.sort_unstable();
+    let (mut end, mut count) = (None, 0);
+    for (version, is_move, n) in changes {
+        let new = if is_move { moves[n].1 } else { batches[n].sent.last().unwrap().0 };
+        if !is_move {
+            assert!(batches[n].parent.is_some() || parents[&batches[n].sent[0].0] == end, "a batch goes to the end of the line");
+        }
+        if end != Some(new) {
+            count += 1;
+        }
+        assert_eq!(version, 1 + count, "a version for each change");
+        end = Some(new);
+    }
+    (end, count)
 }

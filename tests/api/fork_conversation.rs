@@ -73,7 +73,7 @@ async fn a_fork_has_the_messages_up_to_a_position_byte_for_byte() {
             "id": forked["id"], "user_id": "ada", "title": "Rain", "metadata": {"n": 1}, "message_count": count,
             "created_at": forked["created_at"], "updated_at": forked["updated_at"], "last_message_at": copies[count - 1]["created_at"],
             "archived_at": null, "pinned_at": null, "expires_at": source["expires_at"],
-            "forked_from": {"conversation_id": source["id"], "position": count}, "summary": null
+            "forked_from": {"conversation_id": source["id"], "position": count}, "summary": null, "kept_count": 0
         });
         assert_eq!(forked, expected);
         assert!(forked["created_at"].as_str() > source["updated_at"].as_str());

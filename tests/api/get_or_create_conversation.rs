@@ -17,6 +17,7 @@ async fn a_first_call_creates_and_the_next_finds() {
         "expires_at",
         "forked_from",
         "id",
+        "kept_count",
         "last_message_at",
         "message_count",
         "metadata",

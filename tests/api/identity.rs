@@ -12,6 +12,7 @@ fn body(function: &str) -> Option<Value> {
         "update-conversation" => Some(json!({"title": "mine?"})),
         "summarize-conversation" => Some(json!({"through": 1, "content": "mine?"})),
         "update-message" => Some(json!({"content": "mine?"})),
+        "select-line" => Some(json!({"message_id": null})),
         "transfer-user" => Some(json!({"to": "eve"})),
         _ => None,
     }

@@ -293,7 +293,7 @@ fn small(id: Uuid) -> Vec<Value> {
         }})
     };
     let conversation = json!({
-        "id": id, "user_id": "ada", "title": "T", "metadata": {}, "message_count": 2, "created_at": time(0), "updated_at": time(2),
+        "id": id, "user_id": "ada", "title": "T", "metadata": {}, "message_count": 2, "kept_count": 0, "created_at": time(0), "updated_at": time(2),
         "last_message_at": time(2), "archived_at": null, "pinned_at": null, "expires_at": null, "forked_from": null,
         "summary": {"through": 1, "created_at": time(3)}
     });

@@ -24,7 +24,7 @@ fn cases() -> usize {
 }
 
 /// All fields that there are, and one that there is not. A test compares them with openapi.yaml.
-pub const FIELDS: [&str; 51] = [
+pub const FIELDS: [&str; 56] = [
     "id",
     "user_id",
     "new",
@@ -45,6 +45,7 @@ pub const FIELDS: [&str; 51] = [
     "append",
     "at",
     "messages",
+    "parent_id",
     "reply_id",
     "conversation",
     "context",
@@ -75,6 +76,10 @@ pub const FIELDS: [&str; 51] = [
     "to",
     "wait",
     "feedback",
+    "message_id",
+    "newest",
+    "line",
+    "all",
     "unknown",
 ];
 /// Right in some place, and wrong in most.

@@ -8,7 +8,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use self::state::{Answer, By, Condition, FEEDBACK, NewMessage, Operation, Place, State, Step, feedback};
+use self::state::{Answer, By, Condition, FEEDBACK, NewMessage, Operation, Place, Range, Start, State, Step, feedback};
 use crate::support::{App, Call};
 
 /// Sequences in `cargo test`; `SEQUENCES=10000 SEED=2 cargo test -p tests model:: -- --nocapture` runs more, and others.
@@ -18,7 +18,7 @@ const STEPS: usize = 25;
 const CONVERSATIONS: usize = 4;
 /// So many of them are there from the beginning.
 const BEGUN: usize = 3;
-const MESSAGES: usize = 7;
+const MESSAGES: usize = 8;
 const KEYS: usize = 12;
 /// The message that is a reply in progress at the beginning.
 const WRITTEN: usize = 3;
@@ -47,6 +47,40 @@ fn any_change<T: std::fmt::Debug + Clone>(value: impl Strategy<Value = T>) -> im
     prop::option::of(prop::option::weighted(0.7, value))
 }
 
+/// Behind the line, in most cases, or behind any message. Both places at once are refused.
+fn any_start() -> impl Strategy<Value = Start> {
+    let parent = || prop_oneof![1 => Just(None), 5 => (0..MESSAGES).prop_map(Some)];
+    prop_oneof![
+        8 => Just(Start::default()),
+        3 => (1..9_i64).prop_map(|from| Start { from: Some(from), parent: None }),
+        9 => parent().prop_map(|parent| Start { from: None, parent: Some(parent) }),
+        1 => (1..9_i64, parent()).prop_map(|(from, parent)| Start { from: Some(from), parent: Some(parent) }),
+    ]
+}
+
+fn any_range() -> impl Strategy<Value = Range> {
+    let position = || prop::option::of(0..12_i64);
+    prop_oneof![
+        1 => (1..5_usize).prop_map(Range::Last),
+        3 => (position(), position(), prop::option::of(1..4_usize), any::<bool>())
+            .prop_map(|(after, before, limit, newest_first)| Range::Between { after, before, limit, newest_first }),
+    ]
+}
+
+fn any_read() -> impl Strategy<Value = Operation> {
+    let (conversation, message) = (0..CONVERSATIONS, 0..MESSAGES);
+    // Which messages: those of the current line, of another one, or all.
+    let which =
+        prop_oneof![1 => Just((None, false)), 2 => message.clone().prop_map(|line| (Some(line), false)), 1 => Just((None, true))];
+    prop_oneof![
+        4 => (conversation.clone(), which, any::<bool>(), any_range())
+            .prop_map(|(conversation, (line, all), versions, range)| Operation::History { conversation, line, all, versions, range }),
+        1 => (conversation.clone(), message.clone()).prop_map(|(conversation, message)| Operation::Message { conversation, message }),
+        2 => (conversation, message, any::<bool>())
+            .prop_map(|(conversation, line, summary)| Operation::Context { conversation, line, summary }),
+    ]
+}
+
 fn any_operation() -> impl Strategy<Value = Operation> {
     let (conversation, message) = (0..CONVERSATIONS, 0..MESSAGES);
     let title = || prop::sample::select(vec!["Oslo", "Bergen"]).prop_map(str::to_owned);
@@ -56,17 +90,20 @@ fn any_operation() -> impl Strategy<Value = Operation> {
         2 => (conversation.clone(), any_change(title()), any_change(0..3_i32), prop::option::of(any::<bool>()), prop::option::of(any::<bool>()))
             .prop_map(|(conversation, title, tag, archived, pinned)| Operation::Update { conversation, title, tag, archived, pinned }),
         1 => conversation.clone().prop_map(|conversation| Operation::Delete { conversation }),
-        12 => (conversation.clone(), prop::collection::vec(any_message(), 1..4), prop::option::weighted(0.25, 1..9_i64))
-            .prop_map(|(conversation, messages, from)| Operation::append(conversation, messages, from)),
+        12 => (conversation.clone(), prop::collection::vec(any_message(), 1..4), any_start())
+            .prop_map(|(conversation, messages, start)| Operation::append(conversation, messages, start)),
+        9 => (conversation.clone(), prop::option::weighted(0.9, message.clone()), prop::option::of(any::<bool>()))
+            .prop_map(|(conversation, message, newest)| Operation::SelectLine { conversation, message, newest }),
+        7 => any_read(),
         8 => (
             conversation.clone(),
             prop::collection::vec(any_message(), 1..3),
-            prop::option::weighted(0.2, 1..9_i64),
+            any_start(),
             // One that is there, or others.
             prop::option::weighted(0.7, prop_oneof![1 => Just(WRITTEN), 2 => message.clone()]),
             any::<bool>(),
         )
-            .prop_map(|(conversation, messages, from, reply, create)| Operation::turn(conversation, messages, from, reply, create)),
+            .prop_map(|(conversation, messages, start, reply, create)| Operation::turn(conversation, messages, start, reply, create)),
         5 => (
             conversation.clone(),
             message.clone(),
@@ -98,7 +135,8 @@ fn any_operation() -> impl Strategy<Value = Operation> {
                 status,
             }),
         2 => (conversation.clone(), message).prop_map(|(conversation, message)| Operation::DeleteMessage { conversation, message }),
-        2 => (conversation.clone(), 1..9_i64).prop_map(|(conversation, from)| Operation::Rewind { conversation, from }),
+        2 => (conversation.clone(), prop::option::weighted(0.8, 1..9_i64))
+            .prop_map(|(conversation, from)| Operation::Rewind { conversation, from }),
         3 => (conversation.clone(), 1..9_i64, 0..3_i32).prop_map(|(conversation, through, text)| Operation::Summarize { conversation, through, text }),
         2 => conversation.clone().prop_map(|conversation| Operation::DeleteSummary { conversation }),
         3 => (conversation.clone(), 0..CONVERSATIONS, prop::option::of(1..9_i64), prop::option::of(title()))
@@ -111,17 +149,56 @@ fn any_operation() -> impl Strategy<Value = Operation> {
 
 fn any_step() -> impl Strategy<Value = Step> {
     let by = prop_oneof![6 => Just(By::User(0)), 3 => Just(By::User(1)), 1 => (0..2_usize).prop_map(By::Service)];
-    let condition = prop_oneof![8 => Just(Condition::None), 1 => Just(Condition::Current), 1 => Just(Condition::Stale)];
+    let condition =
+        prop_oneof![8 => Just(Condition::None), 1 => Just(Condition::Current), 1 => (1..5_i64).prop_map(Condition::Stale)];
     (by, any_operation(), condition, 1..3_usize, prop::option::weighted(0.8, 0..KEYS))
         .prop_map(|(by, operation, condition, sent, key)| Step { by, operation, condition, sent, key, again: None })
 }
 
-/// Some steps are late duplicates: requests that were sent before, with some others in between.
+/// What another request with the messages of an earlier one has instead.
+#[derive(Clone, Debug)]
+enum Twist {
+    /// One message more, so that the beginning may be stored.
+    Longer(NewMessage),
+    /// The first message is the parent of the others.
+    Shorter,
+    /// Another place.
+    Start(Start),
+}
+
+impl Twist {
+    fn of(self, earlier: &Operation) -> Option<Operation> {
+        let mut twisted = earlier.clone();
+        let (Operation::Append { messages, place, .. } | Operation::Turn { messages, place, .. }) = &mut twisted else {
+            return None;
+        };
+        match self {
+            Self::Longer(new) => messages.push(new),
+            Self::Shorter if messages.len() == 1 => return None,
+            Self::Shorter => *place = Start { from: None, parent: Some(Some(messages.remove(0).id)) },
+            Self::Start(start) => *place = start,
+        }
+        Some(match twisted {
+            Operation::Append { conversation, messages, place } => Operation::append(conversation, messages, place),
+            Operation::Turn { conversation, messages, place, reply, create } => {
+                Operation::turn(conversation, messages, place, reply, create)
+            }
+            other => other,
+        })
+    }
+}
+
+fn any_twist() -> impl Strategy<Value = Twist> {
+    prop_oneof![any_message().prop_map(Twist::Longer), Just(Twist::Shorter), any_start().prop_map(Twist::Start)]
+}
+
+/// Some steps are late duplicates: requests that were sent before, with some others in between. Of appends, some say something else then.
 fn any_steps() -> impl Strategy<Value = Vec<Step>> {
-    let late = prop::option::weighted(0.5, any::<prop::sample::Index>());
+    let late = prop::option::weighted(0.5, (any::<prop::sample::Index>(), prop::option::weighted(0.4, any_twist())));
     prop::collection::vec((any_step(), late), 1..STEPS).prop_map(|planned| {
         let mut steps: Vec<Step> = Vec::new();
         for (step, late) in planned {
+            let (late, twist) = late.unzip();
             // The newest few are the likeliest to find what they found before.
             let of_step = |back: usize| &steps[steps.len() - back];
             // Networks hold pieces back more often, because a reply has hundreds of them.
@@ -129,7 +206,12 @@ fn any_steps() -> impl Strategy<Value = Vec<Step>> {
             let newest: Vec<usize> = (1..=steps.len().min(6)).flat_map(|back| std::iter::repeat_n(back, weight(back))).collect();
             let back = late.filter(|_| !newest.is_empty()).map(|late| *late.get(&newest));
             let earlier = back.map(|back| Step { again: Some(back), ..of_step(back).clone() });
-            steps.push(earlier.unwrap_or(step));
+            let twisted = |back| {
+                let operation = twist.flatten()?.of(&of_step(back).operation)?;
+                Some(Step { operation, again: None, ..of_step(back).clone() })
+            };
+            let twisted = back.and_then(twisted);
+            steps.push(twisted.or(earlier).unwrap_or(step));
         }
         steps
     })
@@ -153,7 +235,7 @@ fn beginning() -> Vec<Step> {
             message(2, "user", "wind"),
             message(WRITTEN, "assistant", ""),
         ];
-        steps.push(step(user, Operation::append(conversation, messages.to_vec(), None)));
+        steps.push(step(user, Operation::append(conversation, messages.to_vec(), Start::default())));
         steps.extend([2, 3].map(|through| step(user, Operation::Summarize { conversation, through, text: 0 })));
     }
     steps
@@ -204,6 +286,45 @@ fn message_body(names: &Names, message: &NewMessage) -> Value {
     body
 }
 
+fn append_body(names: &Names, messages: &[NewMessage], place: Start) -> Value {
+    let messages: Vec<Value> = messages.iter().map(|message| message_body(names, message)).collect();
+    let mut body = json!({"messages": messages, "from": place.from});
+    if let Some(parent) = place.parent {
+        body["parent_id"] = json!(parent.map(|parent| names.messages[parent]));
+    }
+    body
+}
+
+/// What a step reads.
+fn address(names: &Names, operation: &Operation) -> String {
+    match operation {
+        Operation::History { conversation, line, all, versions, range } => {
+            let mut query = match range {
+                Range::Last(count) => vec![format!("last={count}")],
+                Range::Between { after, before, limit, newest_first } => {
+                    let after = after.map(|after| format!("after={after}"));
+                    let before = before.map(|before| format!("before={before}"));
+                    let limit = limit.map(|limit| format!("limit={limit}"));
+                    let order = newest_first.then(|| "order=desc".to_owned());
+                    after.into_iter().chain(before).chain(limit).chain(order).collect()
+                }
+            };
+            query.extend(line.map(|line| format!("line={}", names.messages[line])));
+            query.extend(all.then(|| "all=true".to_owned()));
+            query.extend(versions.then(|| "include=versions".to_owned()));
+            format!("{}/messages?{}", names.conversation(*conversation), query.join("&"))
+        }
+        Operation::Message { conversation, message } => {
+            format!("{}?include=versions", names.message(*conversation, *message))
+        }
+        Operation::Context { conversation, line, summary } => {
+            let short = if *summary { "&max_messages=1" } else { "" };
+            format!("{}/context?line={}{short}", names.conversation(*conversation), names.messages[*line])
+        }
+        _ => unreachable!("these are all that read"),
+    }
+}
+
 /// The request of a step. `None`: what happens by itself.
 fn request<'a>(app: &'a App, names: &Names, state: &State, step: &Step) -> Option<Call<'a>> {
     let user = names.users[step.by.user()].as_str();
@@ -230,16 +351,24 @@ fn request<'a>(app: &'a App, names: &Names, state: &State, step: &Step) -> Optio
             app.patch(&names.conversation(*conversation)).json(&body)
         }
         Operation::Delete { conversation } => app.delete(&names.conversation(*conversation)),
-        Operation::Append { conversation, messages, from } => {
-            let messages: Vec<Value> = messages.iter().map(|message| message_body(names, message)).collect();
-            app.post(&format!("{}/messages", names.conversation(*conversation))).json(&json!({"messages": messages, "from": from}))
+        Operation::Append { conversation, messages, place } => {
+            app.post(&format!("{}/messages", names.conversation(*conversation))).json(&append_body(names, messages, *place))
         }
-        Operation::Turn { conversation, messages, from, reply, create } => {
-            let messages: Vec<Value> = messages.iter().map(|message| message_body(names, message)).collect();
-            let reply = reply.map(|reply| names.messages[reply]);
-            let made = create.then(|| json!({"user_id": user}));
-            let body = json!({"messages": messages, "from": from, "reply_id": reply, "conversation": made});
+        Operation::Turn { conversation, messages, place, reply, create } => {
+            let mut body = append_body(names, messages, *place);
+            body["reply_id"] = json!(reply.map(|reply| names.messages[reply]));
+            body["conversation"] = json!(create.then(|| json!({"user_id": user})));
             app.post(&format!("{}/turn", names.conversation(*conversation))).json(&body)
+        }
+        Operation::SelectLine { conversation, message, newest } => {
+            let mut body = json!({"message_id": message.map(|message| names.messages[message])});
+            if let Some(newest) = newest {
+                body["newest"] = json!(newest);
+            }
+            app.put(&format!("{}/line", names.conversation(*conversation))).json(&body)
+        }
+        Operation::History { .. } | Operation::Message { .. } | Operation::Context { .. } => {
+            app.get(&address(names, &step.operation))
         }
         Operation::Edit { conversation, message, content, tag, token_count, feedback: given } => {
             let mut body = json!({});
@@ -269,7 +398,8 @@ fn request<'a>(app: &'a App, names: &Names, state: &State, step: &Step) -> Optio
         }
         Operation::DeleteMessage { conversation, message } => app.delete(&names.message(*conversation, *message)),
         Operation::Rewind { conversation, from } => {
-            app.delete(&format!("{}/messages?from={from}", names.conversation(*conversation)))
+            let from = from.map(|from| format!("?from={from}")).unwrap_or_default();
+            app.delete(&format!("{}/messages{from}", names.conversation(*conversation)))
         }
         Operation::Summarize { conversation, through, text } => {
             let body = json!({"through": through, "content": format!("summary {text}")});
@@ -291,7 +421,8 @@ fn request<'a>(app: &'a App, names: &Names, state: &State, step: &Step) -> Optio
         By::User(_) => call.by(user),
         By::Service(_) => call.by_service(),
     };
-    let call = if let Some(key) = step.key { call.header("idempotency-key", names.keys[key].to_string()) } else { call };
+    let key = step.key.filter(|_| !step.operation.reads());
+    let call = if let Some(key) = key { call.header("idempotency-key", names.keys[key].to_string()) } else { call };
     let version = state.condition(step);
     Some(if let Some(version) = version { call.header("if-match", format!("\"{version}\"")) } else { call })
 }
@@ -302,7 +433,7 @@ fn shown(names: &Names, value: &Value) -> Value {
         return value.as_array().map_or_else(|| value.clone(), |values| values.iter().map(|value| shown(names, value)).collect());
     };
     if object.contains_key("position") {
-        return json!({
+        let mut message = json!({
             "id": Names::number(&names.messages, &value["id"]),
             "position": value["position"],
             "role": value["role"],
@@ -312,6 +443,17 @@ fn shown(names: &Names, value: &Value) -> Value {
             "status": value["status"],
             "feedback": value["feedback"],
         });
+        // The server has chosen the ids of copies.
+        let name = |id: &Value| {
+            if id.is_null() { Value::Null } else { Names::number(&names.messages, id).map_or(json!("copy"), |id| json!(id)) }
+        };
+        if let Some(versions) = object.get("versions") {
+            message["versions"] = versions.as_array().unwrap().iter().map(name).collect();
+        }
+        if let Some(parent) = object.get("parent_id") {
+            (message["parent"], message["on_line"]) = (name(parent), value["on_line"].clone());
+        }
+        return message;
     }
     if object.contains_key("message_count") {
         return json!({
@@ -320,6 +462,7 @@ fn shown(names: &Names, value: &Value) -> Value {
             "title": value["title"],
             "metadata": value["metadata"],
             "message_count": value["message_count"],
+            "kept_count": value["kept_count"],
             "archived": !value["archived_at"].is_null(),
             "pinned": !value["pinned_at"].is_null(),
             "has_had_messages": !value["last_message_at"].is_null(),
@@ -376,7 +519,13 @@ async fn check_sequence(app: &App, superuser: &tokio_postgres::Client, steps: &[
                 // The server has chosen the id.
                 names.conversations.push(answer.json()["id"].as_str().unwrap().parse().unwrap());
             }
-            let body = if answer.body.is_empty() { Value::Null } else { shown(&names, &answer.json()) };
+            let body = match &step.operation {
+                _ if answer.body.is_empty() => Value::Null,
+                Operation::History { .. } if answer.status == 200 => all_pages(app, &names, &answer).await,
+                Operation::Context { summary: true, .. } if answer.status == 200 => answer.json()["summary"]["through"].clone(),
+                Operation::Context { .. } if answer.status == 200 => positions(&answer.json()),
+                _ => shown(&names, &answer.json()),
+            };
             let version = answer.headers.get("etag").map(|etag| etag.trim_matches('"').parse::<i64>().unwrap());
             let given =
                 Answer { status: answer.status, body, version, replayed: answer.headers.contains_key("idempotent-replayed") };
@@ -392,11 +541,98 @@ async fn check_sequence(app: &App, superuser: &tokio_postgres::Client, steps: &[
         }
         check_user(app, &names, &state, step.by.user()).await?;
     }
+    check_everything(app, &names, &state).await?;
+    check_lines(app, &names, &mut state).await?;
+    check_export(app, &names, &mut state).await
+}
+
+async fn check_everything(app: &App, names: &Names, state: &State) -> Result<(), TestCaseError> {
     for conversation in 0..names.conversations.len() {
-        check_conversation(app, &names, &state, conversation).await?;
+        check_conversation(app, names, state, conversation).await?;
     }
     for user in 0..names.users.len() {
-        check_user(app, &names, &state, user).await?;
+        check_user(app, names, state, user).await?;
+    }
+    Ok(())
+}
+
+/// All pages of a history, each of which leads to the next.
+async fn all_pages(app: &App, names: &Names, first: &crate::support::Answer) -> Value {
+    let mut pages = vec![shown(names, &first.json())];
+    let mut next = first.next().map(str::to_owned);
+    while let Some(target) = next {
+        let page = app.get(&target).by_service().expect(200).await;
+        pages.push(shown(names, &page.json()));
+        next = page.next().map(str::to_owned);
+    }
+    Value::from(pages)
+}
+
+/// What is read of a line is what is read when it is the current one.
+async fn check_lines(app: &App, names: &Names, state: &mut State) -> Result<(), TestCaseError> {
+    for conversation in 0..names.conversations.len() {
+        let path = names.conversation(conversation);
+        let read = async |of: &str, line: &str| {
+            let mut answers = Vec::new();
+            for what in [
+                "messages?include=versions",
+                "context?format=messages",
+                "context?max_messages=2",
+                "context?max_tokens=7&step=3",
+                "context?max_chars=9&format=openai",
+            ] {
+                answers.push(app.get(&format!("{path}/{what}{line}")).by_service().expect(200).await.json());
+            }
+            (of.to_owned(), answers)
+        };
+        for message in state.tree(conversation) {
+            let id = names.messages[message];
+            let beside = read("a line", &format!("&line={id}")).await;
+            let operation = Operation::SelectLine { conversation, message: Some(message), newest: None };
+            let step = Step { by: By::Service(0), operation, condition: Condition::None, sent: 1, key: None, again: None };
+            let call = request(app, names, state, &step).expect("a request");
+            let expected = state.apply(&step);
+            prop_assert_eq!(&shown(names, &call.expect(200).await.json()), &expected.body);
+            prop_assert_eq!(beside, read("a line", "").await, "the line that ends with message {}", message);
+        }
+        check_conversation(app, names, state, conversation).await?;
+    }
+    Ok(())
+}
+
+/// An export, an erasure and an import by the other user change nothing but the user.
+async fn check_export(app: &App, names: &Names, state: &mut State) -> Result<(), TestCaseError> {
+    let mut exports = Vec::new();
+    for user in 0..names.users.len() {
+        let exported = app.get(&format!("{}/export", names.user(user))).by_service().expect(200).await;
+        prop_assert_eq!(exported.next(), None);
+        exports.push(exported.body);
+    }
+    let mut counts = Vec::new();
+    for user in 0..names.users.len() {
+        let step = Step {
+            by: By::Service(user),
+            operation: Operation::Erase,
+            condition: Condition::None,
+            sent: 1,
+            key: None,
+            again: None,
+        };
+        let erased = app.delete(&names.user(user)).by_service().expect(200).await.json();
+        prop_assert_eq!(&erased, &state.clone().apply(&step).body);
+        counts.push(erased);
+    }
+    for (user, exported) in exports.iter().enumerate() {
+        let import = app.post(&format!("{}/import", names.user(1 - user))).header("content-type", "application/x-ndjson");
+        let imported = import.body(&**exported).by_service().expect(200).await.json();
+        let stored = json!({"conversations": imported["conversations"], "messages": imported["messages"]});
+        prop_assert_eq!((&stored, &imported["skipped"]), (&counts[user], &json!(0)), "{}", imported);
+    }
+    state.swap_users();
+    check_everything(app, names, state).await?;
+    for (user, exported) in exports.iter().enumerate() {
+        let again = app.get(&format!("{}/export", names.user(1 - user))).by_service().expect(200).await.body;
+        prop_assert_eq!(again.replace(&names.users[1 - user], &names.users[user]), exported.clone());
     }
     Ok(())
 }
@@ -406,14 +642,15 @@ async fn check_conversation(app: &App, names: &Names, state: &State, number: usi
     let get = async |path: &str| app.get(path).by_service().send().await;
     let path = names.conversation(number);
     let read = get(&path).await;
-    let Some((conversation, messages, context)) = state.shown(number) else {
+    let Some((conversation, messages, all, context)) = state.shown(number) else {
         prop_assert_eq!(read.status, 404);
         prop_assert_eq!(get(&format!("{path}/messages")).await.status, 404);
         prop_assert_eq!(get(&format!("{path}/summary")).await.status, 404);
         return Ok(());
     };
     prop_assert_eq!(shown(names, &read.json()), conversation);
-    prop_assert_eq!(shown(names, &get(&format!("{path}/messages")).await.json()), messages);
+    prop_assert_eq!(shown(names, &get(&format!("{path}/messages?include=versions")).await.json()), messages);
+    prop_assert_eq!(shown(names, &get(&format!("{path}/messages?all=true")).await.json()), all);
     prop_assert_eq!(positions(&get(&format!("{path}/context")).await.json()), context);
     let read = get(&format!("{path}/summary")).await;
     let summary = (read.status == 200).then(|| json!({"through": read.json()["through"], "content": read.json()["content"]}));

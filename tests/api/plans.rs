@@ -56,9 +56,17 @@ const FILL: &str = "
     $$;
     alter table conversations set (autovacuum_enabled = off);
     alter table messages set (autovacuum_enabled = off);
+    alter table kept_messages set (autovacuum_enabled = off);
     -- Without triggers that look something up for each row.
     set session_replication_role = replica;
     call fill(null, 1, 10000, 20);
+    -- One conversation of ten has versions: three of its last message.
+    insert into kept_messages (
+        conversation_id, position, parent_position, id, role, content, metadata, created_at, updated_at, size, characters
+    )
+    select test_id(0, n), 20 + p, 19, test_id(20 + p, n), 'user', 'Is it raining in Oslo?', '{}', at, at, 24, 22
+    from generate_series(1, 3) p, generate_series(5, 10000, 10) n, (values (timestamptz '2026-03-01')) sent (at);
+    update conversations set kept_count = 3, next_position = 24 where id in (select conversation_id from kept_messages);
 ";
 
 /// A request that is planned in a way of its own.
@@ -191,6 +199,40 @@ async fn cases(app: &App) -> Vec<Case<'_>> {
     ]
 }
 
+/// The requests of a conversation with versions.
+fn cases_of_versions(app: &App) -> Vec<Case<'_>> {
+    let case = |what, call, reads| Case { what, call, reads: reads + FEW, holds: PAGE };
+    // A line of 20 messages, of which 10 leave it for one, and come back.
+    let (branched, behind) = (format!("/conversations/{}", id(0, LONGEST + 3)), id(ORDINARY / 2, LONGEST + 3));
+    let line = format!("{branched}/line");
+    let (newest, version) = (id(ORDINARY, LONGEST + 3), id(LONG + 4, 1));
+    let other_version = json!({"id": version, "role": "user", "content": "Is it raining in Oslo?", "parent_id": behind});
+    let other_version = app.post(&format!("{branched}/messages")).json(&other_version);
+    let of_line = format!("line={version}");
+    vec![
+        case("a version of a message", other_version.clone(), 2 * 10 + 8),
+        case("the same version again", other_version, 8),
+        case("the line of before", app.put(&line).json(&json!({"message_id": newest})), 2 * 11 + 8),
+        case("the line that it is", app.put(&line).json(&json!({"message_id": newest})), 8),
+        case("the newest line", app.put(&line).json(&json!({"message_id": behind, "newest": true})), 2 * 11 + 20),
+        case("messages with versions", app.get(&format!("{branched}/messages?include=versions&last=5")), 5 * 5 + 10),
+        case("messages of a line", app.get(&format!("{branched}/messages?line={newest}&last=15")), 2 * 15 + 20),
+        case("all messages, kept or not", app.get(&format!("{branched}/messages?all=true&limit=15")), 5 * 15 + 10),
+        case("all messages, backwards", app.get(&format!("{branched}/messages?all=true&limit=15&order=desc")), 5 * 15 + 10),
+        case("a kept message", app.get(&format!("{branched}/messages/{newest}")), 4),
+        case("a message with its versions", app.get(&format!("{branched}/messages/{version}?include=versions")), 8),
+        case("a context of another line", app.get(&format!("{branched}/context?max_messages=5&line={newest}")), 2 * 5 + 40),
+        case("a context of the line", app.get(&format!("{branched}/context?max_messages=5&{of_line}")), 2 * 5 + 6 * 10),
+        case(
+            "another content of a kept message",
+            app.patch(&format!("{branched}/messages/{newest}")).json(&json!({"content": "Bergen?"})),
+            20,
+        ),
+        case("a kept message deleted", app.delete(&format!("{branched}/messages/{newest}")), 12),
+        case("messages taken back with what is kept below", app.delete(&format!("{branched}/messages?from=2")), 4 * 20 + 10),
+    ]
+}
+
 #[tokio::test]
 async fn every_statement_has_the_plan_that_is_meant_for_it() {
     let mut app = App::start().await;
@@ -205,7 +247,7 @@ async fn every_statement_has_the_plan_that_is_meant_for_it() {
 
     let mut files = BTreeMap::<&str, String>::new();
     let mut faults = Vec::new();
-    for Case { what, call, reads, holds } in cases(&app).await {
+    for Case { what, call, reads, holds } in cases(&app).await.into_iter().chain(cases_of_versions(&app)) {
         let (function, _) = call.event();
         let before = database_log().len();
         let answer = call.send().await;

@@ -15,33 +15,57 @@ use crate::support::{Answer, App, Call, Function, binary, project, start_binary}
 const OTHER: &str = "api_00000001";
 
 /// Functions that the endpoints' functions call. Those that touch a table are called with the conversation's row locked.
-const HELPERS: [&str; 25] = [
+const HELPERS: [&str; 46] = [
     "abandoned",
+    "abandoned_kept",
+    "bring_messages",
     "calls_in",
     "change_messages",
     "conversation_row",
     "copied_message_id",
+    "count_path",
+    "delete_all",
+    "delete_kept",
+    "delete_kept_below",
     "delete_oldest",
     "deletion_id",
+    "end_of_line",
     "etag",
     "has_members",
+    "id_at",
     "in_one_line",
     "is_kept",
     "is_visible",
     "is_wanted",
+    "keep_messages",
+    "kept_among",
+    "kept_path",
     "merge_patch",
     "message_bytes",
     "message_characters",
     "message_size",
     "message_status",
+    "move_line",
+    "move_versions",
+    "newest_below",
+    "newest_summary",
+    "page_of",
+    "path_to",
+    "place_of",
     "recall",
     "remember",
     "results_in",
     "same_json",
     "speaks",
+    "stored_among",
     "times_in",
+    "versions_behind",
+    "void_summaries",
     "with_newest_message",
 ];
+
+/// What endpoints call in the place of the function of their name, where a request asks for versions.
+const OF_VERSIONS: [&str; 3] = ["get_context_of_line", "get_message_versions", "get_tree"];
 
 /// A function of another release: the binary of this one, which calls another schema.
 struct OtherRelease {
@@ -105,7 +129,7 @@ async fn every_stored_function_follows_the_rules() {
     let functions = app.superuser().await.query_typed(functions, &[(&SCHEMA, tokio_postgres::types::Type::TEXT)]).await.unwrap();
     let functions_of_release = local::project::functions().into_iter().chain(local::project::SCHEDULED);
     let mut endpoints: Vec<String> = functions_of_release.map(|name| name.replace('-', "_")).collect();
-    endpoints.extend(HELPERS.map(str::to_owned));
+    endpoints.extend(HELPERS.into_iter().chain(OF_VERSIONS).map(str::to_owned));
     endpoints.sort();
     assert_eq!(functions.iter().map(|row| row.get::<_, String>(0)).collect::<Vec<_>>(), endpoints);
     for row in functions {
@@ -129,8 +153,10 @@ async fn every_stored_function_follows_the_rules() {
             | "export_user"
             | "fork_conversation"
             | "get_context"
+            | "get_context_of_line"
             | "get_or_create_conversation"
             | "get_summary"
+            | "get_tree"
             | "import_user"
             | "purge_expired"
             | "summarize_conversation" => "; enable_seqscan=off",
@@ -141,7 +167,7 @@ async fn every_stored_function_follows_the_rules() {
         assert_eq!(config, format!("search_path={SCHEMA}, pg_temp; plan_cache_mode=force_generic_plan{more}"), "{name}");
         assert!(source.contains("#variable_conflict"), "{name} does not say what a bare name is");
         // A null that was read, instead of the caller's own, would open the conversation to everybody.
-        let parameters = if name == "get_context" { "c, $2, $8" } else { "c, owner, retention" };
+        let parameters = if name.starts_with("get_context") { "c, $2, $8" } else { "c, owner, retention" };
         let asks = source.matches("is_visible(").count();
         assert_eq!(asks, source.matches(&format!("is_visible({parameters})")).count(), "{name} asks for somebody else");
         assert!(!source.contains("owner :=") && !source.contains("into owner"), "{name} changes its owner");

@@ -64,7 +64,9 @@ fn writes<'a>(app: &'a App, path: &str, ids: &[String]) -> Vec<Call<'a>> {
         app.patch(&format!("{path}/messages/{}", ids[1])).json(&json!({"content": "edited", "metadata": {"a": 1}})),
         app.put(&format!("{path}/summary")).json(&json!({"through": 1, "content": "summary"})),
         app.delete(&format!("{path}/summary")),
+        app.put(&format!("{path}/line")).json(&json!({"message_id": ids[1]})),
         app.delete(&format!("{path}/messages/{}", ids[1])),
+        app.put(&format!("{path}/line")).json(&json!({"message_id": ids[0], "newest": true})),
         app.delete(&format!("{path}/messages?from=3")),
         app.delete(path),
     ]

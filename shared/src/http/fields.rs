@@ -13,8 +13,8 @@ use uuid::Uuid;
 
 use crate::error::{Error, Fault, Invalid, Result};
 use crate::models::{
-    CallIds, Change, Content, ContextFormat, ContextLimits, ContextOptions, Json, Metadata, NewMessage, Place, Role, Status,
-    Text, ToolCalls, Unanswered, lone_surrogate,
+    CallIds, Change, Content, ContextFormat, ContextLimits, ContextOptions, Json, Metadata, NewMessage, Place, Role, Status, Text,
+    ToolCalls, Unanswered, lone_surrogate,
 };
 
 /// The fields of a request, each taken once by name and type. An error names the field.

@@ -70,8 +70,8 @@ pub async fn add_message(
     let mut parameters: Vec<Parameter<'_>> =
         vec![(&conversation_id, Type::UUID), (&owner, Type::TEXT), (&if_match, Type::INT8_ARRAY)];
     parameters.extend(append.parameters());
-    let (replaced, has_parent, parent) = columns_of(place);
-    parameters.extend([(&replaced as _, Type::INT8), (&has_parent as _, Type::BOOL), (&parent as _, Type::UUID)]);
+    let (from, has_parent, parent) = columns_of(place);
+    parameters.extend([(&from as _, Type::INT8), (&has_parent as _, Type::BOOL), (&parent as _, Type::UUID)]);
     parameters.extend([(&false as _, Type::BOOL), (&retention as _, Type::INT4)]);
     let rows = call(database, "add_message", &parameters).await?;
     let mut first = Columns::of(rows.first().ok_or(Error::NotFound)?);

@@ -49,7 +49,7 @@ declare
 begin
     -- Writers to a conversation take turns from here on.
     select c.version, c.next_position, c.updated_at, coalesce(c.characters_appended, 0), coalesce(c.tokens_appended, 0),
-        public.owner_key(c.user_id), c.kept_count > 0
+        public.owner_key(c.user_id), coalesce(c.kept_count > 0, false)
     into version, first, changed_at, characters_before, tokens_before, owner_key, has_kept
     from public.conversations c
     where c.id = conversation and is_visible(c, owner, retention)
@@ -59,8 +59,10 @@ begin
     end if;
 
     -- Contents are compared only if an id is stored already, because almost no append is a retry.
-    is_known := exists (select from public.messages m where m.conversation_id = conversation and m.id = any (ids))
-        or has_kept and exists (select from kept_among(conversation, ids));
+    is_known := exists (select from public.messages m where m.conversation_id = conversation and m.id = any (ids));
+    if has_kept and not is_known then
+        is_known := exists (select from kept_among(conversation, ids));
+    end if;
     if is_known then
         select
             coalesce(array_agg(old.id) filter (where old.is_same), '{}'),
@@ -131,7 +133,7 @@ begin
         elsif has_parent and place is null then
             outcome := 'parent';
         elsif has_parent and place <> end_of_line(conversation) then
-            number := move_line(conversation, place, version + 1);
+            number := move_line(conversation, place);
             outcome := case when number is not null then 'large' end;
         end if;
         if outcome is not null then
@@ -172,7 +174,7 @@ begin
             last_message_at = changed_at
         where c.id = conversation;
         if deleted > 0 then
-            perform change_messages(conversation, replaced, version);
+            perform change_messages(conversation, replaced, false, version);
         end if;
         insert into public.messages (
             conversation_id, position, id, role, content, content_parts, parts_text, tool_calls, tool_call_id, name, metadata,

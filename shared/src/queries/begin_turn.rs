@@ -89,9 +89,9 @@ pub async fn begin_turn(
     let mut parameters: Vec<Parameter<'_>> =
         vec![(&conversation_id, Type::UUID), (&owner, Type::TEXT), (&if_match, Type::INT8_ARRAY)];
     parameters.extend(append.parameters());
-    let (replaced, has_parent, parent) = columns_of(place);
+    let (from, has_parent, parent) = columns_of(place);
     let others: [Parameter<'_>; 13] = [
-        (&replaced, Type::INT8),
+        (&from, Type::INT8),
         (&has_parent, Type::BOOL),
         (&parent, Type::UUID),
         (&has_reply, Type::BOOL),

@@ -43,7 +43,7 @@ begin
         outcome := 'precondition';
     else
         if is_kept then
-            perform delete_kept(conversation, message);
+            perform delete_kept(conversation, message, version + 1);
         else
             delete from public.messages m where m.conversation_id = conversation and m.position = deleted;
         end if;
@@ -54,7 +54,7 @@ begin
         where c.id = conversation
         returning c.version into version;
         if not is_kept then
-            perform change_messages(conversation, deleted, version);
+            perform change_messages(conversation, deleted, false, version);
             if has_kept then
                 perform move_versions(
                     conversation, deleted,

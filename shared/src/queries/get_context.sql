@@ -106,10 +106,10 @@ from conversation c
         where bytes_before <= $5
         union all
         (
+            -- A user's message whose parts are results is no question.
             select 1, position, id, role, content, content_parts, tool_calls, tool_call_id, name, metadata, token_count, created_at, updated_at, extra,
                 feedback, characters_before, tokens_before, null, 0
             from public.messages
-            -- A user's message whose parts are results is no question.
             where c.wanted and conversation_id = c.conversation and role = 'user' and in_progress is not true
                 and (content is not null or content_parts::text !~ '"(tool_result|function_call_output|tool-result|functionResponse|function_response|toolResult)"')
             order by position desc limit 1

@@ -1,15 +1,21 @@
--- The context of a line that need not be the current one. It is `get_context`, with the messages of a path in the place of those of the line,
--- so its text is made of the text of that function. `line` is the last message of the path. Returns no row where there is no such message,
--- either.
+-- The context of a line that need not be the current one. `line` is the last message of the path. Returns no row where there is no such
+-- message, either. It is `get_context`, with the messages of a path in the place of those of the line. So its text is made of the text of that
+-- function.
 do $do$
 declare
     source constant text := (select p.prosrc from pg_proc p where p.oid = 'get_context'::regproc);
     -- The part that asks for the conversation and its counts.
     head constant integer := strpos(source, 'with conversation as (');
     rest constant integer := strpos(source, '), first_other as (');
+    tail constant text := regexp_replace(
+        substr(source, rest), 'from public\.messages\s+where',
+        'from stored_messages where case when is_kept then position = any ((select path from line)::bigint[])'
+            ' else position <= (select branch from line) end and',
+        'g'
+    );
 begin
-    if head = 0 or rest < head then
-        raise 'get_context does not begin as get_context_of_line expects it';
+    if head = 0 or rest < head or tail ~ 'public\.messages' or tail !~ 'stored_messages' then
+        raise 'get_context is not written as get_context_of_line expects it';
     end if;
     execute 'create function get_context_of_line(
             conversation uuid, owner text, max_messages bigint, max_characters bigint, max_bytes bigint, known text[],
@@ -21,16 +27,6 @@ begin
         left(source, head - 1) || $body$
 with line as materialized (
     select path, branch from path_to($1, $9)
-), line_messages as not materialized (
-    select conversation_id, position, id, role, content, content_parts, tool_calls, tool_call_id, name, metadata, extra, feedback,
-        token_count, in_progress, characters_before, tokens_before, created_at, updated_at, size, characters, media_bytes, media_tokens
-    from public.messages
-    where position <= (select branch from line)
-    union all
-    select conversation_id, position, id, role, content, content_parts, tool_calls, tool_call_id, name, metadata, extra, feedback,
-        token_count, in_progress, characters_before, tokens_before, created_at, updated_at, size, characters, media_bytes, media_tokens
-    from public.kept_messages
-    where position = any ((select path from line)::bigint[])
 ), conversation as (
     select id as conversation, version, version::text <> all ($6) as wanted,
         (
@@ -43,11 +39,14 @@ with line as materialized (
                 )
             )
         ) as summary_through,
+        -- What is not complete is left out everywhere.
         message_count + cardinality(path)
             - (select count(*) from public.messages where conversation_id = $1 and position > branch)
-            - (select count(*) from line_messages where conversation_id = $1 and in_progress) as message_count
+            - (select count(*) from public.messages where conversation_id = $1 and position <= branch and in_progress)
+            - (select count(*) from public.kept_messages where conversation_id = $1 and position = any (path) and in_progress)
+            as message_count
     from public.conversations c cross join line
     where id = $1 and is_visible(c, $2, $8)
-$body$ || replace(substr(source, rest), 'public.messages', 'line_messages'));
+$body$ || tail);
 end
 $do$;

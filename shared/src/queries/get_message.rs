@@ -18,8 +18,19 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// Each pause is longer than the one before it by half, up to this. So a piece is seen within half a second.
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
+/// What a reader wants of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Look {
+    /// How many characters of the content the reader has already.
+    pub skip: Option<i64>,
+    /// How long to wait for a change, where the reader has the message.
+    pub wait: Option<Duration>,
+    /// Whether the message says which messages follow the same one.
+    pub with_versions: bool,
+}
+
 /// Reads a message; with `skip`, its content is only what comes behind that many characters. So a reader can follow a reply that is
-/// being written. `with_versions`: it says which messages follow the same message. If `if_none_match` names the ETag, no content is read.
+/// being written. If `if_none_match` names the ETag, no content is read.
 ///
 /// With `wait`, a reader who has the message waits for so long at most until it changes or ends. Each look is a statement of its own. Between
 /// two looks there is no transaction, so a pooler has given the server's connection to others.
@@ -32,11 +43,10 @@ pub async fn get_message(
     caller: &Caller,
     conversation_id: Uuid,
     message_id: Uuid,
-    skip: Option<i64>,
-    wait: Option<Duration>,
-    with_versions: bool,
+    look: Look,
     if_none_match: Option<&ETags>,
 ) -> Result<Conditional<Message>> {
+    let Look { skip, wait, with_versions } = look;
     let until = database.last_look(wait.unwrap_or_default());
     let known = ETags::known(if_none_match);
     let mut pause = FIRST_PAUSE;

@@ -67,8 +67,10 @@ begin
             end as parent,
             sum(message_bytes(m.size, m.feedback)) over (order by m.position * direction rows unbounded preceding)
                 - message_bytes(m.size, m.feedback) as bytes_before
-        from stored_messages m
-        where m.conversation_id = conversation and m.position = any (page)
+        from unnest(page) as wanted (position)
+            cross join lateral (
+                select one.* from stored_messages one where one.conversation_id = conversation and one.position = wanted.position limit 1
+            ) m
     ) shown
     where shown.bytes_before <= bytes
     order by shown.position * direction;
@@ -88,29 +90,17 @@ begin
     if newest_first then
         return array(
             select m.position
-            from (
-                select l.position from public.messages l
-                where l.conversation_id = conversation and l.position > after and l.position < before and l.position <= branch
-                union all
-                select k.position from public.kept_messages k
-                where path is null and k.conversation_id = conversation and k.position > after and k.position < before
-                union all
-                select of_path.position from unnest(path) as of_path (position) where of_path.position > after and of_path.position < before
-            ) m
+            from stored_messages m
+            where m.conversation_id = conversation and m.position > after and m.position < before
+                and case when m.is_kept then path is null or m.position = any (path) else m.position <= branch end
             order by m.position desc limit wanted
         );
     end if;
     return array(
         select m.position
-        from (
-            select l.position from public.messages l
-            where l.conversation_id = conversation and l.position > after and l.position < before and l.position <= branch
-            union all
-            select k.position from public.kept_messages k
-            where path is null and k.conversation_id = conversation and k.position > after and k.position < before
-            union all
-            select of_path.position from unnest(path) as of_path (position) where of_path.position > after and of_path.position < before
-        ) m
+        from stored_messages m
+        where m.conversation_id = conversation and m.position > after and m.position < before
+            and case when m.is_kept then path is null or m.position = any (path) else m.position <= branch end
         order by m.position limit wanted
     );
 end

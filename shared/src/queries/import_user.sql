@@ -157,8 +157,8 @@ begin
                     else coalesce(
                         (
                             select p.position
-                            from unnest(message_conversations, ids, positions) as p (conversation_id, id, position)
-                            where p.conversation_id = i.conversation_id and p.id = i.parent
+                            from unnest(message_lines, message_conversations, ids, positions) as p (line, conversation_id, id, position)
+                            where p.conversation_id = i.conversation_id and p.id = i.parent and p.line < i.line
                         ),
                         (select p.position from place_of(i.conversation_id, i.parent) p)
                     )
@@ -320,7 +320,7 @@ begin
         left join lateral newest_summary(g.id) newest on true
     where c.id = g.id;
     -- No summary stands for what was added to a conversation that was there.
-    perform change_messages(c.id, a.first, c.version + 1)
+    perform change_messages(c.id, a.first, false, c.version + 1)
     from unnest(added_to, added_first) as a (id, first)
         join public.conversations c on c.id = a.id
     where c.id = any (stored) and not exists (

@@ -1,15 +1,19 @@
 -- The tree of a conversation with versions. `messages` has its line, and `kept_messages` has what is beside it. `kept_messages` may be empty when
--- a plan is made, and must not be read as a whole later: each function here that reads it says so.
+-- a plan is made, and must not be read as a whole later. So each function here that reads it says that no table is read as a whole. A
+-- planner that knows nothing of the table would read all kept messages of a conversation to find some. A lateral `limit` keeps it from
+-- that: it looks them up one by one.
 
--- All messages. Those of the line have no `parent_position`.
+-- All messages. Those of the line have no `parent_position`. Neither part has a condition of its own, so that a statement that reads in order
+-- reads both tables in order.
 create view stored_messages as
     select m.conversation_id, m.position, null::bigint as parent_position, false as is_kept, m.id, m.role, m.content, m.content_parts,
         m.tool_calls, m.tool_call_id, m.name, m.metadata, m.extra, m.feedback, m.token_count, m.in_progress, m.alive_at, m.created_at,
-        m.updated_at, m.size
+        m.updated_at, m.size, m.characters, m.characters_before, m.tokens_before, m.media_bytes, m.media_tokens
     from public.messages m
     union all
     select k.conversation_id, k.position, k.parent_position, true, k.id, k.role, k.content, k.content_parts, k.tool_calls, k.tool_call_id,
-        k.name, k.metadata, k.extra, k.feedback, k.token_count, k.in_progress, k.alive_at, k.created_at, k.updated_at, k.size
+        k.name, k.metadata, k.extra, k.feedback, k.token_count, k.in_progress, k.alive_at, k.created_at, k.updated_at, k.size,
+        k.characters, k.characters_before, k.tokens_before, k.media_bytes, k.media_tokens
     from public.kept_messages k;
 
 -- Where a message stands: its position, and that of the message that it follows (0: none). No row: the conversation has no such message.
@@ -39,12 +43,18 @@ $$;
 
 -- A kept message and the kept ones before it, up to the line. No row: the message at this position is not kept.
 create function kept_path(conversation uuid, last bigint) returns table ("position" bigint, parent_position bigint)
-language sql stable set enable_seqscan = off as $$
+language sql stable
+set enable_seqscan = off as $$
     with recursive up as (
         select k.position, k.parent_position from public.kept_messages k where k.conversation_id = $1 and k.position = $2
         union all
         select k.position, k.parent_position
-        from up join public.kept_messages k on k.conversation_id = $1 and k.position = up.parent_position
+        from up
+            cross join lateral (
+                select one.position, one.parent_position from public.kept_messages one
+                where one.conversation_id = $1 and one.position = up.parent_position
+                limit 1
+            ) k
     )
     select up.position, up.parent_position from up
 $$;
@@ -61,7 +71,9 @@ $$;
 -- Those of these messages that are kept.
 create function kept_among(conversation uuid, ids uuid[]) returns setof public.kept_messages
 language sql stable set enable_seqscan = off as $$
-    select k.* from public.kept_messages k where k.conversation_id = $1 and k.id = any ($2)
+    select k.*
+    from unnest($2) as wanted (id)
+        cross join lateral (select one.* from public.kept_messages one where one.conversation_id = $1 and one.id = wanted.id limit 1) k
 $$;
 
 -- Those of these messages that are stored, each with its number among the ids, from 1. `has_kept` is false where none can be kept.
@@ -132,15 +144,19 @@ create function count_path(conversation uuid, last bigint) returns bigint
 language plpgsql stable set enable_seqscan = off as $$
 #variable_conflict use_variable
 declare
-    path bigint[];
+    kept bigint;
     branch bigint;
 begin
-    select array_agg(up.position), min(up.parent_position) into path, branch from kept_path(conversation, last) up;
-    return (
-        select count(*)
-        from stored_messages m
-        where m.conversation_id = conversation and m.in_progress is not true
-            and case when m.is_kept then m.position = any (path) else m.position <= branch end
+    select count(*) filter (where k.in_progress is not true), min(k.parent_position) into kept, branch
+    from kept_path(conversation, last) up
+        cross join lateral (
+            select one.in_progress, one.parent_position from public.kept_messages one
+            where one.conversation_id = conversation and one.position = up.position
+            limit 1
+        ) k;
+    return kept + (
+        select count(*) from public.messages m
+        where m.conversation_id = conversation and m.position <= branch and m.in_progress is not true
     );
 end
 $$;
@@ -217,7 +233,10 @@ language plpgsql set enable_seqscan = off as $$
 #variable_conflict use_variable
 begin
     with gone as (
-        delete from public.kept_messages k where k.conversation_id = conversation and k.position = any (positions) returning k.*
+        delete from public.kept_messages k
+        using unnest(positions) as wanted (position)
+        where k.conversation_id = conversation and k.position = wanted.position
+        returning k.*
     )
     insert into public.messages (
         conversation_id, position, id, role, content, content_parts, parts_text, tool_calls, tool_call_id, name, metadata, extra, feedback,
@@ -234,10 +253,12 @@ end
 $$;
 
 -- Makes the line end at a position: of a message, or 0. What leaves the line is kept, and what comes to it is kept no longer. The caller has
--- locked the conversation's row, and `changed_in` is its new version. Returns null. If more than 10,000 messages would have to move, none
--- does, and their number is returned.
-create function move_line(conversation uuid, last bigint, changed_in bigint) returns bigint
-language plpgsql as $$
+-- locked the conversation's row. Each message is the end of one path, so no summary becomes void, and a summary that is being made is still
+-- right. Returns null. If more than 10,000 messages would have to move, none does, and their number is returned.
+create function move_line(conversation uuid, last bigint) returns bigint
+language plpgsql
+-- `summaries` may be empty when the plan is made, and must not be read as a whole later.
+set enable_seqscan = off as $$
 #variable_conflict use_variable
 declare
     path bigint[];
@@ -256,16 +277,19 @@ begin
     perform bring_messages(conversation, path);
     update public.conversations c
     set message_count = c.message_count - leaving + cardinality(path),
-        kept_count = coalesce(c.kept_count, 0) + leaving - cardinality(path)
+        kept_count = coalesce(c.kept_count, 0) + leaving - cardinality(path),
+        summary_through = newest.through,
+        summary_created_at = newest.created_at
+    from (select) one left join lateral newest_summary(conversation) newest on true
     where c.id = conversation;
-    perform note_change(conversation, branch + 1, changed_in);
     return null;
 end
 $$;
 
 -- Deletes the kept messages that descend from messages of the line at `first` and behind it. 0: deletes all. Returns how many these were.
 create function delete_kept_below(conversation uuid, first bigint) returns bigint
-language plpgsql set enable_seqscan = off as $$
+language plpgsql
+set enable_seqscan = off as $$
 #variable_conflict use_variable
 declare
     deleted bigint;
@@ -279,7 +303,12 @@ begin
             )
         union all
         select k.position
-        from below join public.kept_messages k on k.conversation_id = conversation and k.parent_position = below.position
+        from below
+            cross join lateral (
+                select child.position from public.kept_messages child
+                where child.conversation_id = conversation and child.parent_position = below.position
+                offset 0
+            ) k
     )
     delete from public.kept_messages k
     using below
@@ -290,8 +319,9 @@ begin
 end
 $$;
 
--- Deletes a kept message. What follows it follows its parent then. The caller has locked the conversation's row.
-create function delete_kept(conversation uuid, message uuid) returns void
+-- Deletes a kept message. What follows it follows its parent then. The caller has locked the conversation's row, and `changed_in` is its new
+-- version.
+create function delete_kept(conversation uuid, message uuid, changed_in bigint) returns void
 language plpgsql set enable_seqscan = off as $$
 #variable_conflict use_variable
 declare
@@ -301,7 +331,7 @@ begin
     select k.position, k.parent_position into deleted, parent
     from public.kept_messages k
     where k.conversation_id = conversation and k.id = message;
-    perform void_summaries(conversation, deleted);
+    perform change_messages(conversation, deleted, true, changed_in);
     delete from public.kept_messages k where k.conversation_id = conversation and k.position = deleted;
     perform move_versions(conversation, deleted, parent);
     update public.conversations c set kept_count = c.kept_count - 1 where c.id = conversation;

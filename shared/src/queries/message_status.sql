@@ -21,10 +21,20 @@ $$;
 -- Says which kept replies have lost their writers, as `abandoned` says it of the line. `path`: the positions of those that count; null: all.
 create function abandoned_kept(conversation uuid, path bigint[]) returns bigint
 language sql stable set enable_seqscan = off as $$
-    select coalesce(bit_xor(hashint8extended(k.position, 0)), 0)
-    from public.kept_messages k
-    where k.conversation_id = $1 and k.in_progress and ($2 is null or k.position = any ($2))
-        and message_status(k.in_progress, k.alive_at, k.updated_at) = 'incomplete'
+    select coalesce(bit_xor(hashint8extended(lost.position, 0)), 0)
+    from (
+        select k.position, message_status(k.in_progress, k.alive_at, k.updated_at) as status
+        from public.kept_messages k
+        where $2 is null and k.conversation_id = $1 and k.in_progress
+        union all
+        select k.position, message_status(k.in_progress, k.alive_at, k.updated_at)
+        from unnest($2) as wanted (position)
+            cross join lateral (
+                select one.* from public.kept_messages one where one.conversation_id = $1 and one.position = wanted.position limit 1
+            ) k
+        where k.in_progress
+    ) lost
+    where lost.status = 'incomplete'
 $$;
 
 -- An ETag without its quotes: a conversation's version, and which replies of what is shown have lost their writers.

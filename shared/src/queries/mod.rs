@@ -43,7 +43,7 @@ pub use fork_conversation::fork_conversation;
 pub use get_chat_history::{History, get_chat_history};
 pub use get_context::get_context;
 pub use get_conversation::get_conversation;
-pub use get_message::get_message;
+pub use get_message::{Look, get_message};
 pub use get_or_create_conversation::get_or_create_conversation;
 pub use get_summary::get_summary;
 pub use get_user_conversations::{Listed, get_user_conversations};

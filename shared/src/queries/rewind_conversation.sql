@@ -41,7 +41,7 @@ begin
                 updated_at = greatest(clock_timestamp(), c.updated_at + interval '1 microsecond')
             where c.id = conversation
             returning c.version into version;
-            perform change_messages(conversation, first, version);
+            perform change_messages(conversation, first, false, version);
         end if;
         perform remember(conversation, operation, request, version, deleted);
     end if;

@@ -46,7 +46,7 @@ begin
     if not (if_match is null or answer.version = any (if_match)) then
         answer.outcome := 'precondition';
     elsif place <> end_of_line(conversation) then
-        answer.nearest := move_line(conversation, place, answer.version + 1);
+        answer.nearest := move_line(conversation, place);
         answer.outcome := case when answer.nearest is not null then 'large' end;
         if answer.outcome is null then
             update public.conversations c

@@ -192,7 +192,7 @@ begin
         returning c.version into version;
         -- Metadata, a count and feedback say nothing that a summary could have said.
         if is_new_text and parent is null then
-            perform change_messages(conversation, edited, version);
+            perform change_messages(conversation, edited, false, version);
         end if;
     elsif outcome is null and not repeated and is_alive then
         -- Readers see no change, so there is no new version. If the reply had lost its writer, it is as it was before that.
@@ -210,7 +210,7 @@ begin
     if parent is not null then
         perform keep_messages(conversation, edited, edited, parent);
         if is_changed and is_new_text then
-            perform change_messages(conversation, edited, version);
+            perform change_messages(conversation, edited, true, version);
         end if;
     end if;
 end

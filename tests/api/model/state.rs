@@ -2,7 +2,7 @@
 
 #![expect(clippy::option_option, reason = "a field is left out, cleared or set")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
@@ -24,7 +24,8 @@ impl By {
 pub enum Condition {
     None,
     Current,
-    Stale,
+    /// So many versions before.
+    Stale(i64),
     /// As it was when the request was sent first.
     Version(i64),
 }
@@ -64,15 +65,20 @@ pub enum Operation {
     Append {
         conversation: usize,
         messages: Vec<NewMessage>,
-        from: Option<i64>,
+        place: Start,
     },
     /// Messages, the place of a reply, and the context behind them. The conversation is created if it is not there, and `create` is set.
     Turn {
         conversation: usize,
         messages: Vec<NewMessage>,
-        from: Option<i64>,
+        place: Start,
         reply: Option<usize>,
         create: bool,
+    },
+    SelectLine {
+        conversation: usize,
+        message: Option<usize>,
+        newest: Option<bool>,
     },
     Edit {
         conversation: usize,
@@ -95,7 +101,7 @@ pub enum Operation {
     },
     Rewind {
         conversation: usize,
-        from: i64,
+        from: Option<i64>,
     },
     Summarize {
         conversation: usize,
@@ -118,17 +124,54 @@ pub enum Operation {
     Expire {
         conversation: usize,
     },
+    /// Reads pages of the history: of a line, or of everything.
+    History {
+        conversation: usize,
+        line: Option<usize>,
+        all: bool,
+        versions: bool,
+        range: Range,
+    },
+    /// Reads a message with its versions.
+    Message {
+        conversation: usize,
+        message: usize,
+    },
+    /// Reads the context of a line, or which summary there is in a context of one message.
+    Context {
+        conversation: usize,
+        line: usize,
+        summary: bool,
+    },
+}
+
+/// Where new messages begin: at the position `from`, behind a parent, or at the line's end.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Start {
+    pub from: Option<i64>,
+    /// A message, or the beginning.
+    pub parent: Option<Option<usize>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Range {
+    Last(usize),
+    Between { after: Option<i64>, before: Option<i64>, limit: Option<usize>, newest_first: bool },
 }
 
 impl Operation {
-    pub fn append(conversation: usize, messages: Vec<NewMessage>, from: Option<i64>) -> Self {
-        Self::Append { conversation, messages: with_each_id_once(messages), from }
+    pub fn append(conversation: usize, messages: Vec<NewMessage>, place: Start) -> Self {
+        Self::Append { conversation, messages: with_each_id_once(messages), place }
     }
 
-    pub fn turn(conversation: usize, messages: Vec<NewMessage>, from: Option<i64>, reply: Option<usize>, create: bool) -> Self {
+    pub fn turn(conversation: usize, messages: Vec<NewMessage>, place: Start, reply: Option<usize>, create: bool) -> Self {
         let messages = with_each_id_once(messages);
         let reply = reply.filter(|reply| messages.iter().all(|message| message.id != *reply));
-        Self::Turn { conversation, messages, from, reply, create }
+        Self::Turn { conversation, messages, place, reply, create }
+    }
+
+    pub fn reads(&self) -> bool {
+        matches!(self, Self::History { .. } | Self::Message { .. } | Self::Context { .. })
     }
 
     /// The conversation that it is about, if it names one.
@@ -147,6 +190,10 @@ impl Operation {
             | Self::Summarize { conversation, .. }
             | Self::DeleteSummary { conversation }
             | Self::Fork { conversation, .. }
+            | Self::SelectLine { conversation, .. }
+            | Self::History { conversation, .. }
+            | Self::Message { conversation, .. }
+            | Self::Context { conversation, .. }
             | Self::Expire { conversation } => Some(*conversation),
         }
     }
@@ -220,6 +267,8 @@ const COPY: usize = usize::MAX;
 struct Message {
     new: NewMessage,
     position: i64,
+    /// The position of the message that it follows. None: it is a beginning.
+    parent: Option<i64>,
     tag: Option<i32>,
     feedback: Option<usize>,
     /// In the order of all changes: when it was appended.
@@ -234,7 +283,10 @@ struct Conversation {
     user: usize,
     title: Option<String>,
     tag: Option<i32>,
+    /// A tree, in the order of positions.
     messages: Vec<Message>,
+    /// The position of the last message on the line.
+    end: Option<i64>,
     next_position: i64,
     version: i64,
     archived: bool,
@@ -243,7 +295,7 @@ struct Conversation {
     summaries: BTreeMap<i64, String>,
     /// The source, and the position of the last message that was copied.
     forked: Option<(usize, i64)>,
-    /// Positions from which on something was edited or deleted, and the version that did it.
+    /// Positions at which something was edited or deleted, and the version that did it.
     changes: Vec<(i64, i64)>,
     updated: u64,
     /// The newest requests with a key or without, the newest last.
@@ -315,6 +367,7 @@ impl Conversation {
             title,
             tag: None,
             messages: Vec::new(),
+            end: None,
             next_position: 1,
             version: 1,
             archived: false,
@@ -334,11 +387,12 @@ impl Conversation {
             "user": self.user,
             "title": self.title,
             "metadata": metadata(self.tag),
-            "message_count": self.messages.len(),
+            "message_count": self.line().len(),
+            "kept_count": self.messages.len() - self.line().len(),
             "archived": self.archived,
             "pinned": self.pinned,
             "has_had_messages": self.has_had_messages,
-            "summary": self.summaries.keys().next_back(),
+            "summary": self.summary(&self.line()).map(|(through, _)| through),
             "forked": self.forked,
         })
     }
@@ -364,21 +418,148 @@ impl Conversation {
         self.updated = clock;
     }
 
-    /// What a summary could have stood for has changed.
-    fn change_from(&mut self, position: i64) {
-        self.summaries.retain(|through, _| *through < position);
+    /// The text of the message at a position has changed, or the message goes.
+    fn change_at(&mut self, position: i64) {
+        let below = self.below(position);
+        self.summaries.retain(|through, _| !below.contains(through));
         self.changes.push((position, self.version));
     }
 
-    /// The version at which messages up to a position last changed.
+    /// Deletes the line from a position on, and everything that descends from it. How many messages these were.
+    fn cut(&mut self, from: i64) -> usize {
+        let Some(first) = self.first_from(from) else { return 0 };
+        let (below, before) = (self.below(first), self.messages.len());
+        self.end = self.at(first).and_then(|message| message.parent);
+        self.summaries.retain(|through, _| !below.contains(through));
+        self.messages.retain(|message| !below.contains(&message.position));
+        self.changes.push((from, self.version));
+        before - self.messages.len()
+    }
+
+    /// The version at which messages up to a position last changed. An edit of a message beside the line counts, too. A move does not.
     fn changed(&self, through: i64) -> i64 {
-        let last = self.messages.iter().rev().find(|message| message.position <= through);
+        let line = self.line();
+        let last = line.iter().rev().find(|message| message.position <= through);
         let changes = self.changes.iter().filter(|(position, _)| *position <= through).map(|(_, version)| *version);
         changes.chain(last.map(|message| message.appended_version)).max().unwrap_or(0)
     }
 
     fn message(&mut self, id: usize) -> Option<&mut Message> {
         self.messages.iter_mut().find(|message| message.new.id == id)
+    }
+
+    fn find(&self, id: usize) -> Option<&Message> {
+        self.messages.iter().find(|message| message.new.id == id)
+    }
+
+    fn at(&self, position: i64) -> Option<&Message> {
+        self.messages.iter().find(|message| message.position == position)
+    }
+
+    /// The path that ends with the message at this position.
+    fn path(&self, end: Option<i64>) -> Vec<&Message> {
+        let mut path: Vec<&Message> =
+            std::iter::successors(end.and_then(|end| self.at(end)), |message| message.parent.and_then(|parent| self.at(parent)))
+                .collect();
+        path.reverse();
+        path
+    }
+
+    /// The current line.
+    fn line(&self) -> Vec<&Message> {
+        self.path(self.end)
+    }
+
+    /// The positions of a message and of everything that descends from it.
+    fn below(&self, position: i64) -> BTreeSet<i64> {
+        let mut below = BTreeSet::from([position]);
+        // A parent comes before its children.
+        for message in &self.messages {
+            if message.parent.is_some_and(|parent| below.contains(&parent)) {
+                below.insert(message.position);
+            }
+        }
+        below
+    }
+
+    /// The newest message below another one, or below the beginning.
+    fn newest_child(&self, parent: Option<i64>) -> Option<i64> {
+        self.messages.iter().rev().find(|message| message.parent == parent).map(|message| message.position)
+    }
+
+    /// The first message of the line at a position or behind it.
+    fn first_from(&self, from: i64) -> Option<i64> {
+        self.line().iter().map(|message| message.position).find(|position| *position >= from)
+    }
+
+    /// The newest summary that holds on a path.
+    fn summary(&self, path: &[&Message]) -> Option<(i64, &str)> {
+        let text = |message: &&Message| Some((message.position, self.summaries.get(&message.position)?.as_str()));
+        path.iter().rev().find_map(text)
+    }
+
+    /// A path's context without limits.
+    fn context(path: &[&Message]) -> Value {
+        let complete: Vec<&&Message> = path.iter().filter(|message| message.new.status != "in_progress").collect();
+        let pinned = complete.iter().take_while(|message| message.new.role == "system").count();
+        let start =
+            complete[pinned..].iter().position(|message| message.new.role == "user").map_or(complete.len(), |at| pinned + at);
+        let sent: Vec<i64> = complete[..pinned].iter().chain(&complete[start..]).map(|message| message.position).collect();
+        json!({"omitted": complete.len() - sent.len(), "positions": sent})
+    }
+
+    /// Up to where the summary stands in a path's context of one message.
+    fn summary_in_context(&self, path: &[&Message]) -> Option<i64> {
+        let complete = path.iter().filter(|message| message.new.status != "in_progress").count();
+        self.summary(path).filter(|_| complete > 1).map(|(through, _)| through)
+    }
+
+    /// What a message is called in an answer. The server has chosen a copy's id.
+    fn name(&self, position: i64) -> Value {
+        let id = self.at(position).expect("it is there").new.id;
+        if id == COPY { json!("copy") } else { json!(id) }
+    }
+
+    /// A message with its versions.
+    fn with_versions(&self, message: &Message) -> Value {
+        let mut shown = message.shown();
+        let versions = self.messages.iter().filter(|other| other.parent == message.parent);
+        shown["versions"] = versions.map(|other| self.name(other.position)).collect();
+        shown
+    }
+
+    /// A message with its place in the tree.
+    fn in_tree(&self, message: &Message, mut shown: Value) -> Value {
+        shown["parent"] = message.parent.map_or(Value::Null, |parent| self.name(parent));
+        shown["on_line"] = json!(self.line().iter().any(|on_line| on_line.position == message.position));
+        shown
+    }
+
+    /// Pages of the history.
+    fn history(&self, line: Option<usize>, all: bool, versions: bool, range: Range) -> Option<Value> {
+        let mut messages: Vec<&Message> = match line {
+            _ if all => self.messages.iter().collect(),
+            Some(id) => self.path(Some(self.find(id)?.position)),
+            None => self.line(),
+        };
+        let mut page = usize::MAX;
+        match range {
+            Range::Last(count) => drop(messages.drain(..messages.len().saturating_sub(count))),
+            Range::Between { after, before, limit, newest_first } => {
+                let is_in = |position| after.is_none_or(|after| position > after) && before.is_none_or(|before| position < before);
+                messages.retain(|message| is_in(message.position));
+                if newest_first {
+                    messages.reverse();
+                }
+                page = limit.unwrap_or(page);
+            }
+        }
+        let shown = |message: &&Message| {
+            let shown = if versions { self.with_versions(message) } else { message.shown() };
+            if all { self.in_tree(message, shown) } else { shown }
+        };
+        let pages: Vec<Value> = messages.chunks(page).map(|page| page.iter().map(shown).collect()).collect();
+        Some(if pages.is_empty() { json!([[]]) } else { Value::from(pages) })
     }
 }
 
@@ -392,12 +573,12 @@ impl State {
             _ if matches!(
                 step.operation,
                 Operation::Create { .. } | Operation::GetOrCreate | Operation::Fork { .. } | Operation::Transfer | Operation::Erase
-            ) =>
+            ) || step.operation.reads() =>
             {
                 None
             }
             Condition::Current => Some(version),
-            Condition::Stale => Some(version - 1),
+            Condition::Stale(back) => Some((version - back).max(0)),
             Condition::Version(version) => Some(version),
         }
     }
@@ -441,26 +622,35 @@ impl State {
         message.map_or(0, |message| message.new.content.chars().count())
     }
 
-    /// A conversation, its messages, and its context without limits.
-    pub fn shown(&self, number: usize) -> Option<(Value, Value, Value)> {
+    /// A conversation, its messages with their versions, all messages with their places in the tree, and its context without limits.
+    pub fn shown(&self, number: usize) -> Option<(Value, Value, Value, Value)> {
         let conversation = self.conversations.get(&number)?;
-        let messages = conversation.messages.iter().map(Message::shown).collect();
-        let complete: Vec<&Message> = conversation.messages.iter().filter(|message| message.new.status != "in_progress").collect();
-        let pinned = complete.iter().take_while(|message| message.new.role == "system").count();
-        let start =
-            complete[pinned..].iter().position(|message| message.new.role == "user").map_or(complete.len(), |at| pinned + at);
-        let sent: Vec<i64> = complete[..pinned].iter().chain(&complete[start..]).map(|message| message.position).collect();
-        let context = json!({"omitted": complete.len() - sent.len(), "positions": sent});
-        Some((conversation.shown(number), messages, context))
+        let line = conversation.line();
+        let messages = line.iter().map(|message| conversation.with_versions(message)).collect();
+        let all = conversation.messages.iter().map(|message| conversation.in_tree(message, message.shown())).collect();
+        Some((conversation.shown(number), messages, all, Conversation::context(&line)))
     }
 
     /// The newest summary, and the position up to which it is in a context of one message.
     pub fn summary(&self, number: usize) -> (Option<Value>, Option<i64>) {
         let Some(conversation) = self.conversations.get(&number) else { return (None, None) };
-        let newest = conversation.summaries.last_key_value();
-        let complete = conversation.messages.iter().filter(|message| message.new.status != "in_progress").count();
-        let shown = newest.map(|(through, text)| json!({"through": through, "content": text}));
-        (shown, newest.filter(|_| complete > 1).map(|(through, _)| *through))
+        let line = conversation.line();
+        let shown = conversation.summary(&line).map(|(through, text)| json!({"through": through, "content": text}));
+        (shown, conversation.summary_in_context(&line))
+    }
+
+    /// The messages of a conversation with versions, by their numbers.
+    pub fn tree(&self, number: usize) -> Vec<usize> {
+        let branched = self.conversations.get(&number).filter(|found| found.line().len() < found.messages.len());
+        let messages = branched.map(|found| found.messages.iter().map(|message| message.new.id));
+        messages.map(|ids| ids.filter(|id| *id != COPY).collect()).unwrap_or_default()
+    }
+
+    /// Each user gets the other's conversations, as an import stores them.
+    pub fn swap_users(&mut self) {
+        for found in self.conversations.values_mut() {
+            found.user = 1 - found.user;
+        }
     }
 
     /// A user's conversations, the most recently updated first.
@@ -474,8 +664,7 @@ impl State {
     pub fn found(&self, user: usize) -> Vec<Value> {
         let mut found = Vec::new();
         for (number, conversation) in self.conversations.iter().filter(|(_, found)| found.user == user) {
-            for message in conversation.messages.iter().filter(|message| message.new.content.split(' ').any(|word| word == "rain"))
-            {
+            for message in conversation.line().iter().filter(|message| message.new.content.split(' ').any(|word| word == "rain")) {
                 found.push(((message.appended, *number, message.position), json!([number, message.position, conversation.title])));
             }
         }
@@ -539,8 +728,12 @@ impl State {
                 self.conversations.remove(conversation);
                 Answer { status: 0, body: Value::Null, version: None, replayed: false }
             }
-            Operation::Turn { conversation: number, messages, from, reply, create } => {
-                let (messages, from, reply, number) = (messages.as_slice(), *from, *reply, *number);
+            Operation::Append { place: Start { from: Some(_), parent: Some(_) }, .. }
+            | Operation::Turn { place: Start { from: Some(_), parent: Some(_) }, .. } => {
+                Answer::refused(400, "invalid_parameter", Some("parent_id"))
+            }
+            Operation::Turn { conversation: number, messages, place, reply, create } => {
+                let (reply, number) = (*reply, *number);
                 let is_there = self.conversations.contains_key(&number);
                 if *create {
                     let found = self.conversations.entry(number).or_insert_with(|| Conversation::new(user, None, clock));
@@ -551,14 +744,14 @@ impl State {
                 let found = self.conversations.get_mut(&number).filter(|found| step.by == By::Service(user) || found.user == user);
                 let Some(found) = found else { return Answer::not_found() };
                 let is_allowed = condition.is_none_or(|version| version == found.version);
-                let mut answer = found.begin_turn(messages, from, reply, is_allowed, clock);
+                let mut answer = found.begin_turn(messages, *place, reply, is_allowed, clock);
                 if answer.status >= 400 {
                     if !is_there {
                         self.conversations.remove(&number);
                     }
                     return answer;
                 }
-                let (conversation, _, context) = self.shown(number).expect("it is there");
+                let (conversation, .., context) = self.shown(number).expect("it is there");
                 answer.body["context"] = context;
                 if *create {
                     answer.body["conversation"] = conversation;
@@ -598,16 +791,21 @@ impl State {
         if earlier.is_some() {
             return Answer::refused(409, "conflict", Some("id"));
         }
-        let newest = found.messages.last().map_or(0, |message| message.position);
+        let line = found.line();
+        let newest = line.last().map_or(0, |message| message.position);
         let position = at.unwrap_or(newest);
         if position > newest {
             return Answer::refused(400, "invalid_parameter", Some("through"));
         }
         let mut fork = Conversation::new(found.user, title.or(found.title.as_ref()).cloned(), self.clock);
-        let copied = found.messages.iter().filter(|message| message.position <= position).cloned();
-        fork.messages =
-            copied.map(|message| Message { new: NewMessage { id: COPY, ..message.new }, appended_version: 1, ..message }).collect();
-        fork.summaries = found.summaries.range(..=position).map(|(through, text)| (*through, text.clone())).collect();
+        for message in line.into_iter().filter(|message| message.position <= position).cloned() {
+            let new = NewMessage { id: COPY, ..message.new };
+            fork.messages.push(Message { new, parent: fork.end, appended_version: 1, ..message });
+            fork.end = Some(message.position);
+        }
+        let is_copied = |through: &i64| fork.at(*through).is_some();
+        let held = found.summaries.iter().filter(|(through, _)| is_copied(through));
+        fork.summaries = held.map(|(through, text)| (*through, text.clone())).collect();
         (fork.tag, fork.next_position, fork.forked) = (found.tag, position + 1, Some((source, position)));
         fork.has_had_messages = !fork.messages.is_empty();
         let answer = Answer::new(201, fork.shown(copy), 1);
@@ -647,7 +845,7 @@ impl Conversation {
                 }
                 Answer { status: 204, body: Value::Null, version: None, replayed: false }
             }
-            Operation::Append { messages, from, .. } => self.append(messages, *from, is_allowed, clock),
+            Operation::Append { messages, place, .. } => self.append(messages, false, *place, is_allowed, clock),
             Operation::Edit { message, content, tag, token_count, feedback, .. } => {
                 self.edit(*message, content.as_ref(), *tag, *token_count, *feedback, is_allowed, clock, request)
             }
@@ -665,37 +863,14 @@ impl Conversation {
                 }
                 answer
             }
-            Operation::DeleteMessage { message, .. } => {
-                if let Some(answer) = self.recall(request, |_| (204, Value::Null)) {
-                    return answer;
-                }
-                let Some(position) = self.message(*message).map(|stored| stored.position) else { return Answer::not_found() };
-                if !is_allowed {
-                    return Answer::precondition(self.version);
-                }
-                self.messages.retain(|stored| stored.position != position);
-                self.change(clock);
-                self.change_from(position);
-                self.remember(request, 0);
-                Answer { status: 204, body: Value::Null, version: Some(self.version), replayed: false }
+            Operation::SelectLine { message, newest, .. } => {
+                self.select_line(number, *message, *newest == Some(true), is_allowed, clock, request)
             }
-            Operation::Rewind { from, .. } => {
-                if let Some(answer) = self.recall(request, |done| (200, json!({"deleted": done.deleted}))) {
-                    return answer;
-                }
-                if !is_allowed {
-                    return Answer::precondition(self.version);
-                }
-                let before = self.messages.len();
-                self.messages.retain(|stored| stored.position < *from);
-                let deleted = before - self.messages.len();
-                if deleted > 0 {
-                    self.change(clock);
-                    self.change_from(*from);
-                }
-                self.remember(request, deleted);
-                Answer::new(200, json!({"deleted": deleted}), self.version)
+            Operation::History { .. } | Operation::Message { .. } | Operation::Context { .. } => {
+                self.read(operation).map_or_else(Answer::not_found, |body| Answer::new(200, body, self.version))
             }
+            Operation::DeleteMessage { message, .. } => self.delete_message(*message, is_allowed, clock, request),
+            Operation::Rewind { from, .. } => self.rewind(*from, is_allowed, clock, request),
             Operation::DeleteSummary { .. } => self.delete_summary(is_allowed, clock, request),
             Operation::Summarize { through, text, .. } => self.summarize(number, *through, *text, condition, clock, request),
             Operation::Create { .. }
@@ -708,6 +883,93 @@ impl Conversation {
                 unreachable!("these are not about a conversation that is there")
             }
         }
+    }
+
+    fn select_line(
+        &mut self,
+        number: usize,
+        message: Option<usize>,
+        newest: bool,
+        is_allowed: bool,
+        clock: u64,
+        request: &Request,
+    ) -> Answer {
+        if let Some(answer) = self.recall(request, |_| (200, self.shown(number))) {
+            return answer;
+        }
+        let selected = message.map(|id| self.find(id).map(|message| message.position));
+        if selected == Some(None) {
+            return Answer::not_found();
+        }
+        if !is_allowed {
+            return Answer::precondition(self.version);
+        }
+        let mut end = selected.flatten();
+        while let Some(child) = self.newest_child(end).filter(|_| newest) {
+            end = Some(child);
+        }
+        if end != self.end {
+            self.end = end;
+            self.change(clock);
+        }
+        self.remember(request, 0);
+        Answer::new(200, self.shown(number), self.version)
+    }
+
+    /// `None`: there is no such message.
+    fn read(&self, operation: &Operation) -> Option<Value> {
+        match operation {
+            Operation::History { line, all, versions, range, .. } => self.history(*line, *all, *versions, *range),
+            Operation::Message { message, .. } => Some(self.with_versions(self.find(*message)?)),
+            Operation::Context { line, summary, .. } => {
+                let path = self.path(Some(self.find(*line)?.position));
+                Some(if *summary { json!(self.summary_in_context(&path)) } else { Self::context(&path) })
+            }
+            _ => unreachable!("these are all that read"),
+        }
+    }
+
+    fn delete_message(&mut self, message: usize, is_allowed: bool, clock: u64, request: &Request) -> Answer {
+        if let Some(answer) = self.recall(request, |_| (204, Value::Null)) {
+            return answer;
+        }
+        let Some(gone) = self.find(message).cloned() else { return Answer::not_found() };
+        if !is_allowed {
+            return Answer::precondition(self.version);
+        }
+        self.change(clock);
+        self.change_at(gone.position);
+        self.messages.retain(|stored| stored.position != gone.position);
+        // What followed it follows its parent.
+        for child in self.messages.iter_mut().filter(|stored| stored.parent == Some(gone.position)) {
+            child.parent = gone.parent;
+        }
+        if self.end == Some(gone.position) {
+            self.end = gone.parent;
+        }
+        self.remember(request, 0);
+        Answer { status: 204, body: Value::Null, version: Some(self.version), replayed: false }
+    }
+
+    fn rewind(&mut self, from: Option<i64>, is_allowed: bool, clock: u64, request: &Request) -> Answer {
+        if let Some(answer) = self.recall(request, |done| (200, json!({"deleted": done.deleted}))) {
+            return answer;
+        }
+        if !is_allowed {
+            return Answer::precondition(self.version);
+        }
+        let mut deleted = 0;
+        if let (None, false) = (from, self.messages.is_empty()) {
+            deleted = self.messages.len();
+            self.change(clock);
+            self.changes.push((1, self.version));
+            (self.messages, self.summaries, self.end) = (Vec::new(), BTreeMap::new(), None);
+        } else if let Some(from) = from.filter(|from| self.first_from(*from).is_some()) {
+            self.change(clock);
+            deleted = self.cut(from);
+        }
+        self.remember(request, deleted);
+        Answer::new(200, json!({"deleted": deleted}), self.version)
     }
 
     #[expect(clippy::too_many_arguments, reason = "an edit has so many parts")]
@@ -748,7 +1010,7 @@ impl Conversation {
             self.change(clock);
         }
         if has_other_text {
-            self.change_from(position);
+            self.change_at(position);
         }
         self.remember(request, 0);
         Answer::new(200, shown, self.version)
@@ -769,8 +1031,9 @@ impl Conversation {
         if condition.is_some_and(|version| version < self.changed(through) || version > self.version) {
             return Answer::precondition(self.version);
         }
-        let is_stored = self.messages.iter().any(|message| message.position == through);
-        let first = self.messages.iter().find(|message| message.new.role != "system").map(|message| message.position);
+        let line = self.line();
+        let is_stored = line.iter().any(|message| message.position == through);
+        let first = line.iter().find(|message| message.new.role != "system").map(|message| message.position);
         if !is_stored || first.is_none_or(|first| through < first) {
             return Answer::refused(400, "invalid_parameter", Some("through"));
         }
@@ -787,99 +1050,108 @@ impl Conversation {
         if let Some(answer) = self.recall(request, |_| (204, Value::Null)) {
             return answer;
         }
-        if self.summaries.is_empty() {
-            return Answer::not_found();
-        }
+        let Some(through) = self.summary(&self.line()).map(|(through, _)| through) else { return Answer::not_found() };
         if !is_allowed {
             return Answer::precondition(self.version);
         }
-        self.summaries.pop_last();
+        self.summaries.remove(&through);
         self.change(clock);
         self.remember(request, 0);
         Answer { status: 204, body: Value::Null, version: Some(self.version), replayed: false }
     }
 
     /// The context and the conversation are not in the answer yet.
-    fn begin_turn(
-        &mut self,
-        messages: &[NewMessage],
-        from: Option<i64>,
-        reply: Option<usize>,
-        is_allowed: bool,
-        clock: u64,
-    ) -> Answer {
-        let Some(id) = reply else {
-            let answer = self.append(messages, from, is_allowed, clock);
-            return if answer.status < 400 { Answer { body: json!({"messages": answer.body}), ..answer } } else { answer };
-        };
-        let mut place = NewMessage { id, role: "assistant", content: String::new(), status: "in_progress", token_count: None };
-        let stored = |id: usize| self.messages.iter().find(|message| message.new.id == id);
-        if let Some(there) = stored(id) {
-            let question = messages.iter().map(|new| stored(new.id).filter(|stored| stored.is_same(new)));
-            let is_before = |question: &Vec<&Message>| question.iter().any(|message| there.position < message.position);
-            let question = question.collect::<Option<Vec<_>>>();
-            let question = question.filter(|question| there.new.role == "assistant" && !is_before(question));
-            if let Some(question) = question {
-                // Whatever was written into it since, it is the same reply.
-                let version = question.iter().chain([&there]).map(|message| message.appended_version).max().expect("the reply's");
-                let shown: Vec<Value> = question.iter().map(|message| message.shown()).collect();
-                let body = json!({"messages": shown, "reply": there.shown()});
-                return Answer { replayed: true, ..Answer::new(200, body, version) };
-            }
-            if from.is_none_or(|from| there.position < from) {
-                // It stands before what it answers. No content is the same as this.
-                "another reply".clone_into(&mut place.content);
-            }
-        }
-        let mut answer = self.append(&[messages, &[place]].concat(), from, is_allowed, clock);
-        if answer.body["param"] == json!(format!("messages[{}].id", messages.len())) {
+    fn begin_turn(&mut self, messages: &[NewMessage], place: Start, reply: Option<usize>, is_allowed: bool, clock: u64) -> Answer {
+        let begun = |id| NewMessage { id, role: "assistant", content: String::new(), status: "in_progress", token_count: None };
+        let reply = reply.map(begun);
+        let all = messages.iter().chain(&reply).cloned().collect::<Vec<_>>();
+        let mut answer = self.append(&all, reply.is_some(), place, is_allowed, clock);
+        if reply.is_some() && answer.body["param"] == json!(format!("messages[{}].id", messages.len())) {
             answer.body["param"] = json!("reply_id");
         }
         if answer.status < 400 {
             let mut shown = answer.body.as_array().cloned().expect("messages");
-            let reply = shown.pop();
-            answer.body = json!({"messages": shown, "reply": reply});
+            let written = if reply.is_some() { shown.pop() } else { None };
+            answer.body = json!({"messages": shown});
+            if let Some(written) = written {
+                answer.body["reply"] = written;
+            }
         }
         answer
     }
 
-    fn append(&mut self, messages: &[NewMessage], from: Option<i64>, is_allowed: bool, clock: u64) -> Answer {
-        let find = |stored: &Self, id: usize| stored.messages.iter().find(|message| message.new.id == id).cloned();
-        let stored: Vec<Option<Message>> = messages.iter().map(|message| find(self, message.id)).collect();
-        let is_replay = stored.iter().zip(messages).all(|(stored, new)| stored.as_ref().is_some_and(|stored| stored.is_same(new)));
+    /// With `has_reply`, the last message is the place of a reply. One that is stored there already is the same, whatever was written into it.
+    fn append(&mut self, messages: &[NewMessage], has_reply: bool, place: Start, is_allowed: bool, clock: u64) -> Answer {
+        let stored: Vec<Option<Message>> = messages.iter().map(|message| self.find(message.id).cloned()).collect();
+        let reply = has_reply.then(|| messages.len() - 1);
+        let is_same = |index: usize| {
+            let is_reply = |stored: &Message| reply == Some(index) && stored.new.role == "assistant";
+            stored[index].as_ref().is_some_and(|stored| stored.is_same(&messages[index]) || is_reply(stored))
+        };
+        let are_all_same = (0..messages.len()).all(is_same);
+        let position = |index: usize| stored[index].as_ref().map(|message| message.position);
+        // Messages that go take their ids along.
+        let cut = place.from.and_then(|from| self.first_from(from));
+        let goes = cut.map(|first| self.below(first)).unwrap_or_default();
+
+        let (is_replay, taken, above, is_nowhere);
+        if let Some(parent) = place.parent {
+            let parent = parent.map(|id| self.find(id).map(|message| message.position));
+            // It may have been deleted after a first attempt.
+            let is_unknown = parent == Some(None);
+            above = parent.flatten();
+            let stands = |index: usize| match (index, &stored[index]) {
+                (0, Some(first)) => is_unknown || first.parent == above,
+                (_, Some(message)) => message.parent.is_some() && message.parent == position(index - 1),
+                (_, None) => false,
+            };
+            taken = (0..messages.len()).find(|index| stored[*index].is_some() && !(is_same(*index) && stands(*index)));
+            is_replay = are_all_same && taken.is_none();
+            is_nowhere = is_unknown && stored.iter().all(Option::is_none);
+        } else {
+            (above, is_nowhere) = (None, false);
+            // A reply that stands before what it answers is another one.
+            let is_before = reply.is_some_and(|reply| position(reply) < (0..reply).filter_map(position).max());
+            is_replay = are_all_same && !(is_before && reply.is_some_and(|reply| stored[reply].is_some()));
+            let stays = |index: &usize| position(*index).is_some_and(|position| !goes.contains(&position));
+            let other = (0..messages.len()).find(|index| stays(index) && !is_same(*index));
+            taken = other.or(reply.filter(stays));
+        }
         if !is_replay {
-            // Messages that go take their ids along.
-            let stays = |stored: &Message| from.is_none_or(|from| stored.position < from);
-            let taken = stored
-                .iter()
-                .zip(messages)
-                .position(|(stored, new)| stored.as_ref().is_some_and(|stored| stays(stored) && !stored.is_same(new)));
             if let Some(index) = taken {
                 return Answer::refused(409, "conflict", Some(&format!("messages[{index}].id")));
             }
             if !is_allowed {
                 return Answer::precondition(self.version);
             }
-            if from.is_some_and(|from| from > self.next_position) {
+            if place.from.is_some_and(|from| from > self.next_position) {
                 return Answer::refused(400, "invalid_parameter", Some("from"));
             }
+            if is_nowhere {
+                return Answer::not_found();
+            }
             self.change(clock);
-            let before = self.messages.len();
-            self.messages.retain(stays);
-            if let Some(from) = from.filter(|_| self.messages.len() < before) {
-                self.change_from(from);
+            if let Some(from) = place.from {
+                self.cut(from);
+            }
+            if place.parent.is_some() {
+                // Behind those that are stored already.
+                self.end = stored.iter().flatten().last().map(|message| message.position).or(above);
             }
             for new in messages {
-                if find(self, new.id).is_none() {
-                    let (position, appended_version) = (self.next_position, self.version);
+                if self.find(new.id).is_none() {
+                    let (position, parent, appended_version) = (self.next_position, self.end, self.version);
                     let (new, tag, feedback) = (new.clone(), None, None);
-                    self.messages.push(Message { new, position, tag, feedback, appended: clock, appended_version, touched: clock });
+                    let (appended, touched) = (clock, clock);
+                    let message = Message { new, position, parent, tag, feedback, appended, appended_version, touched };
+                    self.messages.push(message);
+                    self.end = Some(position);
                     self.next_position += 1;
                     self.has_had_messages = true;
                 }
             }
         }
-        let shown = messages.iter().map(|new| find(self, new.id).expect("all are stored").shown()).collect();
+        let shown = messages.iter().map(|new| self.find(new.id).expect("all are stored").shown()).collect();
         // A replay has the version that the last of them was stored with.
         let stored_in = stored.iter().flatten().map(|message| message.appended_version).max();
         let version = stored_in.filter(|_| is_replay).unwrap_or(self.version);
@@ -948,7 +1220,7 @@ impl Conversation {
             }
             let position = message.position;
             self.change(clock);
-            self.change_from(position);
+            self.change_at(position);
         }
         let version = self.version;
         Answer::new(200, self.message(id).expect("it is there").shown(), version)

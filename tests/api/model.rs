@@ -628,6 +628,13 @@ async fn check_export(app: &App, names: &Names, state: &mut State) -> Result<(),
         let stored = json!({"conversations": imported["conversations"], "messages": imported["messages"]});
         prop_assert_eq!((&stored, &imported["skipped"]), (&counts[user], &json!(0)), "{}", imported);
     }
+    // The same lines again.
+    for (user, exported) in exports.iter().enumerate() {
+        let import = app.post(&format!("{}/import", names.user(1 - user))).header("content-type", "application/x-ndjson");
+        let imported = import.body(&**exported).by_service().expect(200).await.json();
+        let skipped = json!({"conversations": 0, "messages": 0, "skipped": exported.lines().count(), "expired": 0});
+        prop_assert_eq!(imported, skipped);
+    }
     state.swap_users();
     check_everything(app, names, state).await?;
     for (user, exported) in exports.iter().enumerate() {

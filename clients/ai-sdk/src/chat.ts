@@ -3,7 +3,7 @@ import type { UIMessage, UIMessageChunk } from "ai";
 import { followChat, stopReply, storeStream, type Storing, type StoreOptions } from "./reply.js";
 import { conversationId } from "./ids.js";
 import { isSame, type Group } from "./mapping.js";
-import { loadTree, rowsToDelete, saveMessage, selectMessage, type ChatTree } from "./tree.js";
+import { goTo, loadTree, rowsToDelete, saveMessage, selectMessage, type ChatTree } from "./tree.js";
 import {
   again,
   append,
@@ -220,6 +220,12 @@ export function chatStore<M extends UIMessage = UIMessage>(
       }
       if (message.role !== "user")
         throw new TypeError("the message must be a user's, or a reply with answered tool calls");
+      if (keep && at < 0 && messageId !== undefined) {
+        // It is on another line: the page has another version, or somebody has gone to one.
+        const there = await goTo(client, id, messageId);
+        const edited = message.id === messageId && there !== undefined ? { ...message, id: there } : message;
+        if (there !== undefined) return appendUserMessage({ id: chat, message: edited, messageId: there });
+      }
       const kept = at < 0 ? history : history.slice(0, at);
       if (keep && groups[at] && !isSame(groups[at].message, JSON.parse(JSON.stringify(message)))) {
         // The page gives an edited message the id of the one before. The same edit again is stored once.
@@ -247,6 +253,10 @@ export function chatStore<M extends UIMessage = UIMessage>(
       const { groups, version } = await readChat<M>(client, id);
       const history = groups.map(({ message }) => message);
       let at = messageId === undefined ? history.length - 1 : history.findIndex((one) => one.id === messageId);
+      if (keep && at < 0 && messageId !== undefined) {
+        const there = await goTo(client, id, messageId);
+        if (there !== undefined) return regenerate({ id: chat, messageId: there });
+      }
       // The reply may not have been stored.
       if (at < 0) at = history.length;
       // As the SDK does: a reply goes, and a user's message stays.

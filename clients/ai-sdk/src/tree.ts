@@ -187,6 +187,15 @@ export async function selectMessage(client: ScrollbackClient, id: string, messag
   return end !== undefined;
 }
 
+/** Makes a message of the tree the last one of the line. Returns the id that it has there, or `undefined` if there is no such message. */
+export async function goTo(client: ScrollbackClient, id: string, messageId: string): Promise<string | undefined> {
+  const { nodes } = await readTree(client, id);
+  const node = nodes.find((one) => one.id === messageId);
+  const end = node?.rows.at(-1);
+  if (end) await client.selectLine(id, { message_id: end.id });
+  return node?.message.id;
+}
+
 /** The stored messages of UI messages, but for those that are also a part of others. */
 export async function rowsToDelete(
   client: ScrollbackClient,

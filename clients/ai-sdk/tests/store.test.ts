@@ -115,10 +115,17 @@ test("an edited question is another version, with the same id or a new one", asy
     expect(await store.loadChat(id)).toEqual(expected);
   }
   expect(await store.selectMessage({ id, messageId: "unknown" })).toBe(false);
+  // A page that has another version than the one that is shown edits its own.
+  await store.selectMessage({ id, messageId: "q1" });
+  expect(await store.appendUserMessage({ id, message: edit("Wind?", "q9"), messageId: "q9" })).toEqual([
+    edit("Wind?", "q9"),
+  ]);
+  expect(await store.regenerate({ id, messageId: "r2" })).toEqual([edit("Bergen?")]);
+  await store.selectMessage({ id, messageId: "q1" });
   // Back to a version that was edited before: it is asked again.
   expect(await store.appendUserMessage({ id, message: edit("Bergen?"), messageId: "q1" })).toEqual([edit("Bergen?")]);
   expect(await store.loadChat(id)).toEqual([edit("Bergen?")]);
-  expect(await treeOf(store, id)).toHaveLength(5);
+  expect(await treeOf(store, id)).toHaveLength(6);
 });
 
 test("without versions, an edited question replaces what came after it", async ({ client, id }) => {

@@ -523,6 +523,15 @@ test("kept messages are counted where they are deleted", async () => {
   expect((await client.tree(id).all()).map(({ position }) => position)).toEqual([1, 4, 5]);
 });
 
+test("a tool's result that has versions is shown for itself, too", async () => {
+  const { user, id, messages } = await conversation(SMALL);
+  await client.addMessage(id, { role: "tool", tool_call_id: "c1", content: "dry", parent_id: messages[2]?.id ?? "" });
+  await visit({ user, conversation: id });
+  await article(6).getByRole("button", { name: "Previous version (2 of 2)" }).click();
+  await article(5).getByText("umbrella").waitFor();
+  await article(4).getByText("1 of 2").waitFor();
+});
+
 test("versions fit on a phone", async () => {
   const { user, id } = await threeAnswers("averylongname".repeat(4));
   await page.context().close();
@@ -538,6 +547,7 @@ test("versions fit on a phone", async () => {
   const back = page.getByRole("button", { name: "Previous version (3 of 3)" });
   await back.waitFor();
   await inside(article(5).locator(".versions, .versions *"));
+  await inside(page.locator("header :is(button, select, input)"));
   await back.tap();
   await article(4).getByText("2 of 3").waitFor();
   await page.getByRole("button", { name: "3 more in versions" }).tap();

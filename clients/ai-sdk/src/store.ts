@@ -1,5 +1,12 @@
 /** A chat's messages: reading, storing and replacing them. */
-import { isProblem, ScrollbackError, type Message, type NewMessage, type ScrollbackClient } from "@scrollback/client";
+import {
+  isProblem,
+  ScrollbackError,
+  type ErrorCode,
+  type Message,
+  type NewMessage,
+  type ScrollbackClient,
+} from "@scrollback/client";
 import type { UIMessage } from "ai";
 import { rowId } from "./ids.js";
 import { isSame, isStored, toGroups, toRows, type Group, type Row } from "./mapping.js";
@@ -64,13 +71,19 @@ export function sleep(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
-/** Does a write that depends on what is stored. If another writer comes first, it reads and decides again. */
-export async function again<T>(work: () => Promise<T>): Promise<T> {
+/**
+ * Does a write that depends on what is stored. If another writer comes first, it reads and decides again. `codes` are the errors that say so. A
+ * message that leaves the line beside the write is a `conflict`.
+ */
+export async function again<T>(
+  work: () => Promise<T>,
+  codes: readonly ErrorCode[] = ["precondition_failed"],
+): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
       return await work();
     } catch (error) {
-      if (!isProblem(error, "precondition_failed") || attempt === ATTEMPTS) throw error;
+      if (!codes.some((code) => isProblem(error, code)) || attempt === ATTEMPTS) throw error;
     }
     // Random, so that two writers do not meet again.
     await sleep(Math.random() * Math.min(200, 10 * attempt));
@@ -143,6 +156,11 @@ export function branchesAt({ groups }: Stored<UIMessage>, messages: readonly UIM
   const isChanged = messages.slice(0, at).some((message, n) => !isSame(groups[n]?.message, clean(message)));
   const stays = messages.slice(at).some(({ id }) => groups.some(({ message }) => message.id === id));
   return isChanged || stays ? undefined : at;
+}
+
+/** Whether a write has happened now, and not before: its version is behind the one that it was sent with. */
+export function isFresh(written: string | undefined, before: string | undefined): boolean {
+  return Number.parseInt(written?.slice(1) ?? "") > Number.parseInt(before?.slice(1) ?? "");
 }
 
 /** The ends of the histories that were returned for a model. Their replies begin without reading them again. */

@@ -35,6 +35,8 @@ export interface Node<M extends UIMessage> {
 export interface Tree<M extends UIMessage> {
   rows: TreeMessage[];
   nodes: Node<M>[];
+  /** Which UI message each stored one belongs to. */
+  nodeOf: Map<string, Node<M>>;
   /** The last stored message of the line. */
   head: TreeMessage | undefined;
 }
@@ -42,53 +44,54 @@ export interface Tree<M extends UIMessage> {
 /** All stored messages of a chat, and what they are. */
 export async function readTree<M extends UIMessage>(client: ScrollbackClient, id: string): Promise<Tree<M>> {
   const rows = await client.tree(id).all();
-  return { rows, nodes: nodesOf<M>(rows), head: rows.findLast((row) => row.on_line) };
+  return { rows, ...nodesOf<M>(rows), head: rows.findLast((row) => row.on_line) };
 }
 
 /**
  * The UI messages of a tree. A question that was edited may have the id of the one before, and the tree may fork inside of a reply. Then the
  * oldest has the id, and the others have the positions of their ends behind it, so that an id stays what it is.
  */
-function nodesOf<M extends UIMessage>(rows: readonly TreeMessage[]): Node<M>[] {
+function nodesOf<M extends UIMessage>(
+  rows: readonly TreeMessage[],
+): { nodes: Node<M>[]; nodeOf: Map<string, Node<M>> } {
+  /** The rows of the same UI message up to each one, and the row before them. */
   const paths = new Map<string, TreeMessage[]>();
-  const parents = new Map<string, string | null>();
-  const ends = new Set<string>();
-  let head: string | undefined;
+  const parents = new Map<string, string>();
+  const ends = new Set<TreeMessage>();
   for (const row of rows) {
-    const before = paths.get(row.parent_id ?? "");
-    const goesOn = before !== undefined && continues(before, row);
+    const parentId = row.parent_id ?? "";
+    const before = paths.get(parentId);
+    const end = before?.at(-1);
+    const goesOn = before !== undefined && end !== undefined && continues(before, row);
     paths.set(row.id, goesOn ? [...before, row] : [row]);
-    parents.set(row.id, goesOn ? (parents.get(row.parent_id ?? "") ?? null) : row.parent_id);
-    if (goesOn) ends.delete(row.parent_id ?? "");
-    ends.add(row.id);
-    if (row.on_line) head = row.id;
+    parents.set(row.id, goesOn ? (parents.get(parentId) ?? "") : parentId);
+    if (goesOn) ends.delete(end);
+    ends.add(row);
   }
-  // Another UI message follows these, or the line ends with them.
-  for (const parent of parents.values()) if (parent !== null) ends.add(parent);
-  if (head !== undefined) ends.add(head);
-
-  const nodes = new Map<string, Node<M>>();
+  const nodeOf = new Map<string, Node<M>>();
   const taken = new Set<string>();
-  for (const row of rows) {
-    const path = paths.get(row.id);
-    const [group] = path && ends.has(row.id) ? toGroups<M>(path) : [];
-    if (!group) continue;
-    const parent = nodes.get(parents.get(row.id) ?? "");
+  const nodes = rows.flatMap((row): Node<M>[] => {
+    const path = paths.get(row.id) ?? [];
+    const [group] = ends.has(row) ? toGroups<M>(path) : [];
+    if (!group) return [];
     const own = group.message.id;
     const id = taken.has(own) ? `${own}@${String(row.position)}` : own;
     taken.add(own);
-    nodes.set(row.id, { id, message: group.message, rows: path ?? [], parent, inProgress: group.inProgress });
-  }
-  return [...nodes.values()].sort((a, b) => (a.rows[0]?.position ?? 0) - (b.rows[0]?.position ?? 0));
+    const node = { id, message: group.message, rows: path, parent: undefined, inProgress: group.inProgress };
+    for (const one of path) if (!nodeOf.has(one.id)) nodeOf.set(one.id, node);
+    return [node];
+  });
+  for (const node of nodes) node.parent = nodeOf.get(parents.get(node.rows[0]?.id ?? "") ?? "");
+  nodes.sort((a, b) => (a.rows[0]?.position ?? 0) - (b.rows[0]?.position ?? 0));
+  return { nodes, nodeOf };
 }
 
 /** The messages that are not being written. */
 export async function loadTree<M extends UIMessage>(client: ScrollbackClient, id: string): Promise<ChatTree<M>> {
-  const { nodes, head } = await readTree<M>(client, id);
+  const { nodes, nodeOf, head } = await readTree<M>(client, id);
   const shown = (node: Node<M> | undefined): Node<M> | undefined => (node?.inProgress ? shown(node.parent) : node);
-  const last = nodes.find(({ rows }) => rows.at(-1) === head);
   return {
-    headId: shown(last)?.id ?? null,
+    headId: shown(nodeOf.get(head?.id ?? ""))?.id ?? null,
     messages: nodes
       .filter(({ inProgress }) => !inProgress)
       .map(({ id, message, parent }) => ({ message: { ...message, id }, parentId: shown(parent)?.id ?? null })),
@@ -154,8 +157,14 @@ export async function change(
   for (const row of stored.slice(same).toReversed()) await client.deleteMessage(id, row.id);
   if (same === own.length) return;
   const behind = stored[same - 1]?.id ?? parentId;
-  await append(client, id, own.slice(same), { parent_id: behind });
-  if (!isShown && head && head.id !== behind) await client.selectLine(id, { message_id: head.id });
+  const { version } = await append(client, id, own.slice(same), { parent_id: behind });
+  if (isShown || !head || head.id === behind) return;
+  try {
+    await client.selectLine(id, { message_id: head.id }, { ifMatch: version });
+  } catch (error) {
+    // Somebody has written behind it meanwhile, and goes on there.
+    if (!isProblem(error, "precondition_failed")) throw error;
+  }
 }
 
 /** Whether a message of the line at this position or behind it has versions. */
@@ -171,9 +180,20 @@ function hasVersions(rows: readonly TreeMessage[], from: number): boolean {
 /** Shows a message, and the newest ones behind it. */
 export async function selectMessage(client: ScrollbackClient, id: string, messageId: string): Promise<boolean> {
   const { nodes } = await readTree(client, id);
-  const end = nodes.find((node) => node.id === messageId)?.rows.at(-1);
-  if (end) await client.selectLine(id, { message_id: end.id, newest: true });
+  let node = nodes.find((one) => one.id === messageId);
+  for (let next = node; next; next = nodes.findLast(({ parent }) => parent === next)) node = next;
+  const end = node?.rows.at(-1);
+  if (end) await client.selectLine(id, { message_id: end.id });
   return end !== undefined;
+}
+
+/** Makes a message of the tree the last one of the line. Returns the id that it has there, or `undefined` if there is no such message. */
+export async function goTo(client: ScrollbackClient, id: string, messageId: string): Promise<string | undefined> {
+  const { nodes } = await readTree(client, id);
+  const node = nodes.find((one) => one.id === messageId);
+  const end = node?.rows.at(-1);
+  if (end) await client.selectLine(id, { message_id: end.id });
+  return node?.message.id;
 }
 
 /** The stored messages of UI messages, but for those that are also a part of others. */

@@ -1,11 +1,12 @@
 /**
- * Random interleavings of what users do in several pages at once, against the real API. Every reply that a page was shown is in the history, or
- * `stored` rejects. `CASES` is how many are tried, and `SEED` repeats a run.
+ * Random interleavings of what users do in several pages at once, against the real API. Every reply that a page was shown is stored behind its own
+ * question, whatever is edited, generated anew or chosen in the meantime. With `keep: false` it is in the history, or `stored` rejects. `CASES` is
+ * how many are tried, and `SEED` repeats a run.
  */
 import { readUIMessageStream, type UIMessage, type UIMessageChunk } from "ai";
 import * as fc from "fast-check";
 import { expect } from "vitest";
-import { generateMessageId, type ChatStore } from "../src/index.js";
+import { chatStore, generateMessageId, type ChatStore } from "../src/index.js";
 import { test } from "./fixtures.js";
 
 const CASES = Number(process.env["CASES"] ?? 15);
@@ -25,8 +26,10 @@ interface Send {
   pieces: Piece[];
 }
 interface Other {
-  does: "regenerate" | "stop" | "reload";
+  does: "regenerate" | "stop" | "reload" | "edit" | "choose";
   at: number;
+  /** Which message is edited or chosen. */
+  which: number;
   pieces: Piece[];
 }
 interface Plan {
@@ -37,14 +40,14 @@ interface Plan {
 
 const upTo = (max: number) => fc.oneof(fc.constant(0), fc.nat(max));
 const pieces = fc.array(fc.record({ tool: fc.boolean(), pause: upTo(60) }), { minLength: 1, maxLength: 6 });
-const plans: fc.Arbitrary<Plan> = fc.record({
-  sends: fc.array(fc.record({ at: upTo(120), retrieval: upTo(80), pieces }), { minLength: 1, maxLength: 4 }),
-  others: fc.array(
-    fc.record({ does: fc.constantFrom<Other["does"][]>("regenerate", "stop", "reload"), at: upTo(300), pieces }),
-    { maxLength: 3 },
-  ),
-  flushMilliseconds: fc.constantFrom(0, 10, 50),
-});
+const plans = (...does: Other["does"][]): fc.Arbitrary<Plan> =>
+  fc.record({
+    sends: fc.array(fc.record({ at: upTo(120), retrieval: upTo(80), pieces }), { minLength: 1, maxLength: 4 }),
+    others: fc.array(fc.record({ does: fc.constantFrom(...does), at: upTo(300), which: fc.nat(), pieces }), {
+      maxLength: 4,
+    }),
+    flushMilliseconds: fc.constantFrom(0, 10, 50),
+  });
 
 /** The chunks of a reply, as `streamText` makes them. */
 function model(id: string, pieces: Piece[], signal: AbortSignal): ReadableStream<UIMessageChunk> {
@@ -89,11 +92,11 @@ const said = (message: UIMessage | undefined) =>
 
 interface Reply {
   id: string;
-  question: string;
+  question: UIMessage | undefined;
   shown: UIMessage | undefined;
   /** Why it was not stored. */
   error: Error | undefined;
-  /** When `stored` was fulfilled or rejected, and whether the history had the reply when the page learned of its end. */
+  /** When `stored` was fulfilled or rejected, and whether the reply was stored when the page learned of its end. */
   settled: number;
   known: boolean;
 }
@@ -101,6 +104,7 @@ interface Reply {
 const plainly = <T>(value: T): T => JSON.parse(JSON.stringify(value)) as T;
 
 async function play(store: ChatStore, id: string, { sends, others, flushMilliseconds }: Plan) {
+  const questions: UIMessage[] = [];
   const replies: Reply[] = [];
   const resumed: UIMessage[] = [];
   const regenerations: number[] = [];
@@ -110,7 +114,7 @@ async function play(store: ChatStore, id: string, { sends, others, flushMillisec
     const abort = new AbortController();
     const reply: Reply = {
       id: generateMessageId(),
-      question: messages.at(-1)?.id ?? "",
+      question: messages.at(-1),
       shown: undefined,
       error: undefined,
       settled: Infinity,
@@ -126,7 +130,7 @@ async function play(store: ChatStore, id: string, { sends, others, flushMillisec
     for await (const message of readUIMessageStream({ stream: storing.stream, onError: () => undefined })) {
       reply.shown = plainly(message);
     }
-    reply.known = (await store.loadChat(id)).some((message) => message.id === reply.id);
+    reply.known = (await store.loadTree(id)).messages.some(({ message }) => message.id === reply.id);
     await settled;
   }
 
@@ -136,15 +140,30 @@ async function play(store: ChatStore, id: string, { sends, others, flushMillisec
       const text = `Question ${String(n)}`;
       const message: UIMessage = { id: generateMessageId(), role: "user", parts: [{ type: "text", text }] };
       const messages = await store.appendUserMessage({ id, message });
+      questions.push(message);
       await sleep(retrieval);
       await answer(messages, pieces);
     }),
-    ...others.map(async ({ does, at, pieces }) => {
+    ...others.map(async ({ does, at, which, pieces }, n) => {
       await sleep(at);
       if (does === "regenerate") {
         const messages = await store.regenerate({ id });
         regenerations.push(performance.now());
         if (messages.at(-1)?.role === "user") await answer(messages, pieces);
+      } else if (does === "edit") {
+        const asked = (await store.loadChat(id)).filter(({ role }) => role === "user");
+        const edited = asked[which % Math.max(1, asked.length)];
+        if (!edited) return;
+        // The page gives it the id of the one before.
+        const message: UIMessage = { ...edited, parts: [{ type: "text", text: `Edit ${String(n)}` }] };
+        const messages = await store.appendUserMessage({ id, message, messageId: edited.id });
+        questions.push(message);
+        regenerations.push(performance.now());
+        await answer(messages, pieces);
+      } else if (does === "choose") {
+        const { messages } = await store.loadTree(id);
+        const chosen = messages[which % Math.max(1, messages.length)];
+        if (chosen) expect(await store.selectMessage({ id, messageId: chosen.message.id })).toBe(true);
       } else if (does === "stop") {
         stops += Number(await store.stopReply({ id }));
       } else {
@@ -165,16 +184,58 @@ async function play(store: ChatStore, id: string, { sends, others, flushMillisec
       }
     }),
   ]);
-  return { replies, resumed, regenerations, stops };
+  return { questions, replies, resumed, regenerations, stops };
 }
 
-test(`every reply that a page was shown is in the history, or stored rejects (SEED=${String(SEED)} CASES=${String(CASES)})`, async ({
+test(`every question and every reply that a page was shown is kept behind its own (SEED=${String(SEED)} CASES=${String(CASES)})`, async ({
   client,
   store,
 }) => {
-  let [shown, refused] = [0, 0];
+  let [shown, versions] = [0, 0];
+  const everything = plans("regenerate", "stop", "reload", "edit", "edit", "choose");
   await fc.assert(
-    fc.asyncProperty(plans, async (plan) => {
+    fc.asyncProperty(everything, async (plan) => {
+      const { id } = await client.getOrCreateConversation({ user_id: "ada", new: true });
+      const { questions, replies, resumed, regenerations, stops } = await play(store, id, plan);
+      const { headId, messages } = await store.loadTree(id);
+      const items = new Map(messages.map((item) => [item.message.id, item]));
+      const texts = messages.map(({ message }) => said(message));
+      for (const question of questions) expect(texts).toContain(said(question));
+      for (const reply of replies) {
+        expect(reply.error).toBeUndefined();
+        if (!reply.shown || reply.shown.parts.length === 0) continue;
+        shown += 1;
+        const stored = items.get(reply.id);
+        expect(stored, `the reply ${reply.id} is lost`).toBeDefined();
+        if (stops === 0 && regenerations.length === 0) expect(stored?.message.parts).toEqual(reply.shown.parts);
+        else expect(said(stored?.message)).toContain(said(reply.shown));
+        let question = stored;
+        while (question && question.message.role !== "user") question = items.get(question.parentId ?? "");
+        expect(said(question?.message)).toBe(said(reply.question));
+        expect(reply.known, "the page knows first").toBe(true);
+      }
+      for (const message of resumed) expect(said(items.get(message.id)?.message)).toContain(said(message));
+      // The history is the line of the tree.
+      const line: string[] = [];
+      for (let item = items.get(headId ?? ""); item; item = items.get(item.parentId ?? ""))
+        line.unshift(said(item.message));
+      const history = (await store.loadChat(id)).map(said);
+      // A reply may have more beside the line.
+      expect(line.map((text, n) => text.slice(0, history[n]?.length))).toEqual(history);
+      versions += messages.length - line.length;
+    }),
+    { numRuns: CASES, seed: SEED, interruptAfterTimeLimit: 150_000, endOnFailure: true },
+  );
+  console.log(`SEED=${String(SEED)}: ${String(shown)} replies were shown, and ${String(versions)} messages are not`);
+});
+
+test(`without versions, every reply that a page was shown is in the history, or stored rejects (SEED=${String(SEED)} CASES=${String(CASES)})`, async ({
+  client,
+}) => {
+  let [shown, refused] = [0, 0];
+  const store = chatStore(client, { keep: false });
+  await fc.assert(
+    fc.asyncProperty(plans("regenerate", "stop", "reload"), async (plan) => {
       const { id } = await client.getOrCreateConversation({ user_id: "ada", new: true });
       const { replies, resumed, regenerations, stops } = await play(store, id, plan);
       const history = await store.loadChat(id);
@@ -194,8 +255,9 @@ test(`every reply that a page was shown is in the history, or stored rejects (SE
           if (stops === 0) expect(history[at]?.parts).toEqual(reply.shown.parts);
           else expect(said(history[at])).toContain(said(reply.shown));
           // Each reply is behind its own question.
-          const between = history.slice(place(reply.question) + 1, at);
-          expect(place(reply.question)).toBeGreaterThanOrEqual(0);
+          const asked = place(reply.question?.id ?? "");
+          const between = history.slice(asked + 1, at);
+          expect(asked).toBeGreaterThanOrEqual(0);
           expect(between.filter(({ role }) => role === "user")).toEqual([]);
           if (regenerations.length === 0) expect(reply.known, "the page knows first").toBe(true);
         }

@@ -332,7 +332,72 @@ interface Chat {
 /** What is stored, and whether it is complete. */
 const told = async ({ rows }: Chat) => (await rows()).map(({ content, status }) => `${content as string} ${status}`);
 
-test("a reply that is generated anew replaces the one that was still written", async ({ store, id, rows }) => {
+test("a reply that is generated anew is a version, and the one that was still written is stopped", async ({
+  store,
+  id,
+  rows,
+}) => {
+  const chat = { store, id, rows };
+  const finishOld = await begin(chat, await store.appendUserMessage({ id, message: question }), "r1");
+  const finish = await begin(chat, await store.regenerate({ id }), "r2");
+  await finishOld("Yes");
+  await finish("No");
+  expect(await told(chat)).toEqual(["Rain in Oslo? complete", "…No complete"]);
+  const { headId, messages } = await store.loadTree(id);
+  expect([headId, messages.map(({ message, parentId }) => [message.id, parentId])]).toEqual([
+    "r2",
+    [
+      ["q1", null],
+      ["r1", "q1"],
+      ["r2", "q1"],
+    ],
+  ]);
+  // It keeps what its page was shown.
+  expect(await store.selectMessage({ id, messageId: "r1" })).toBe(true);
+  expect(await told(chat)).toEqual(["Rain in Oslo? complete", "…Yes cancelled"]);
+});
+
+test("two replies to one question at the same time are two versions", async ({ store, id, rows }) => {
+  const chat = { store, id, rows };
+  const messages = await store.appendUserMessage({ id, message: question });
+  const [finish, finishOther] = [await begin(chat, messages, "r1"), await begin(chat, messages, "r2")];
+  await finish("Yes");
+  await finishOther("No");
+  expect(await told(chat)).toEqual(["Rain in Oslo? complete", "…No complete"]);
+  await store.selectMessage({ id, messageId: "r1" });
+  expect(await told(chat)).toEqual(["Rain in Oslo? complete", "…Yes complete"]);
+});
+
+test("a reply has the id of one that is kept", async ({ store, id, rows }) => {
+  const chat = { store, id, rows };
+  let messages = await store.appendUserMessage({ id, message: question });
+  for (const text of ["Yes", "No", "Yes"]) {
+    const finish = await begin(chat, messages, "r1");
+    await finish(text);
+    expect(await told(chat)).toEqual(["Rain in Oslo? complete", `…${text} complete`]);
+    messages = await store.regenerate({ id });
+  }
+  expect((await store.loadTree(id)).messages.map(({ parentId }) => parentId)).toEqual([null, "q1", "q1", "q1"]);
+});
+
+test("a page that follows a reply goes on with it when it is not shown any more", async ({ store, id, rows }) => {
+  const chat = { store, id, rows };
+  const messages = await store.appendUserMessage({ id, message: question });
+  const finish = await begin(chat, messages, "r1");
+  const reading = states((await store.resumeStream({ id }, { interval: 10 })) ?? streamOf([]));
+  const finishOther = await begin(chat, messages, "r2");
+  await finishOther("No");
+  expect(await told(chat)).toEqual(["Rain in Oslo? complete", "…No complete"]);
+  await finish("Yes");
+  expect(JSON.stringify((await reading).at(-1))).toContain("…Yes");
+});
+
+test("without versions, a reply that is generated anew replaces the one that was still written", async ({
+  client,
+  id,
+  rows,
+}) => {
+  const store = chatStore(client, { keep: false });
   const chat = { store, id, rows };
   const finishOld = await begin(chat, await store.appendUserMessage({ id, message: question }), "r1");
   const finish = await begin(chat, await store.regenerate({ id }), "r2");
@@ -372,11 +437,37 @@ test("updateChat does not end a reply that another program writes", async ({ sto
   expect(await told(chat)).toEqual(["Snow in Oslo? complete", "…Yes complete"]);
 });
 
-test("a reply to a question that was edited in the meantime is not stored, and stored says so", async ({
+test("a reply to a question that was edited before the reply began is behind its own question", async ({
   store,
   id,
   rows,
 }) => {
+  for (const [n, other] of ["q2", question.id].entries()) {
+    const chat = { store, id, rows };
+    const asked: UIMessage = { ...question, parts: [{ type: "text", text: `Question ${String(n)}` }] };
+    const messages = await store.appendUserMessage({
+      id,
+      message: asked,
+      messageId: (await store.loadChat(id))[0]?.id,
+    });
+    const edited: UIMessage = { ...question, id: other, parts: [{ type: "text", text: `Edit ${String(n)}` }] };
+    await store.appendUserMessage({ id, message: edited, messageId: question.id });
+    const { stored } = store.storeWhileStreaming({ id, messages, stream: streamOf(SCRIPT) });
+    await stored;
+    expect(await told(chat)).toEqual([`Edit ${String(n)} complete`]);
+    const { messages: tree } = await store.loadTree(id);
+    const replied = tree.findLast(({ message }) => message.role === "assistant");
+    const parent = tree.find(({ message }) => message.id === replied?.parentId);
+    expect(parent?.message.parts).toEqual(asked.parts);
+  }
+});
+
+test("without versions, a reply to a question that was edited in the meantime is not stored, and stored says so", async ({
+  client,
+  id,
+  rows,
+}) => {
+  const store = chatStore(client, { keep: false });
   const chat = { store, id, rows };
   const finish = await begin(chat, await store.appendUserMessage({ id, message: question }), "r1");
   const edited: UIMessage = { ...question, id: "q2", parts: [{ type: "text", text: "Rain in Bergen?" }] };
@@ -424,7 +515,8 @@ test("a page that follows gets an error when an earlier step is changed", async 
   await stored;
 });
 
-test("a page that follows ends when the reply is deleted", async ({ store, id, rows }) => {
+test("a page that follows ends when the reply is deleted", async ({ client, id, rows }) => {
+  const store = chatStore(client, { keep: false });
   const messages = await store.appendUserMessage({ id, message: question });
   const { stream, write, end } = pipe();
   const { stored } = store.storeWhileStreaming({ id, messages, stream }, { flushMilliseconds: 10 });

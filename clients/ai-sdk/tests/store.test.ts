@@ -3,10 +3,12 @@ import { ScrollbackClient, type Message } from "@scrollback/client";
 import type { UIMessage } from "ai";
 import { expect } from "vitest";
 import {
+  chatStore,
   conversationId,
   generateMessageId,
   prepareReconnectToStreamRequest,
   prepareSendMessagesRequest,
+  type ChatStore,
 } from "../src/index.js";
 import { test } from "./fixtures.js";
 
@@ -78,11 +80,117 @@ test("a reply that has shrunk leaves nothing behind", async ({ store, id }) => {
   expect(await store.loadChat(id)).toEqual([question, reply("r1", ...said("One."))]);
 });
 
-test("an edited question replaces what came after it", async ({ store, id }) => {
+/** Which message each one follows. */
+const treeOf = async (store: ChatStore, id: string) =>
+  (await store.loadTree(id)).messages.map(({ message, parentId }) => [message.id, parentId]);
+
+test("an edited question is another version, with the same id or a new one", async ({ store, id }) => {
+  const first = [question, reply("r1", ...said("Yes."))];
+  await store.saveChat({ id, messages: first });
+  const edit = (text: string, name = "q1"): UIMessage => ({ ...question, id: name, parts: [{ type: "text", text }] });
+  // The same edit again changes nothing, and neither does one that changes nothing.
+  for (let time = 0; time < 2; time++) {
+    expect(await store.appendUserMessage({ id, message: edit("Bergen?"), messageId: "q1" })).toEqual([edit("Bergen?")]);
+    expect(await store.loadChat(id)).toEqual([edit("Bergen?")]);
+  }
+  await store.saveChat({ id, responseMessage: reply("r2", ...said("No.")) });
+  await store.appendUserMessage({ id, message: edit("Bergen?"), messageId: "q1" });
+  expect(await store.loadChat(id)).toEqual([edit("Bergen?"), reply("r2", ...said("No."))]);
+  await store.appendUserMessage({ id, message: edit("Snow?", "q9"), messageId: "q1" });
+  const [, , third] = (await treeOf(store, id)).map(([name]) => name ?? "");
+  expect(await treeOf(store, id)).toEqual([
+    ["q1", null],
+    ["r1", "q1"],
+    [third, null],
+    ["r2", third],
+    ["q9", null],
+  ]);
+  for (const [messageId, expected] of [
+    ["q1", first],
+    [third, [edit("Bergen?"), reply("r2", ...said("No."))]],
+    ["q9", [edit("Snow?", "q9")]],
+    ["r1", first],
+  ] as const) {
+    expect(await store.selectMessage({ id, messageId: messageId ?? "" })).toBe(true);
+    expect(await store.loadChat(id)).toEqual(expected);
+  }
+  expect(await store.selectMessage({ id, messageId: "unknown" })).toBe(false);
+  // A page that has another version than the one that is shown edits its own.
+  await store.selectMessage({ id, messageId: "q1" });
+  expect(await store.appendUserMessage({ id, message: edit("Wind?", "q9"), messageId: "q9" })).toEqual([
+    edit("Wind?", "q9"),
+  ]);
+  expect(await store.regenerate({ id, messageId: "r2" })).toEqual([edit("Bergen?")]);
+  await store.selectMessage({ id, messageId: "q1" });
+  // Back to a version that was edited before: it is asked again.
+  expect(await store.appendUserMessage({ id, message: edit("Bergen?"), messageId: "q1" })).toEqual([edit("Bergen?")]);
+  expect(await store.loadChat(id)).toEqual([edit("Bergen?")]);
+  expect(await treeOf(store, id)).toHaveLength(6);
+});
+
+test("without versions, an edited question replaces what came after it", async ({ client, id }) => {
+  const store = chatStore(client, { keep: false });
   await store.saveChat({ id, messages: [question, reply("r1", ...said("Yes."))] });
   const edited: UIMessage = { ...question, parts: [{ type: "text", text: "Rain in Bergen?" }] };
   expect(await store.appendUserMessage({ id, message: edited, messageId: "q1" })).toEqual([edited]);
   expect(await store.loadChat(id)).toEqual([edited]);
+  expect(await store.regenerate({ id })).toEqual([edited]);
+  await store.saveChat({ id, responseMessage: reply("r2", ...said("No.")) });
+  expect(await store.regenerate({ id })).toEqual([edited]);
+  await store.saveChat({ id, messages: [question] });
+  expect(await client.getConversation(id)).toMatchObject({ message_count: 1, kept_count: 0 });
+});
+
+test("a page that hands over a branch keeps the others", async ({ store, id }) => {
+  const messages = [question, reply("r1", ...said("Yes.")), { ...question, id: "q2" }, reply("r2", ...said("No."))];
+  const again = [question, reply("r3", ...said("Maybe."))];
+  await store.saveChat({ id, messages });
+  for (let time = 0; time < 2; time++) await store.saveChat({ id, messages: again });
+  expect(await store.loadChat(id)).toEqual(again);
+  // The page goes on with the older branch, whose reply has changed.
+  const changed = reply("r2", ...said("No, it is snowing."));
+  const more = [...messages.slice(0, 3), changed, { ...question, id: "q3" }];
+  await store.saveChat({ id, messages: more });
+  expect(await store.loadChat(id)).toEqual(more);
+  expect(await treeOf(store, id)).toEqual([
+    ["q1", null],
+    ["r1", "q1"],
+    ["q2", "r1"],
+    ["r2", "q2"],
+    ["r3", "q1"],
+    ["q3", "r2"],
+  ]);
+});
+
+test("a message is stored behind any other, and its parts that come late belong to it", async ({ store, id }) => {
+  const open = reply("r1", ...said("Let me look."), asked);
+  const answered = reply("r1", ...said("Let me look."), { ...asked, state: "output-available", output: "rain" });
+  await store.saveMessage({ id, message: question });
+  await store.saveMessage({ id, message: open, parentId: "q1" });
+  await store.saveMessage({ id, message: { ...question, id: "q2" }, parentId: "r1" });
+  await store.saveMessage({ id, message: { ...question, id: "q3" }, parentId: "r1" });
+  await store.saveMessage({ id, message: { ...question, id: "q4" }, parentId: null });
+  await store.saveMessage({ id, message: { ...question, id: "q5" }, parentId: "unknown" });
+  await store.selectMessage({ id, messageId: "q2" });
+  for (let time = 0; time < 2; time++) await store.saveMessage({ id, message: answered, parentId: "q1" });
+  const { headId, messages } = await store.loadTree(id);
+  expect(headId).toBe("q2");
+  expect(messages.find(({ message }) => message.id === "r1")?.message).toEqual(answered);
+  expect(messages.map(({ message, parentId }) => [message.id, parentId])).toEqual([
+    ["q1", null],
+    ["r1", "q1"],
+    ["q2", "r1"],
+    ["q3", "r1"],
+    ["q4", null],
+    ["q5", "q4"],
+  ]);
+  await store.deleteMessages(id, ["r1", "q4"]);
+  expect(await treeOf(store, id)).toEqual([
+    ["q1", null],
+    ["q2", "q1"],
+    ["q3", "q1"],
+    ["q5", null],
+  ]);
 });
 
 test("updateChat replaces from the first message that differs", async ({ store, id, rows }) => {
@@ -121,13 +229,16 @@ test("deleteMessages deletes all that is stored of a message, and leaves those b
   expect(await store.loadChat(id)).toEqual([question]);
 });
 
-test("regenerate deletes a reply and what came after it", async ({ store, id }) => {
+test("regenerate puts a reply and what came after it beside the history, where it is kept", async ({ store, id }) => {
   const messages = [question, reply("r1", ...said("Yes.")), { ...question, id: "q2" }, reply("r2", ...said("No."))];
   await store.saveChat({ id, messages });
   expect(await store.regenerate({ id })).toEqual(messages.slice(0, 3));
   expect(await store.regenerate({ id })).toEqual(messages.slice(0, 3));
   expect(await store.beginReply({ id, trigger: "regenerate-message", messageId: "r1" })).toEqual([question]);
   expect(await store.loadChat(id)).toEqual([question]);
+  expect((await store.loadTree(id)).messages.map(({ message }) => message)).toEqual(messages);
+  await store.selectMessage({ id, messageId: "r1" });
+  expect(await store.loadChat(id)).toEqual(messages);
 });
 
 test("a page answers open tool calls, and cannot write the model's words", async ({ store, id }) => {
@@ -243,7 +354,8 @@ test("the page sends its last message only", () => {
 });
 
 test("any id is a chat's id", async ({ client, store }) => {
-  for (const id of ["AbCdEfGh12345678", "ein Gespräch", generateMessageId().toUpperCase()]) {
+  const some = generateMessageId();
+  for (const id of [some.replaceAll("-", "").slice(-16), `ein Gespräch ${some}`, some.toUpperCase()]) {
     const conversation = await conversationId(id);
     await client.getOrCreateConversation({ user_id: "ada", id: conversation });
     const messages = await store.appendUserMessage({ id, message: question });

@@ -32,7 +32,7 @@ def examples(readme: Path) -> list[tuple[str, str]]:
 
 def prepared(program: str, server_url: str) -> str:
     """A README's program, for the server of the tests, and with users of its own: their histories have nothing of another run."""
-    users, ours = r'"(user-123|ada|grace|grace-2|joan)"', new_id()
+    users, ours = r'"(user-123|ada|grace|grace-2|joan|ida)"', new_id()
     assert LOCAL in program
     assert re.search(users, program)
     return re.sub(users, rf'"\1-{ours}"', program.replace(LOCAL, server_url))
@@ -47,14 +47,14 @@ def run(python: str | Path, program: str, **environment: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize("number", range(5))
 def test_the_readmes_examples_print_what_it_says(server_url: str, number: int) -> None:
     program, output = examples(PACKAGE / "README.md")[number]
     assert run(sys.executable, prepared(program, server_url), PYTHONPATH=str(PACKAGE / "src")) == output
 
 
 def test_every_example_of_the_readme_is_run() -> None:
-    assert (PACKAGE / "README.md").read_text().count("```python") == len(examples(PACKAGE / "README.md")) == 4
+    assert (PACKAGE / "README.md").read_text().count("```python") == len(examples(PACKAGE / "README.md")) == 5
 
 
 def test_the_projects_readme_has_an_example_that_runs(server_url: str) -> None:

@@ -542,9 +542,8 @@ def add_message(
         audio=audio,
         function_call=function_call,
         reasoning_content=reasoning_content,
-        **_place(from_, parent_id),
     )
-    return _append(conversation_id, fields, if_match, _one(Message))
+    return _append(conversation_id, fields | _place(from_, parent_id), if_match, _one(Message))
 
 
 def add_messages(

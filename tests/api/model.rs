@@ -230,7 +230,7 @@ fn any_twist() -> impl Strategy<Value = Twist> {
     prop_oneof![any_message().prop_map(Twist::Longer), Just(Twist::Shorter), any_start().prop_map(Twist::Start)]
 }
 
-/// Some steps are late duplicates: requests that were sent before, with some others in between. Of appends, some say something else then.
+/// Some steps are late duplicates: requests that were sent before, with some others in between. Some appends say something else the second time.
 fn any_steps() -> impl Strategy<Value = Vec<Step>> {
     let late = prop::option::weighted(0.35, (any::<prop::sample::Index>(), prop::option::weighted(0.4, any_twist())));
     prop::collection::vec((any_step(), late), 1..STEPS).prop_map(|planned| {
@@ -594,7 +594,7 @@ async fn check_everything(app: &App, names: &Names, state: &State) -> Result<(),
     Ok(())
 }
 
-/// All pages of a history, each of which leads to the next.
+/// Reads all pages of a history. Each page has the address of the next one.
 async fn all_pages(app: &App, names: &Names, first: &crate::support::Answer) -> Value {
     let mut pages = vec![shown(names, &first.json())];
     let mut next = first.next().map(str::to_owned);

@@ -129,6 +129,8 @@ export function useOutline(id: string) {
   return useQuery({
     queryKey: ["messages", id, "outline"],
     queryFn: async ({ signal }) => outline(await api.tree(id, {}, { signal }).all()),
+    // It is read anew whenever it is opened: an old one would mark another line.
+    gcTime: 0,
   });
 }
 

@@ -39,8 +39,8 @@ create table kept_messages (
     primary key (conversation_id, position),
     constraint kept_messages_parent check (parent_position >= 0 and parent_position < position)
 );
--- The conversation comes last in these two. Otherwise a planner that knows little of the table could take them for as good as the primary key,
--- and read all kept messages of a conversation through them.
+-- The conversation comes last in these two. Otherwise a planner that knows little of the table could take them for as good as the primary
+-- key. It would read all kept messages of a conversation through them.
 create unique index kept_messages_by_id on kept_messages (id, conversation_id);
 create index kept_messages_by_parent on kept_messages (parent_position, conversation_id);
 -- For replies that have lost their writers.

@@ -2,6 +2,7 @@
 import { isProblem, ScrollbackClient, type ContextFields, type ContextFormat, type Message } from "@scrollback/client";
 import { QueryClient, useInfiniteQuery, useQueries, useQuery } from "@tanstack/react-query";
 import { useCallback } from "react";
+import { outline } from "./outline.js";
 import { token } from "./settings.js";
 import { accessToken, configuration } from "./signin.js";
 
@@ -101,7 +102,13 @@ export function useMessages(id: string, chunks: number[]) {
     queries: chunks.map((chunk) => ({
       queryKey: ["messages", id, chunk],
       queryFn: ({ signal }: { signal: AbortSignal }) =>
-        api.getChatHistory(id, { after: chunk * CHUNK, before: (chunk + 1) * CHUNK + 1 }, { signal }).all(),
+        api
+          .getChatHistory(
+            id,
+            { after: chunk * CHUNK, before: (chunk + 1) * CHUNK + 1, include: "versions" },
+            { signal },
+          )
+          .all(),
       staleTime: 60_000,
     })),
     combine,
@@ -114,6 +121,14 @@ export function useMessage(conversation: string, message: string | undefined) {
     queryFn: ({ signal }) => api.getMessage(conversation, message ?? "", {}, { signal }),
     enabled: message !== undefined,
     staleTime: Infinity,
+  });
+}
+
+/** The outline of a conversation with versions. It needs every message. */
+export function useOutline(id: string) {
+  return useQuery({
+    queryKey: ["messages", id, "outline"],
+    queryFn: async ({ signal }) => outline(await api.tree(id, {}, { signal }).all()),
   });
 }
 

@@ -7,19 +7,20 @@ import { fold } from "./calls.js";
 import { ContextPanel, useAsked, useFates, type Asked } from "./context.js";
 import { Confirm, EditDialog, RawDialog } from "./dialogs.js";
 import { Menu, type Item } from "./menu.js";
-import { MessageView } from "./message.js";
-import { follow, go, hrefOf, togglePanel, usePlace } from "./place.js";
+import { MessageView, type Step } from "./message.js";
+import { follow, go, hrefOf, show, togglePanel, usePlace } from "./place.js";
 import { token } from "./settings.js";
 import { count, curl, exact, pretty, titleOf } from "./text.js";
 import { copy, useToast } from "./toasts.js";
+import { VersionsDialog } from "./versions.js";
 
 /** How high a message is that nobody has measured. */
 const USUAL_HEIGHT = 110;
 
 type Asking =
-  | { what: "edit" | "rewind" | "regenerate"; message: Message }
+  | { what: "edit" | "rewind"; message: Message }
   | { what: "raw"; title: string; value: unknown; command: string }
-  | { what: "delete" };
+  | { what: "delete" | "versions" };
 
 export function ConversationView({ conversation }: { conversation: Versioned<Conversation> }) {
   const { id, version } = conversation;
@@ -49,6 +50,40 @@ export function ConversationView({ conversation }: { conversation: Versioned<Con
           await refresh(id);
         });
       toast(done, takeBack && { undo: takeBack });
+    } catch (error) {
+      toast(reason(error), { bad: true });
+      await refresh(id);
+    }
+  };
+  const endOfLine = async () => (await api.getChatHistory(id, { last: 1 }).page()).items[0]?.id ?? null;
+  const parentOf = async ({ position }: Message) =>
+    (await api.getChatHistory(id, { before: position, order: "desc", limit: 1 }).page()).items[0]?.id ?? null;
+  /** Goes on with the line that ended with that message. */
+  const backTo = (end: string | null) => async () => {
+    await api.selectLine(id, { message_id: end });
+    await refresh(id);
+    show(id, undefined);
+  };
+  const regenerate = async (message: Message) => {
+    let end: string | null = null;
+    await attempt(
+      async () => {
+        const parent = await parentOf(message);
+        end = await endOfLine();
+        // Whatever was read above, it is of the version that the reader sees.
+        await api.selectLine(id, { message_id: parent }, { ifMatch: version });
+        show(id, undefined);
+      },
+      "The reply is kept. The next message is another version of it.",
+      () => backTo(end)(),
+    );
+  };
+  /** Moves the line to a version of a message, and shows it. */
+  const select = async (message: string) => {
+    try {
+      await api.selectLine(id, { message_id: message, newest: true });
+      await refresh(id);
+      show(id, message);
     } catch (error) {
       toast(reason(error), { bad: true });
       await refresh(id);
@@ -86,7 +121,7 @@ export function ConversationView({ conversation }: { conversation: Versioned<Con
     { label: "Edit …", onSelect: () => setAsking({ what: "edit", message }) },
     { label: "Fork from here", onSelect: () => void fork(message.position) },
     ...(message.role === "assistant"
-      ? [{ label: "Regenerate from here …", onSelect: () => setAsking({ what: "regenerate", message }) }]
+      ? [{ label: "Regenerate from here", onSelect: () => void regenerate(message) }]
       : []),
     { label: "Rewind to here …", onSelect: () => setAsking({ what: "rewind", message }), danger: true },
     null,
@@ -115,6 +150,11 @@ export function ConversationView({ conversation }: { conversation: Versioned<Con
             <h1 dir="auto">{titleOf(conversation)}</h1>
             <p className="facts">
               <span>{count(conversation.message_count, "message")}</span>
+              {conversation.kept_count > 0 && (
+                <button type="button" className="small" onClick={() => setAsking({ what: "versions" })}>
+                  {count(conversation.kept_count)} more in versions
+                </button>
+              )}
               <time dateTime={conversation.created_at}>begun {exact(conversation.created_at)}</time>
               {pinned && <span className="badge">pinned</span>}
               {archived && <span className="badge">archived</span>}
@@ -169,7 +209,9 @@ export function ConversationView({ conversation }: { conversation: Versioned<Con
         {last.data === undefined ? (
           <p className="dim pad">{last.error === null ? "Loading …" : reason(last.error)}</p>
         ) : last.data === 0 ? (
-          <p className="dim pad">Nobody has said anything yet.</p>
+          <p className="dim pad">
+            {conversation.kept_count > 0 ? "No version is chosen." : "Nobody has said anything yet."}
+          </p>
         ) : (
           <Messages
             conversation={conversation}
@@ -178,6 +220,7 @@ export function ConversationView({ conversation }: { conversation: Versioned<Con
             itemsOf={itemsOf}
             onRaw={raw}
             onEdit={(message) => setAsking({ what: "edit", message })}
+            onSelect={select}
           />
         )}
       </main>
@@ -186,33 +229,49 @@ export function ConversationView({ conversation }: { conversation: Versioned<Con
         <EditDialog
           content={asking.message.content}
           onClose={() => setAsking(undefined)}
-          onSave={async (content) => {
+          onSave={async (content, keep) => {
             const { message } = asking;
             const fields = { content: content as NonNullable<Message["content"]> };
-            await api.updateMessage(id, message.id, fields, { ifMatch: version });
+            if (!keep) {
+              await api.updateMessage(id, message.id, fields, { ifMatch: version });
+              await refresh(id);
+              toast("Saved.", {
+                undo: async () => {
+                  await api.updateMessage(id, message.id, { content: message.content });
+                  await refresh(id);
+                },
+              });
+              return;
+            }
+            const { role, name, tool_calls, tool_call_id, metadata, extra } = message;
+            const [parent_id, end] = [await parentOf(message), await endOfLine()];
+            const edited = { role, name, tool_calls, tool_call_id, metadata, ...extra, ...fields, parent_id };
+            const made = await api.addMessage(id, edited, { ifMatch: version });
             await refresh(id);
-            toast("Saved.", {
-              undo: async () => {
-                await api.updateMessage(id, message.id, { content: message.content });
-                await refresh(id);
-              },
-            });
+            show(id, made.id);
+            toast("Saved as another version.", { undo: backTo(end) });
           }}
         />
       )}
-      {(asking?.what === "rewind" || asking?.what === "regenerate") && (
-        <Rewind
-          conversation={conversation}
-          message={asking.message}
-          regenerate={asking.what === "regenerate"}
+      {asking?.what === "rewind" && (
+        <Rewind conversation={conversation} message={asking.message} onClose={() => setAsking(undefined)} />
+      )}
+      {asking?.what === "versions" && (
+        <VersionsDialog
+          id={id}
           onClose={() => setAsking(undefined)}
+          onSelect={({ first, onLine }) => {
+            setAsking(undefined);
+            if (onLine) show(id, first.id);
+            else void select(first.id);
+          }}
         />
       )}
       {asking?.what === "raw" && <RawDialog {...asking} onClose={() => setAsking(undefined)} />}
       {asking?.what === "delete" && (
         <Confirm
           title="Delete this conversation?"
-          action={`Delete ${count(conversation.message_count, "message")}`}
+          action={`Delete ${count(conversation.message_count + conversation.kept_count, "message")}`}
           onClose={() => setAsking(undefined)}
           onConfirm={async () => {
             await api.deleteConversation(id, { ifMatch: version });
@@ -228,16 +287,14 @@ export function ConversationView({ conversation }: { conversation: Versioned<Con
   );
 }
 
-/** Deletes a message and all after it. `regenerate` says it for a reply, which the application then makes anew. */
+/** Deletes a message and all after it. */
 function Rewind({
   conversation,
   message,
-  regenerate,
   onClose,
 }: {
   conversation: Versioned<Conversation>;
   message: Message;
-  regenerate: boolean;
   onClose: () => void;
 }) {
   const { id, version } = conversation;
@@ -247,10 +304,11 @@ function Rewind({
   useEffect(() => {
     const stop = new AbortController();
     void (async () => {
-      let n = 0;
-      const pages = api.getChatHistory(id, { after: message.position - 1 }, { signal: stop.signal }).pages();
-      for await (const { items } of pages) n += items.length;
-      setDeleted(n);
+      // Of the kept messages, those that are below a message that is deleted.
+      const gone = new Set<string | null>();
+      const after = api.tree(id, { after: message.position - 1 }, { signal: stop.signal });
+      for await (const one of after) if (one.on_line || gone.has(one.parent_id)) gone.add(one.id);
+      setDeleted(gone.size);
     })().catch((error: unknown) => {
       if (!stop.signal.aborted) toast(reason(error), { bad: true });
     });
@@ -258,7 +316,7 @@ function Rewind({
   }, [id, message.position, version, toast]);
   return (
     <Confirm
-      title={regenerate ? "Regenerate from here?" : "Rewind to here?"}
+      title="Rewind to here?"
       action={deleted === undefined ? undefined : `Delete ${count(deleted, "message")}`}
       onClose={onClose}
       onConfirm={async () => {
@@ -270,14 +328,12 @@ function Rewind({
       }}
     >
       <p>
-        {regenerate
-          ? "This reply and all after it are deleted. Your application can then ask the model again."
-          : `Message ${String(message.position)} and all after it are deleted.`}{" "}
-        Nothing brings them back.
+        Message {message.position} and all after it are deleted
+        {conversation.kept_count > 0 && ", with the versions of what comes after it"}. Nothing brings them back.
       </p>
       <label className="check">
         <input type="checkbox" checked={copyFirst} onChange={(event) => setCopyFirst(event.target.checked)} />
-        Keep a copy: fork the conversation first
+        Keep a copy of this line: fork it first
       </label>
     </Confirm>
   );
@@ -290,6 +346,7 @@ function Messages({
   itemsOf,
   onRaw,
   onEdit,
+  onSelect,
 }: {
   conversation: Versioned<Conversation>;
   last: number;
@@ -297,6 +354,7 @@ function Messages({
   itemsOf: (message: Message) => (Item | null)[];
   onRaw: (message: Message) => void;
   onEdit: (message: Message) => void;
+  onSelect: (message: string) => Promise<void>;
 }) {
   const { id } = conversation;
   const place = usePlace();
@@ -380,6 +438,26 @@ function Messages({
     return () => removeEventListener("keydown", onJump);
   }, []);
 
+  // The versions of a message have places of their own: the focus follows the reader to the one that was chosen.
+  const stepping = useRef<{ message: string; by: Step }>(undefined);
+  const onVersion = (message: string, by: Step) => {
+    stepping.current = { message, by };
+    void onSelect(message);
+  };
+  useEffect(() => {
+    if (stepping.current === undefined || stepping.current.message !== place.message) return;
+    const button = `article.current [data-step="${String(stepping.current.by)}"]`;
+    const next = scroller.current?.querySelector<HTMLElement>(button);
+    if (next === undefined || next === null) return;
+    next.focus({ preventScroll: true });
+    stepping.current = undefined;
+  });
+
+  const elsewhere =
+    linked.error === null &&
+    target !== undefined &&
+    loaded.has(Math.floor((target - 1) / CHUNK)) &&
+    !messages.has(target);
   return (
     <div
       ref={scroller}
@@ -403,6 +481,14 @@ function Messages({
           The message of this link is not here any more.
         </p>
       )}
+      {elsewhere && (
+        <p className="elsewhere" role="status">
+          The message of this link is not on the current line.{" "}
+          <button type="button" className="small" onClick={() => void onSelect(place.message ?? "")}>
+            Show its line
+          </button>
+        </p>
+      )}
       <div className="sizer" style={{ height: total }}>
         {rows.map((row) => {
           const position = row.index + 1;
@@ -416,7 +502,7 @@ function Messages({
               ref={virtualizer.measureElement}
               style={{ transform: `translateY(${String(row.start)}px)` }}
             >
-              {message !== undefined && !hidden.has(position) && (
+              {message !== undefined && (!hidden.has(position) || (message.versions ?? []).length > 1) && (
                 <MessageView
                   message={message}
                   results={results.get(position)}
@@ -424,6 +510,7 @@ function Messages({
                   items={itemsOf(message)}
                   current={place.message === message.id}
                   onRaw={onRaw}
+                  onVersion={onVersion}
                 />
               )}
               {waiting && <div className="skeleton" />}

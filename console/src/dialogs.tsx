@@ -144,12 +144,14 @@ export function EditDialog({
   onClose,
 }: {
   content: unknown;
-  onSave: (content: unknown) => Promise<void>;
+  /** `keep`: the edited message becomes another version, beside the old one. */
+  onSave: (content: unknown, keep: boolean) => Promise<void>;
   onClose: () => void;
 }) {
   const isText = typeof content === "string";
   const [text, setText] = useState(isText ? content : JSON.stringify(content, null, 2));
-  const save = async () => onSave(isText ? text : (JSON.parse(text) as unknown));
+  const [keep, setKeep] = useState(true);
+  const save = async () => onSave(isText ? text : (JSON.parse(text) as unknown), keep);
   const { busy, failure, attempt } = useAttempt(save, onClose);
   return (
     <Dialog title="Edit the message" onClose={onClose} wide>
@@ -165,6 +167,10 @@ export function EditDialog({
             if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) attempt();
           }}
         />
+      </label>
+      <label className="check">
+        <input type="checkbox" checked={keep} onChange={(event) => setKeep(event.target.checked)} />
+        Keep the old version, with what followed it
       </label>
       <Choice failure={failure} onCancel={onClose}>
         <button type="button" className="primary" disabled={busy} onClick={attempt}>

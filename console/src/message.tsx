@@ -1,5 +1,5 @@
 /** One message, as people read it. */
-import { useEffect, useState } from "react";
+import { Fragment, useEffect, useState } from "react";
 import type { Message } from "@scrollback/client";
 import { api, refresh } from "./api.js";
 import { callsOf, isOfATool, type Call, type Result } from "./calls.js";
@@ -7,7 +7,20 @@ import { Plain, Prose, Reference } from "./markdown.js";
 import { Menu, type Item } from "./menu.js";
 import { brief, count, exact, pretty, visible } from "./text.js";
 
-const ROLES = { user: "User", assistant: "Assistant", system: "System", developer: "Developer", tool: "Tool" } as const;
+export const ROLES = {
+  user: "User",
+  assistant: "Assistant",
+  system: "System",
+  developer: "Developer",
+  tool: "Tool",
+} as const;
+
+/** To the version before, or to the one after. */
+export type Step = -1 | 1;
+const STEPS = [
+  [-1, "Previous", "‹"],
+  [1, "Next", "›"],
+] as const;
 
 /** What a model would be told of a message, and why. */
 export interface Fate {
@@ -22,6 +35,7 @@ export function MessageView({
   items,
   current,
   onRaw,
+  onVersion,
 }: {
   message: Message;
   results: Map<string, Result> | undefined;
@@ -29,16 +43,20 @@ export function MessageView({
   items: (Item | null)[];
   current: boolean;
   onRaw: (message: Message) => void;
+  onVersion: (id: string, by: Step) => void;
 }) {
   const growing = useGrowing(message);
   const calls = callsOf(message);
   const long = (message.role === "system" || message.role === "developer") && growing.length > 600;
   const [open, setOpen] = useState(false);
   const name = message.name === null ? ROLES[message.role] : `${ROLES[message.role]} · ${visible(message.name)}`;
+  const versions = message.versions ?? [];
+  const at = versions.indexOf(message.id);
+  const which = versions.length > 1 ? `${count(at + 1)} of ${count(versions.length)}` : undefined;
   return (
     <article
       className={["message", message.role, fate?.kind, current && "current"].filter(Boolean).join(" ")}
-      aria-label={`${name}, message ${String(message.position)}`}
+      aria-label={`${name}, message ${String(message.position)}${which === undefined ? "" : `, version ${which}`}`}
       data-position={message.position}
       tabIndex={0}
     >
@@ -54,6 +72,29 @@ export function MessageView({
         )}
         {fate && <span className="badge fate">{fate.reason}</span>}
         <span className="space" />
+        {which !== undefined && (
+          <span className="versions" role="group" aria-label="Versions">
+            {STEPS.map(([by, label, sign]) => {
+              const to = versions[at + by];
+              // At an end, the button stays where the focus is.
+              return (
+                <Fragment key={by}>
+                  {by === 1 && <span>{which}</span>}
+                  <button
+                    type="button"
+                    className="quiet"
+                    aria-label={`${label} version (${which})`}
+                    aria-disabled={to === undefined}
+                    data-step={by}
+                    onClick={() => to !== undefined && onVersion(to, by)}
+                  >
+                    {sign}
+                  </button>
+                </Fragment>
+              );
+            })}
+          </span>
+        )}
         <span className="position">#{message.position}</span>
         <Menu label={`Actions for message ${String(message.position)}`} items={items}>
           ⋯

@@ -58,6 +58,12 @@ export function go(place: Place, replace = false, panel?: Panel): void {
   dispatchEvent(new Event(MOVED));
 }
 
+/** Leads to a message of a conversation, unless the reader has gone elsewhere. */
+export function show(conversation: string, message: string | undefined): void {
+  const place = placeIn(location.search);
+  if (place.conversation === conversation) go({ ...place, message }, true);
+}
+
 /** A click moves within the page. With a modifier it is the browser's. */
 export function follow(event: React.MouseEvent, place: Place): void {
   if (event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0) return;

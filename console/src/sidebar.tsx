@@ -168,9 +168,10 @@ function Erase({ user, onClose }: { user: string; onClose: () => void }) {
     const stop = new AbortController();
     void (async () => {
       const sum = { conversations: 0, messages: 0 };
-      for await (const { message_count } of api.getUserConversations(user, {}, { signal: stop.signal })) {
+      const all = api.getUserConversations(user, {}, { signal: stop.signal });
+      for await (const { message_count, kept_count } of all) {
         sum.conversations += 1;
-        sum.messages += message_count;
+        sum.messages += message_count + kept_count;
       }
       setTotal(sum);
     })().catch((error: unknown) => {

@@ -50,6 +50,22 @@ const SMALL: NewMessage[] = [
   { role: "assistant", content: "It is. Take an **umbrella**.", token_count: 12 },
 ];
 
+/** A question with three answers. The first one was asked about, and the last one is on the line. */
+async function threeAnswers(name?: string) {
+  const question: NewMessage = { role: "user", content: "Is it raining?" };
+  const made = await conversation([
+    question,
+    { role: "assistant", content: "No.", name },
+    { role: "user", content: "Are you sure?" },
+  ]);
+  for (const content of ["A little.", "Yes."])
+    await client.addMessage(made.id, { role: "assistant", content, name, parent_id: made.messages[0]?.id ?? "" });
+  return made;
+}
+
+/** What the messages of the current line say. */
+const line = async (id: string) => (await client.getChatHistory(id).all()).map(({ content }) => content);
+
 async function visit(place: Record<string, string>) {
   await page.goto(`${base}/console?${new URLSearchParams(place).toString()}`);
 }
@@ -359,18 +375,263 @@ test("the panel says why a message is not sent, and takes every limit of the API
   expect(await violations(page)).toEqual([]);
 });
 
-test("an edit is saved, and taken back", async () => {
+const KEEP = "Keep the old version";
+
+test("an edit in place is saved, and taken back", async () => {
   const { user, id, messages } = await conversation(SMALL);
   await visit({ user, conversation: id });
   await article(2).focus();
   await page.keyboard.press("e");
   await dialog().getByLabel("Content").fill("Is it snowing in Oslo?");
+  await dialog().getByLabel(KEEP).uncheck();
   expect(await violations(page)).toEqual([]);
   await dialog().getByRole("button", { name: "Save" }).click();
   await article(2).getByText("Is it snowing in Oslo?").waitFor();
   await undo();
   await article(2).getByText("Is it raining in Oslo?").waitFor();
   expect((await client.getMessage(id, messages[1]?.id ?? "")).content).toBe("Is it raining in Oslo?");
+  expect((await client.getConversation(id)).kept_count).toBe(0);
+});
+
+test("an edit is another version, and undo leads back to the old line", async () => {
+  const [name, metadata, reasoning_content] = ["ada", { channel: "web" }, "Hm."];
+  const { user, id } = await conversation([
+    { role: "user", content: "Is it raining in Oslo?", name, metadata, reasoning_content },
+    { role: "assistant", content: "It is." },
+  ]);
+  await visit({ user, conversation: id });
+  await actions(1, "Edit …");
+  await dialog().getByLabel("Content").fill("Is it snowing in Oslo?");
+  await dialog().getByRole("button", { name: "Save" }).click();
+  await page.locator("article.current").getByText("Is it snowing in Oslo?").waitFor();
+  await article(3).getByText("2 of 2").waitFor();
+  expect(await line(id)).toEqual(["Is it snowing in Oslo?"]);
+  const [edited] = await client.getChatHistory(id).all();
+  expect(edited).toMatchObject({ role: "user", name, metadata, extra: { reasoning_content } });
+  await undo();
+  await article(2).getByText("It is.").waitFor();
+  await article(1).getByText("1 of 2").waitFor();
+  expect(await line(id)).toEqual(["Is it raining in Oslo?", "It is."]);
+});
+
+test("regenerate keeps the reply, and undo leads back to it", async () => {
+  const { user, id } = await conversation([...SMALL, { role: "user", content: "Thanks." }]);
+  const before = await line(id);
+  await visit({ user, conversation: id });
+  await actions(5, "Regenerate from here");
+  await article(5).waitFor({ state: "detached" });
+  expect(await line(id)).toEqual(before.slice(0, 4));
+  // What the application writes now is another version.
+  await client.addMessage(id, { role: "assistant", content: "It pours." });
+  await article(7).getByText("2 of 2").waitFor();
+  await undo();
+  await article(6).getByText("Thanks.").waitFor();
+  await article(5).getByText("1 of 2").waitFor();
+  expect(await line(id)).toEqual(before);
+  // A reply without a message before it leaves an empty line.
+  const greeting = await conversation([{ role: "assistant", content: "Hello." }]);
+  await visit({ user: greeting.user, conversation: greeting.id });
+  await actions(1, "Regenerate from here");
+  await page.getByText("No version is chosen.").waitFor();
+  await undo();
+  await article(1).getByText("Hello.").waitFor();
+});
+
+test("the keyboard pages through the versions of a reply, and the focus stays with it", async () => {
+  const { user, id } = await threeAnswers();
+  await visit({ user, conversation: id });
+  const newest = article(5).getByRole("group", { name: "Versions" });
+  await newest.getByText("3 of 3").waitFor();
+  expect(await article(5).getAttribute("aria-label")).toBe("Assistant, message 5, version 3 of 3");
+  const back = page.getByRole("button", { name: /^Previous version/ });
+  const focused = () => page.evaluate(() => document.activeElement?.getAttribute("aria-label"));
+  await back.focus();
+  expect(await focused()).toBe("Previous version (3 of 3)");
+  await page.keyboard.press("Enter");
+  await expect.poll(focused).toBe("Previous version (2 of 3)");
+  await page.keyboard.press("Enter");
+  await expect.poll(focused).toBe("Previous version (1 of 3)");
+  // What followed that version is back with it.
+  await article(3).getByText("Are you sure?").waitFor();
+  expect(await line(id)).toEqual(["Is it raining?", "No.", "Are you sure?"]);
+  // Nothing is before the first one: the button stays, and says so.
+  expect(await back.getAttribute("aria-disabled")).toBe("true");
+  const { version } = await client.getConversation(id);
+  await page.keyboard.press("Enter");
+  await page.keyboard.press("Tab");
+  expect(await focused()).toBe("Next version (1 of 3)");
+  expect((await client.getConversation(id)).version).toBe(version);
+  await page.keyboard.press("Enter");
+  await expect.poll(focused).toBe("Next version (2 of 3)");
+  await article(3).waitFor({ state: "detached" });
+  expect(await violations(page)).toEqual([]);
+});
+
+test("the outline has every version, and each entry leads to its line", async () => {
+  const { user, id } = await threeAnswers();
+  await visit({ user, conversation: id });
+  const open = () => page.getByRole("button", { name: "3 more in versions" }).click();
+  await open();
+  const entries = dialog().getByRole("listitem").getByRole("button");
+  await expect
+    .poll(() => entries.allInnerTexts().then((all) => all.map((text) => text.replace(/\s+/g, " "))))
+    .toEqual(["User Is it raining? #1", "Assistant No. #2 and 1 more", "Assistant A little. #4", "Assistant Yes. #5"]);
+  const marked = () => entries.evaluateAll((all) => all.map((entry) => entry.getAttribute("aria-current")));
+  expect(await marked()).toEqual(["true", null, null, "true"]);
+  expect(await dialog().locator("li li").count()).toBe(3);
+  expect(await violations(page)).toEqual([]);
+  await entries.nth(1).focus();
+  await page.keyboard.press("Enter");
+  await article(3).getByText("Are you sure?").waitFor();
+  await dialog().waitFor({ state: "detached" });
+  expect(await line(id)).toEqual(["Is it raining?", "No.", "Are you sure?"]);
+  // An entry of the line shows its message, and moves nothing.
+  const { version } = await client.getConversation(id);
+  await page.getByRole("button", { name: "2 more in versions" }).click();
+  await entries.first().click();
+  await page.locator("article.current[data-position='1']").waitFor();
+  expect((await client.getConversation(id)).version).toBe(version);
+});
+
+test("a link to a kept message offers its line", async () => {
+  const { user, id, messages } = await threeAnswers();
+  await visit({ user, conversation: id, message: messages[1]?.id ?? "" });
+  await page.getByText("The message of this link is not on the current line.").waitFor();
+  await page.getByRole("button", { name: "Show its line" }).click();
+  await page.locator("article.current").getByText("No.").waitFor();
+  await page.getByText("The message of this link is not on the current line.").waitFor({ state: "detached" });
+  expect(await line(id)).toEqual(["Is it raining?", "No.", "Are you sure?"]);
+});
+
+test("kept messages are counted where they are deleted", async () => {
+  const { user, id, messages } = await threeAnswers();
+  await client.selectLine(id, { message_id: messages[2]?.id ?? "" });
+  await client.addMessage(id, { role: "user", content: "Really?", parent_id: messages[1]?.id ?? "" });
+  await visit({ user, conversation: id });
+  await article(6).getByText("2 of 2").waitFor();
+  await choose("Actions for the conversation", "Delete …");
+  await dialog().getByRole("button", { name: "Delete 6 messages" }).waitFor();
+  await dialog().getByRole("button", { name: "Cancel" }).click();
+  await choose("This user", "Erase the user …");
+  await dialog().getByRole("button", { name: "Erase 1 conversation and 6 messages" }).waitFor();
+  await dialog().getByRole("button", { name: "Cancel" }).click();
+  // "Are you sure?" is kept below "No.", and goes with it. The other answers stay.
+  await actions(2, "Rewind to here …");
+  await dialog().getByText("with the versions of what comes after it").waitFor();
+  await dialog().getByRole("button", { name: "Delete 3 messages" }).click();
+  await page.getByRole("status").getByText("Deleted 3 messages.").waitFor();
+  expect((await client.tree(id).all()).map(({ position }) => position)).toEqual([1, 4, 5]);
+});
+
+test("a tool's result that has versions is shown for itself, too", async () => {
+  const { user, id, messages } = await conversation(SMALL);
+  await client.addMessage(id, { role: "tool", tool_call_id: "c1", content: "dry", parent_id: messages[2]?.id ?? "" });
+  await visit({ user, conversation: id });
+  await article(6).getByRole("button", { name: "Previous version (2 of 2)" }).click();
+  await article(5).getByText("umbrella").waitFor();
+  await article(4).getByText("1 of 2").waitFor();
+});
+
+test("versions fit on a phone", async () => {
+  const { user, id } = await threeAnswers("averylongname".repeat(4));
+  await page.context().close();
+  ({ page, problems } = await open(browser, base, { viewport: { width: 390, height: 844 }, hasTouch: true }));
+  await visit({ user, conversation: id });
+  const inside = async (role: ReturnType<typeof article>) => {
+    for (const one of await role.all()) {
+      const box = await one.boundingBox();
+      expect(box?.x).toBeGreaterThanOrEqual(0);
+      expect((box?.x ?? 0) + (box?.width ?? 0)).toBeLessThanOrEqual(390);
+    }
+  };
+  const back = page.getByRole("button", { name: "Previous version (3 of 3)" });
+  await back.waitFor();
+  await inside(article(5).locator(".versions, .versions *"));
+  await inside(page.locator("header :is(button, select, input)"));
+  await back.tap();
+  await article(4).getByText("2 of 3").waitFor();
+  await page.getByRole("button", { name: "3 more in versions" }).tap();
+  await dialog().getByRole("listitem").first().waitFor();
+  await inside(dialog().getByRole("button"));
+  expect(await violations(page)).toEqual([]);
+});
+
+/** A small generator of numbers, so that a failure can be repeated. */
+function random(seed: number) {
+  let state = seed;
+  return (below: number) => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return Math.floor((state / 2 ** 32) * below);
+  };
+}
+
+test.each([1, 2, 3])("random versions: the page shows the line, and loses nothing (%i)", async (seed) => {
+  const pick = random(seed);
+  const { user, id } = await threeAnswers();
+  await visit({ user, conversation: id });
+  let stored = 5;
+  for (let step = 0; step < 25; step++) {
+    const shown = page.locator("article");
+    const buttons = page.locator(".versions button:not([aria-disabled=true])");
+    const what = pick(6);
+    if (what === 0) {
+      await client.addMessage(id, { role: pick(2) === 0 ? "user" : "assistant", content: `Step ${String(step)}` });
+      stored += 1;
+    } else if (what === 1 && (await buttons.count()) > 0) {
+      await buttons.nth(pick(await buttons.count())).click();
+    } else if (what === 2 && (await shown.count()) > 0) {
+      const position = await shown.nth(pick(await shown.count())).getAttribute("data-position");
+      await actions(Number(position), "Edit …");
+      await dialog()
+        .getByLabel("Content")
+        .fill(`Edited in step ${String(step)}`);
+      const answer = page.waitForResponse((response) => response.request().method() === "POST");
+      await dialog().getByRole("button", { name: "Save" }).click();
+      if ((await answer).ok()) stored += 1;
+      else await dialog().getByRole("button", { name: "Cancel" }).click();
+      await dialog().waitFor({ state: "detached" });
+    } else if (what === 3) {
+      const reply = page.locator("article.assistant").last();
+      if ((await reply.count()) > 0) {
+        const answer = page.waitForResponse((response) => response.request().method() === "PUT");
+        await actions(Number(await reply.getAttribute("data-position")), "Regenerate from here");
+        // The report of a refusal comes behind the browser's own word of it.
+        if (!(await answer).ok()) await page.getByText("Somebody has written here in between").last().waitFor();
+      }
+    } else if (what === 4) {
+      await page.getByRole("button", { name: /more in versions$/ }).click();
+      const entries = dialog().getByRole("listitem").getByRole("button");
+      await entries.first().waitFor();
+      await entries.nth(pick(await entries.count())).click();
+      await dialog().waitFor({ state: "detached" });
+    } else if (what === 5) {
+      const taken = page.getByRole("status").getByRole("button", { name: "Undo" }).last();
+      if ((await taken.count()) > 0) await taken.click();
+    }
+    await expect
+      .poll(
+        async () => {
+          const { message_count, kept_count } = await client.getConversation(id);
+          expect(message_count + kept_count).toBe(stored);
+          const all = await client.getChatHistory(id, { include: "versions" }).all();
+          const there = all.map(({ position, versions = [], id: message }) => {
+            const which = `${String(versions.indexOf(message) + 1)} of ${String(versions.length)}`;
+            return `${String(position)} ${versions.length > 1 ? which : ""}`;
+          });
+          const seen = await page.evaluate(() =>
+            [...document.querySelectorAll<HTMLElement>("article")].map(
+              (one) => `${one.dataset["position"] ?? ""} ${one.querySelector(".versions > span")?.textContent ?? ""}`,
+            ),
+          );
+          // A long line is not on screen as a whole.
+          return there.filter((one) => !seen.includes(one)).length + seen.filter((one) => !there.includes(one)).length;
+        },
+        { timeout: 10_000 },
+      )
+      .toBe(0);
+  }
+  // The page may show a message before it knows the version that came with it. What it asks for then is refused.
+  problems.splice(0, Infinity, ...problems.filter((problem) => !problem.includes("412")));
 });
 
 test("an edit of what somebody else has changed is refused", async () => {
@@ -382,16 +643,25 @@ test("an edit of what somebody else has changed is refused", async () => {
   await client.updateMessage(id, messages[1]?.id ?? "", { content: "Is it hailing?" });
   await actions(2, "Edit …");
   await dialog().getByLabel("Content").fill("Is it snowing?");
-  await dialog().getByRole("button", { name: "Save" }).click();
-  await dialog().getByRole("alert").getByText("Somebody has written here in between").waitFor();
+  for (const keep of [true, false]) {
+    await dialog().getByLabel(KEEP).setChecked(keep);
+    const refused = page.waitForResponse((response) => response.status() === 412);
+    await dialog().getByRole("button", { name: "Save" }).click();
+    await refused;
+    await dialog().getByRole("alert").getByText("Somebody has written here in between").waitFor();
+  }
+  await dialog().getByRole("button", { name: "Cancel" }).click();
+  await actions(5, "Regenerate from here");
+  await page.getByRole("status").getByText("Somebody has written here in between").waitFor();
+  expect((await client.getConversation(id)).kept_count).toBe(0);
   expect((await client.getMessage(id, messages[1]?.id ?? "")).content).toBe("Is it hailing?");
   problems.splice(0, Infinity, ...problems.filter((problem) => !/412|ERR_FAILED/.test(problem)));
 });
 
-test("rewind and regenerate say how much they delete, and can keep a copy", async () => {
+test("rewind says how much it deletes, and can keep a copy", async () => {
   const { user, id } = await conversation(SMALL);
   await visit({ user, conversation: id });
-  await actions(5, "Regenerate from here …");
+  await actions(5, "Rewind to here …");
   await dialog().getByRole("button", { name: "Delete 1 message", exact: true }).click();
   await article(5).waitFor({ state: "detached" });
   await actions(2, "Rewind to here …");

@@ -13,17 +13,40 @@ use crate::support::{App, Call};
 
 /// Sequences in `cargo test`; `SEQUENCES=10000 SEED=2 cargo test -p tests model:: -- --nocapture` runs more, and others.
 const SEQUENCES: u32 = 40;
-const STEPS: usize = 25;
+const STEPS: usize = 30;
 /// Conversations and messages are chosen among so few that they meet.
 const CONVERSATIONS: usize = 4;
 /// So many of them are there from the beginning.
 const BEGUN: usize = 3;
-const MESSAGES: usize = 8;
+/// And these are their users.
+const OWNERS: [usize; BEGUN] = [0, 0, 1];
+const MESSAGES: usize = 16;
 const KEYS: usize = 12;
 /// The message that is a reply in progress at the beginning.
 const WRITTEN: usize = 3;
 
+/// What an id stands for, in most cases. With another content, it is refused where it is stored.
+fn usual_message(id: usize) -> NewMessage {
+    let (role, content) = match id {
+        0 => ("system", "snow"),
+        1 | 2 => ("user", ["rain", "wind"][id - 1]),
+        WRITTEN => ("assistant", ""),
+        _ => (["user", "assistant"][id % 2], ["rain", "snow", "rain and snow", "é wind", ""][id % 5]),
+    };
+    let status = if id == WRITTEN { "in_progress" } else { "complete" };
+    NewMessage { id, role, content: content.to_owned(), status, token_count: None }
+}
+
 fn any_message() -> impl Strategy<Value = NewMessage> {
+    prop_oneof![5 => (0..MESSAGES).prop_map(usual_message), 1 => any_unusual_message()]
+}
+
+/// One that may be stored: some are from the beginning.
+fn any_id() -> impl Strategy<Value = usize> + Clone {
+    prop_oneof![3 => 0..WRITTEN + 3, 2 => 0..MESSAGES]
+}
+
+fn any_unusual_message() -> impl Strategy<Value = NewMessage> {
     (0..MESSAGES, prop::sample::select(vec!["user", "assistant", "system"]), any_text(), prop::bool::weighted(0.2), any_tokens())
         .prop_map(|(id, role, content, in_progress, token_count)| NewMessage {
             id,
@@ -49,10 +72,10 @@ fn any_change<T: std::fmt::Debug + Clone>(value: impl Strategy<Value = T>) -> im
 
 /// Behind the line, in most cases, or behind any message. Both places at once are refused.
 fn any_start() -> impl Strategy<Value = Start> {
-    let parent = || prop_oneof![1 => Just(None), 5 => (0..MESSAGES).prop_map(Some)];
+    let parent = || prop_oneof![1 => Just(None), 5 => any_id().prop_map(Some)];
     prop_oneof![
         8 => Just(Start::default()),
-        3 => (1..9_i64).prop_map(|from| Start { from: Some(from), parent: None }),
+        4 => (1..9_i64).prop_map(|from| Start { from: Some(from), parent: None }),
         9 => parent().prop_map(|parent| Start { from: None, parent: Some(parent) }),
         1 => (1..9_i64, parent()).prop_map(|(from, parent)| Start { from: Some(from), parent: Some(parent) }),
     ]
@@ -67,8 +90,13 @@ fn any_range() -> impl Strategy<Value = Range> {
     ]
 }
 
+/// The one with versions, in most cases.
+fn any_conversation() -> impl Strategy<Value = usize> + Clone {
+    prop_oneof![4 => Just(0), 2 => 0..BEGUN, 1 => 0..CONVERSATIONS]
+}
+
 fn any_read() -> impl Strategy<Value = Operation> {
-    let (conversation, message) = (0..CONVERSATIONS, 0..MESSAGES);
+    let (conversation, message) = (any_conversation(), any_id());
     // Which messages: those of the current line, of another one, or all.
     let which =
         prop_oneof![1 => Just((None, false)), 2 => message.clone().prop_map(|line| (Some(line), false)), 1 => Just((None, true))];
@@ -82,7 +110,7 @@ fn any_read() -> impl Strategy<Value = Operation> {
 }
 
 fn any_operation() -> impl Strategy<Value = Operation> {
-    let (conversation, message) = (0..CONVERSATIONS, 0..MESSAGES);
+    let (conversation, message) = (any_conversation(), any_id());
     let title = || prop::sample::select(vec!["Oslo", "Bergen"]).prop_map(str::to_owned);
     prop_oneof![
         4 => (conversation.clone(), prop::option::of(title())).prop_map(|(conversation, title)| Operation::Create { conversation, title }),
@@ -123,7 +151,7 @@ fn any_operation() -> impl Strategy<Value = Operation> {
         // A piece that comes again is recognized by its place, and only where another change came in between does its version tell. So there
         // are many of them, to replies that are being written.
         10 => (
-            prop_oneof![4 => 0..BEGUN, 1 => conversation.clone()],
+            conversation.clone(),
             prop_oneof![3 => Just(WRITTEN), 1 => message.clone()],
             prop::option::weighted(0.8, (prop::sample::select(vec![" rain", "ing", "é", ""]), prop_oneof![4 => Just(Place::End), 1 => (0..6_usize).prop_map(Place::At)])),
             prop::option::of(prop::sample::select(vec!["complete", "in_progress", "cancelled"])),
@@ -135,7 +163,7 @@ fn any_operation() -> impl Strategy<Value = Operation> {
                 status,
             }),
         2 => (conversation.clone(), message).prop_map(|(conversation, message)| Operation::DeleteMessage { conversation, message }),
-        2 => (conversation.clone(), prop::option::weighted(0.8, 1..9_i64))
+        4 => (conversation.clone(), prop::option::weighted(0.9, 1..9_i64))
             .prop_map(|(conversation, from)| Operation::Rewind { conversation, from }),
         3 => (conversation.clone(), 1..9_i64, 0..3_i32).prop_map(|(conversation, through, text)| Operation::Summarize { conversation, through, text }),
         2 => conversation.clone().prop_map(|conversation| Operation::DeleteSummary { conversation }),
@@ -147,12 +175,22 @@ fn any_operation() -> impl Strategy<Value = Operation> {
     ]
 }
 
+/// How often a request is sent.
+fn any_count() -> impl Strategy<Value = usize> {
+    prop_oneof![2 => Just(1), 1 => Just(2)]
+}
+
 fn any_step() -> impl Strategy<Value = Step> {
     let by = prop_oneof![6 => Just(By::User(0)), 3 => Just(By::User(1)), 1 => (0..2_usize).prop_map(By::Service)];
     let condition =
         prop_oneof![8 => Just(Condition::None), 1 => Just(Condition::Current), 1 => (1..5_i64).prop_map(Condition::Stale)];
-    (by, any_operation(), condition, 1..3_usize, prop::option::weighted(0.8, 0..KEYS))
-        .prop_map(|(by, operation, condition, sent, key)| Step { by, operation, condition, sent, key, again: None })
+    let step = (by, prop::bool::weighted(0.7), any_operation(), condition, any_count(), prop::option::weighted(0.8, 0..KEYS));
+    step.prop_map(|(by, is_own, operation, condition, sent, key)| {
+        // Most steps are about a conversation that is the caller's at the beginning.
+        let owner = operation.conversation().filter(|_| is_own).and_then(|number| OWNERS.get(number));
+        let by = owner.map_or(by, |owner| By::User(*owner));
+        Step { by, operation, condition, sent, key, again: None }
+    })
 }
 
 /// What another request with the messages of an earlier one has instead.
@@ -192,9 +230,9 @@ fn any_twist() -> impl Strategy<Value = Twist> {
     prop_oneof![any_message().prop_map(Twist::Longer), Just(Twist::Shorter), any_start().prop_map(Twist::Start)]
 }
 
-/// Some steps are late duplicates: requests that were sent before, with some others in between. Of appends, some say something else then.
+/// Some steps are late duplicates: requests that were sent before, with some others in between. Some appends say something else the second time.
 fn any_steps() -> impl Strategy<Value = Vec<Step>> {
-    let late = prop::option::weighted(0.5, (any::<prop::sample::Index>(), prop::option::weighted(0.4, any_twist())));
+    let late = prop::option::weighted(0.35, (any::<prop::sample::Index>(), prop::option::weighted(0.4, any_twist())));
     prop::collection::vec((any_step(), late), 1..STEPS).prop_map(|planned| {
         let mut steps: Vec<Step> = Vec::new();
         for (step, late) in planned {
@@ -202,7 +240,11 @@ fn any_steps() -> impl Strategy<Value = Vec<Step>> {
             // The newest few are the likeliest to find what they found before.
             let of_step = |back: usize| &steps[steps.len() - back];
             // Networks hold pieces back more often, because a reply has hundreds of them.
-            let weight = |back| if matches!(of_step(back).operation, Operation::Grow { piece: Some(_), .. }) { 4 } else { 1 };
+            let weight = |back| match &of_step(back).operation {
+                Operation::Grow { piece: Some(_), .. } => 4,
+                read if read.reads() => 0,
+                _ => 1,
+            };
             let newest: Vec<usize> = (1..=steps.len().min(6)).flat_map(|back| std::iter::repeat_n(back, weight(back))).collect();
             let back = late.filter(|_| !newest.is_empty()).map(|late| *late.get(&newest));
             let earlier = back.map(|back| Step { again: Some(back), ..of_step(back).clone() });
@@ -217,26 +259,22 @@ fn any_steps() -> impl Strategy<Value = Vec<Step>> {
     })
 }
 
-/// How each sequence begins: two conversations of the first user and one of the second, with messages and summaries. Otherwise most steps
-/// would find nothing.
+/// How each sequence begins: two conversations of the first user and one of the second, with messages and summaries. One has versions of a
+/// message. Otherwise most steps would find nothing.
 fn beginning() -> Vec<Step> {
     let step =
         |user, operation| Step { by: By::User(user), operation, condition: Condition::None, sent: 1, key: None, again: None };
-    let message = |id, role, content: &str| {
-        let status = if id == WRITTEN { "in_progress" } else { "complete" };
-        NewMessage { id, role, content: content.to_owned(), status, token_count: None }
-    };
     let mut steps = Vec::new();
-    for (conversation, user) in (0..BEGUN).zip([0, 0, 1]) {
+    for (conversation, user) in OWNERS.into_iter().enumerate() {
         steps.push(step(user, Operation::Create { conversation, title: None }));
-        let messages = [
-            message(0, "system", "snow"),
-            message(1, "user", "rain"),
-            message(2, "user", "wind"),
-            message(WRITTEN, "assistant", ""),
-        ];
-        steps.push(step(user, Operation::append(conversation, messages.to_vec(), Start::default())));
+        let messages: Vec<NewMessage> = (0..=WRITTEN).map(usual_message).collect();
+        steps.push(step(user, Operation::append(conversation, messages, Start::default())));
         steps.extend([2, 3].map(|through| step(user, Operation::Summarize { conversation, through, text: 0 })));
+        if conversation == 0 {
+            // Another question, with its answer. What was behind the first one is kept.
+            let version = (WRITTEN + 1..WRITTEN + 3).map(usual_message).collect();
+            steps.push(step(user, Operation::append(conversation, version, Start { from: None, parent: Some(Some(1)) })));
+        }
     }
     steps
 }
@@ -556,7 +594,7 @@ async fn check_everything(app: &App, names: &Names, state: &State) -> Result<(),
     Ok(())
 }
 
-/// All pages of a history, each of which leads to the next.
+/// Reads all pages of a history. Each page has the address of the next one.
 async fn all_pages(app: &App, names: &Names, first: &crate::support::Answer) -> Value {
     let mut pages = vec![shown(names, &first.json())];
     let mut next = first.next().map(str::to_owned);

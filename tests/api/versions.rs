@@ -221,7 +221,7 @@ async fn the_same_messages_under_the_same_parent_are_a_replay_wherever_the_line_
     other["content"] = json!("other");
     app.post(&format!("{}/messages", tree.path)).json(&other).refused(409, "conflict", "id").await;
 
-    // Whose beginning is stored: the rest goes behind it, and the line with it.
+    // The beginning of this batch is stored. The rest goes behind it, and the line with it.
     tree.append(&[2, 3, 20], Some(Some(1))).expect(201).await;
     assert_eq!((tree.line().await, tree.counts().await), (vec![1, 2, 3, 20], (4, 2)));
     // A parent that has been deleted meanwhile changes nothing for who tries again.

@@ -251,6 +251,8 @@ export async function followChat(
   const release = await ownRelease();
   let sent: UIMessage | undefined;
   let version: string | undefined;
+  /** The last stored message of the reply. */
+  let row: string | undefined;
   let gone = false;
   return new ReadableStream<UIMessageChunk>({
     async pull(controller) {
@@ -281,18 +283,40 @@ export async function followChat(
   /** The reply, if it has changed. It is gone if it was deleted. */
   async function newer() {
     try {
+      if (!(await changed())) return undefined;
       // The reply is followed by its id: its positions change when it is stored anew.
-      const head = await client.getConversation(id, { ifNoneMatch: version, signal });
-      version = head.version;
       const isIt = ({ message }: Pick<Group, "message">) => message.id === followed;
       const { groups } = await readBack(client, id, (groups) => groups.some(isIt));
       // It may be a version that is not shown any more.
-      return groups.find(isIt) ?? (await readTree(client, id)).nodes.findLast(isIt) ?? "gone";
+      const found = groups.find(isIt) ?? (await readTree(client, id)).nodes.findLast(isIt);
+      row = found?.rows.at(-1)?.id;
+      return found ?? "gone";
     } catch (error) {
-      if (isProblem(error, "not_modified")) return undefined;
       if (isProblem(error, "not_found")) return "gone";
       throw error;
     }
+  }
+
+  /** Whether anything in the conversation has changed since the last time. Waits for it, as long as the reply's last message is written. */
+  async function changed(): Promise<boolean> {
+    const known = { ifNoneMatch: version, signal };
+    try {
+      const read =
+        row !== undefined && version !== undefined
+          ? await client.getMessage(id, row, { wait: 20 }, known).catch(otherwise)
+          : await client.getConversation(id, known);
+      version = read?.version;
+      return true;
+    } catch (error) {
+      if (isProblem(error, "not_modified")) return false;
+      throw error;
+    }
+  }
+
+  /** That message may have been replaced by others. */
+  function otherwise(error: unknown): undefined {
+    if (!isProblem(error, "not_found")) throw error;
+    row = undefined;
   }
 }
 

@@ -161,6 +161,36 @@ test("a page that is loaded again goes on with the reply to its end", async ({ s
   }
 });
 
+test("a page that follows a reply waits for its next piece, and does not ask again and again", async ({
+  store,
+  id,
+  rows,
+}) => {
+  const targets: URL[] = [];
+  const noting: typeof fetch = (target, init) => {
+    targets.push(new URL(target instanceof Request ? target.url : target));
+    return fetch(target, init);
+  };
+  const page = chatStore(new ScrollbackClient(inject("server"), { fetch: noting }));
+  const messages = await store.appendUserMessage({ id, message: question });
+  const { stream, write, end } = pipe();
+  const storing = store.storeWhileStreaming({ id, messages, stream }, { flushMilliseconds: 10 });
+  void storing.stream.cancel();
+  await write(...SCRIPT.slice(0, 9));
+  await vi.waitUntil(async () => (await rows()).at(-1)?.status === "in_progress");
+  const reading = states((await page.resumeStream({ id }, { interval: 10 })) ?? streamOf([]));
+  const waits = () => targets.filter(({ searchParams }) => searchParams.get("wait") === "20").length;
+  await vi.waitUntil(() => waits() > 0);
+  await write(...SCRIPT.slice(9, 11));
+  await vi.waitUntil(() => waits() > 1);
+  await write(...SCRIPT.slice(11));
+  await end();
+  await storing.stored;
+  expect((await reading).at(-1)).toEqual((await store.loadChat(id)).at(-1));
+  // Once it asks for the conversation itself: when it begins.
+  expect(targets.filter(({ pathname }) => /^\/conversations\/[^/]+$/.test(pathname))).toHaveLength(1);
+});
+
 test("a reply that ends between loading and resuming is not missed", async ({ store, id }) => {
   const messages = await store.appendUserMessage({ id, message: question });
   const { stored } = store.storeWhileStreaming({ id, messages, stream: streamOf(SCRIPT) });

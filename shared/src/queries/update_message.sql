@@ -53,7 +53,7 @@ begin
         return;
     end if;
     if has_kept then
-        -- A kept message is on the line while it is edited. Nobody sees it there, because it is put back below.
+        -- A kept message is on the line while it is edited. It is put back below, in this transaction, so nobody sees it there.
         select k.position, k.parent_position into edited, parent from kept_among(conversation, array[message]) k;
         if found then
             perform bring_messages(conversation, array[edited]);

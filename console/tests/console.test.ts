@@ -570,6 +570,8 @@ test.each([1, 2, 3])("random versions: the page shows the line, and loses nothin
   const { user, id } = await threeAnswers();
   await visit({ user, conversation: id });
   let stored = 5;
+  // The page agrees with the API before a move, too: the step ends when the API has answered.
+  const answer = (method: string) => page.waitForResponse((response) => response.request().method() === method);
   for (let step = 0; step < 25; step++) {
     const shown = page.locator("article");
     const buttons = page.locator(".versions button:not([aria-disabled=true])");
@@ -578,35 +580,44 @@ test.each([1, 2, 3])("random versions: the page shows the line, and loses nothin
       await client.addMessage(id, { role: pick(2) === 0 ? "user" : "assistant", content: `Step ${String(step)}` });
       stored += 1;
     } else if (what === 1 && (await buttons.count()) > 0) {
+      const moved = answer("PUT");
       await buttons.nth(pick(await buttons.count())).click();
+      await moved;
     } else if (what === 2 && (await shown.count()) > 0) {
       const position = await shown.nth(pick(await shown.count())).getAttribute("data-position");
       await actions(Number(position), "Edit …");
       await dialog()
         .getByLabel("Content")
         .fill(`Edited in step ${String(step)}`);
-      const answer = page.waitForResponse((response) => response.request().method() === "POST");
+      const saved = answer("POST");
       await dialog().getByRole("button", { name: "Save" }).click();
-      if ((await answer).ok()) stored += 1;
+      if ((await saved).ok()) stored += 1;
       else await dialog().getByRole("button", { name: "Cancel" }).click();
       await dialog().waitFor({ state: "detached" });
     } else if (what === 3) {
       const reply = page.locator("article.assistant").last();
       if ((await reply.count()) > 0) {
-        const answer = page.waitForResponse((response) => response.request().method() === "PUT");
+        const moved = answer("PUT");
         await actions(Number(await reply.getAttribute("data-position")), "Regenerate from here");
         // The report of a refusal comes behind the browser's own word of it.
-        if (!(await answer).ok()) await page.getByText("Somebody has written here in between").last().waitFor();
+        if (!(await moved).ok()) await page.getByText("Somebody has written here in between").last().waitFor();
       }
     } else if (what === 4) {
       await page.getByRole("button", { name: /more in versions$/ }).click();
       const entries = dialog().getByRole("listitem").getByRole("button");
       await entries.first().waitFor();
-      await entries.nth(pick(await entries.count())).click();
+      const entry = entries.nth(pick(await entries.count()));
+      const moved = (await entry.getAttribute("aria-current")) === null ? answer("PUT") : undefined;
+      await entry.click();
       await dialog().waitFor({ state: "detached" });
+      await moved;
     } else if (what === 5) {
       const taken = page.getByRole("status").getByRole("button", { name: "Undo" }).last();
-      if ((await taken.count()) > 0) await taken.click();
+      if ((await taken.count()) > 0) {
+        const moved = answer("PUT");
+        await taken.click();
+        await moved;
+      }
     }
     await expect
       .poll(

@@ -57,7 +57,9 @@ begin
         case when with_versions then versions_behind(conversation, shown.parent) end
     from (
         select m.*, not m.is_kept as on_line,
+            -- Only where it is asked for, because it takes a look-up for each message.
             case
+                when not (everything or with_versions) then null
                 when m.is_kept then m.parent_position
                 else coalesce((
                     select b.position from public.messages b

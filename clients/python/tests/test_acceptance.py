@@ -165,10 +165,16 @@ def run(python: Path, directory: Path, *arguments: str, **more: str) -> str:
     return done.stdout
 
 
+def own_tests(adapter: str) -> list[str]:
+    tests = sorted((HERE / "adapters").glob(f"test_{adapter}*.py"))
+    assert tests
+    return [f"src/scrollback/{adapter}.py", *map(str, tests)]
+
+
 @pytest.mark.parametrize("adapter", PACKAGES)
 def test_an_adapters_own_tests_pass_where_its_framework_is(server_url: str, adapter: str) -> None:
     python = environment(adapter)
-    files = [f"src/scrollback/{adapter}.py", f"tests/adapters/test_{adapter}.py"]
+    files = own_tests(adapter)
     options = ["-p", "no:cacheprovider", "--quiet"]
     run(python, PACKAGE, "pytest", *options, *files, SCROLLBACK_TEST_URL=server_url, PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
 
@@ -193,7 +199,7 @@ def test_an_adapters_own_tests_pass_with_the_newest_release_of_its_framework(
     )
     version = subprocess.run([python, "-m", "pip", "freeze"], check=True, capture_output=True, text=True).stdout
     RESULTS.extend(line for line in version.splitlines() if line.startswith(FRAMEWORKS[adapter]))
-    files = [f"src/scrollback/{adapter}.py", f"tests/adapters/test_{adapter}.py"]
+    files = own_tests(adapter)
     options = ["-p", "no:cacheprovider", "--quiet"]
     run(python, PACKAGE, "pytest", *options, *files, SCROLLBACK_TEST_URL=server_url, PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
 

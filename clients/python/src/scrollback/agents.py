@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine
+import re
+import time
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 from uuid import UUID
 
@@ -18,10 +21,12 @@ from agents.memory.session import SessionABC
 from agents.memory.session_settings import coerce_session_settings, resolve_session_limit
 
 from . import _operations
-from ._adapters import Conversation, escaped, fitted, is_said, opaque, restored, unescaped
+from ._adapters import Conversation, _size, escaped, fitted, is_said, opaque, restored, unescaped
 from ._client import AsyncClient
 from ._exchange import drive_async
+from ._ids import new_id
 from .errors import NotFound, PreconditionFailed
+from .models import Conversation as Stored
 from .models import Message, NewMessage, Page
 
 if TYPE_CHECKING:
@@ -43,6 +48,10 @@ _NAME = "openai"
 
 # The API reads so many of the newest messages with one request.
 _LAST = 1000
+
+# What is ours in a conversation's metadata, which has 16 KiB at most: so many bytes.
+_BRANCHES = "openai_branches"
+_MOST_BYTES_OF_BRANCHES = 8 << 10
 
 
 def from_item(item: TResponseInputItem) -> NewMessage:
@@ -219,6 +228,81 @@ class ScrollbackSession(SessionABC):
         self._check_open()
         await _settled(self._clear())
 
+    async def create_branch_from_turn(self, turn_number: int, branch_name: str | None = None) -> str:
+        """Makes a branch that has what came before a user's message, and switches to it. The other messages stay in their branch.
+
+        Args:
+            turn_number: which of the user's messages in the current branch, from 1.
+            branch_name: a name that no branch has. Without it, one is made.
+
+        The current branch is the conversation's line, for all programs that read it. The names are in the conversation's metadata, where
+        about 60 of them fit. A branch without messages is not listed, as in `AdvancedSQLiteSession`.
+
+        >>> async def main():
+        ...     session = ScrollbackSession("rain", AsyncClient(server_url), user_id=user_id)
+        ...     await session.add_items([{"role": "user", "content": text} for text in ("Hello", "Is it raining?")])
+        ...     await session.create_branch_from_turn(2, "snow")
+        ...     await session.add_items([{"role": "user", "content": "Is it snowing?"}])
+        ...     await session.switch_to_branch("main")
+        ...     return [(each["branch_id"], each["is_current"]) for each in await session.list_branches()]
+        >>> asyncio.run(main())
+        [('main', True), ('snow', False)]
+        """
+        self._check_open()
+        if branch_name is not None and not branch_name.strip():
+            raise ValueError("Branch name cannot be empty")
+        return await _settled(self._create_branch(turn_number, branch_name))
+
+    async def create_branch_from_content(self, search_term: str, branch_name: str | None = None) -> str:
+        """Makes a branch from the first of the user's messages that has the text, and switches to it."""
+        turns = await self.find_turns_by_content(search_term)
+        if not turns:
+            raise ValueError(f"No user turns found containing '{search_term}'")
+        return await self.create_branch_from_turn(turns[0]["turn"], branch_name)
+
+    async def switch_to_branch(self, branch_id: str) -> None:
+        """Goes to another branch: the conversation's line then ends with its last message."""
+        self._check_open()
+        await _settled(self._switch(branch_id))
+
+    async def list_branches(self) -> list[dict[str, Any]]:
+        """The branches, the oldest first: `branch_id`, `message_count`, `user_turns`, `is_current` and `created_at`."""
+        self._check_open()
+        branches = await self._branches()
+        return [
+            {
+                "branch_id": name,
+                "message_count": sum(len(_finished(message)) for message in branches.messages(name)),
+                "user_turns": len(branches.turns(name)),
+                "is_current": name == branches.current,
+                "created_at": branches.created_at(name),
+            }
+            for name in sorted(branches.named, key=lambda name: branches.named[name].get("id", ""))
+            if branches.messages(name)
+        ]
+
+    async def get_conversation_turns(self, branch_id: str | None = None) -> list[dict[str, Any]]:
+        """The user's messages in a branch: `turn`, `content` (its beginning), `full_content`, `timestamp` and `can_branch`."""
+        turns = await self.find_turns_by_content("", branch_id)
+        return [
+            {**turn, "content": f"{text[:100]}..." if len(text := turn["content"]) > 100 else text} for turn in turns
+        ]
+
+    async def find_turns_by_content(self, search_term: str, branch_id: str | None = None) -> list[dict[str, Any]]:
+        """The user's messages that have the text, in the form of `get_conversation_turns`. `content` is whole."""
+        self._check_open()
+        branches = await self._branches()
+        term = re.compile(re.escape(search_term), re.IGNORECASE | re.ASCII)
+        found = []
+        for number, (message, content) in enumerate(branches.turns(branch_id or branches.current), 1):
+            texts = [content] if isinstance(content, str) else [str(part.get("text", "")) for part in content]
+            if not search_term or any(term.search(text) for text in texts):
+                text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
+                at = _written(message.created_at)
+                known = {"content": text, "full_content": content, "timestamp": at, "can_branch": True}
+                found.append({"turn": number, **known})
+        return found
+
     async def close(self) -> None:
         """Ends the use of this object. The client stays open."""
         self._closed = True
@@ -288,6 +372,70 @@ class ScrollbackSession(SessionABC):
     async def _clear(self) -> None:
         with suppress(NotFound):
             await self._client.rewind_conversation(self.conversation_id)
+            if _BRANCHES in (await self._client.get_conversation(self.conversation_id)).metadata:
+                await self._client.update_conversation(self.conversation_id, metadata={_BRANCHES: None})
+
+    async def _branches(self) -> _Branches:
+        with self._conversation.read():
+            # In this order: if anything changes meanwhile, a write with the conversation's version is refused.
+            conversation = await self._client.get_conversation(self.conversation_id)
+            return _Branches(conversation, await self._client.tree(self.conversation_id).all())
+        return _Branches(None, [])
+
+    async def _create_branch(self, number: int, name: str | None) -> str:
+        mine = str(new_id())
+        generated = f"branch_from_turn_{number}_{int(time.time())}"
+        while True:
+            branches = await self._branches()
+            # Also if the answer to the first attempt was lost.
+            if (made := next((each for each, of in branches.named.items() if of.get("id") == mine), None)) is not None:
+                await self._switch(made, new=True)
+                return made
+            turns = branches.turns(branches.current)
+            if not 0 < number <= len(turns):
+                raise ValueError(f"Turn {number} does not contain a user message in branch '{branches.current}'")
+            if name in branches.named:
+                raise ValueError(f"Branch ID '{name}' has already been used. Choose a new branch ID.")
+            unused, suffix = name or generated, 1
+            while unused in branches.named:
+                suffix += 1
+                unused = f"{generated}_{suffix}"
+            before = [each for each in branches.line if each.position < turns[number - 1][0].position]
+            entry = {unused: {"id": mine, "end": _end(before)}}
+            if _size({**branches.named, **entry}) > _MOST_BYTES_OF_BRANCHES:
+                raise ValueError("This session has too many branches, or their names are too long")
+            with suppress(PreconditionFailed):
+                await self._note({"ends": entry}, branches.version)
+
+    async def _switch(self, name: str, *, new: bool = False) -> None:
+        moved = False
+        while True:
+            branches = await self._branches()
+            if moved and branches.target != name:
+                # It was done. Another program has gone on to another branch since.
+                return
+            path = branches.messages(name) if name in branches.named else []
+            if not path and not new:
+                raise ValueError(f"Branch '{name}' does not exist")
+            version = branches.version
+            try:
+                if name != branches.current:
+                    ends = {branches.current: {"end": _end(branches.line)}}
+                    left = {"ends": ends, "current": name, "from": branches.current}
+                    version = (await self._note(left, version)).version
+                    last = path[-1].id if path else None
+                    version = (await self._client.select_line(self.conversation_id, last, if_match=version)).version
+                    moved = True
+                elif not branches.is_pending:
+                    return
+                await self._note({"current": name, "from": None}, version)
+            except PreconditionFailed:
+                continue
+            return
+
+    async def _note(self, change: dict[str, Any], version: str | None) -> Stored:
+        metadata = {_BRANCHES: change}
+        return await self._client.update_conversation(self.conversation_id, metadata=metadata, if_match=version)
 
     async def _get_compaction_snapshot(
         self, limit: int, *, prune_prefix: Callable[[TResponseInputItem], bool] | None = None
@@ -355,6 +503,68 @@ class ScrollbackSession(SessionABC):
                 return
             with suppress(NotFound):
                 await self._client.delete_message(self.conversation_id, message.id)
+
+
+class _Branches:
+    """The branches of a session: the conversation's metadata names them, and its tree has their messages.
+
+    The current branch is the line. Of each other one, `end` has the positions of its last messages: see `_end`.
+
+    A switch notes where the current branch ends and where it goes, moves the line, and removes `from`. If it stopped in between, the line
+    says whether it was moved.
+    """
+
+    def __init__(self, conversation: Stored | None, messages: Sequence[Message]) -> None:
+        stored = {} if conversation is None else conversation.metadata.get(_BRANCHES) or {}
+        self.version = None if conversation is None else conversation.version
+        self.line = [message for message in messages if message.on_line]
+        self.named: dict[str, dict[str, Any]] = {"main": {}, **stored.get("ends", {})}
+        self.current = self.target = stored.get("current", "main")
+        self.is_pending = "from" in stored
+        self._by_id = {message.id: message for message in messages}
+        self._by_position = {message.position: message for message in messages}
+        if self.is_pending:
+            line = {message.position for message in self.line}
+            path = [message.position for message in self._kept(self.target)]
+            left = next(iter(self.named[stored["from"]]["end"]), None)
+            has_moved = not path or path[-1] in line
+            if not has_moved or (left in line and left not in path):
+                self.current = stored["from"]
+
+    def _kept(self, name: str) -> list[Message]:
+        ends = self.named.get(name, {}).get("end", [])
+        message = next((self._by_position[end] for end in ends if end in self._by_position), None)
+        path: list[Message] = []
+        while message is not None:
+            path.append(message)
+            message = None if message.parent_id is None else self._by_id.get(message.parent_id)
+        return path[::-1]
+
+    def messages(self, name: str) -> list[Message]:
+        return self.line if name == self.current else self._kept(name)
+
+    def turns(self, name: str) -> list[tuple[Message, Any]]:
+        """The user's messages, each with its content."""
+        # An item may be any JSON.
+        items: list[tuple[Message, Any]] = [(each, item) for each in self.messages(name) for item in _finished(each)]
+        said = [(message, item) for message, item in items if isinstance(item, dict) and item.get("role") == "user"]
+        return [(message, item.get("content", "")) for message, item in said]
+
+    def created_at(self, name: str) -> str:
+        if "id" not in self.named[name]:
+            return _written(self.messages(name)[0].created_at)
+        # A UUID of version 7 begins with the milliseconds.
+        return _written(datetime.fromtimestamp((UUID(self.named[name]["id"]).int >> 80) / 1000, timezone.utc))
+
+
+def _end(messages: Sequence[Message]) -> list[int]:
+    """The positions of the last message and of those 1, 3, 7, ... before it. If the last ones are deleted, the branch ends there."""
+    return [messages[-(1 << n)].position for n in range(len(messages).bit_length())]
+
+
+def _written(moment: datetime) -> str:
+    """As SQLite writes it."""
+    return f"{moment.astimezone(timezone.utc):%Y-%m-%d %H:%M:%S}"
 
 
 def _finished(message: Message) -> list[TResponseInputItem]:

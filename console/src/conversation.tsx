@@ -304,7 +304,7 @@ function Rewind({
   useEffect(() => {
     const stop = new AbortController();
     void (async () => {
-      // Of the kept messages, those that are below a message that is deleted.
+      // Kept messages are deleted with the message that they are below.
       const gone = new Set<string | null>();
       const after = api.tree(id, { after: message.position - 1 }, { signal: stop.signal });
       for await (const one of after) if (one.on_line || gone.has(one.parent_id)) gone.add(one.id);

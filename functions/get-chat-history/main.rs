@@ -17,7 +17,7 @@ async fn get_chat_history(request: Request, database: Database) -> Result<Reply,
     let (caller, if_none_match) = (request.caller(), request.if_none_match()?);
     let history = queries::get_chat_history(&database, caller, conversation_id, of, range, if_none_match.as_ref()).await?;
     Reply::conditional(history, |history| {
-        let next = |last: &Message, sent| format!("{}?{}{}", request.own_path(), range.next(last.position, sent), of.query());
+        let next = |last: &Message, sent| format!("{}?{}{}", request.own_path(), range.next(last.position, sent), of.parameters());
         Reply::list(&history.messages, history.more, next)
     })
 }

@@ -202,7 +202,7 @@ async fn cases(app: &App) -> Vec<Case<'_>> {
 /// The requests of a conversation with versions.
 fn cases_of_versions(app: &App) -> Vec<Case<'_>> {
     let case = |what, call, reads| Case { what, call, reads: reads + FEW, holds: PAGE };
-    // A line of 20 messages, of which 10 leave it for one, and come back.
+    // A conversation of 20 messages. Ten of them leave the line when one is stored behind the tenth, and come back.
     let (branched, behind) = (format!("/conversations/{}", id(0, LONGEST + 3)), id(ORDINARY / 2, LONGEST + 3));
     let line = format!("{branched}/line");
     let (newest, version) = (id(ORDINARY, LONGEST + 3), id(LONG + 4, 1));

@@ -72,9 +72,9 @@ pub struct HistoryOf {
 }
 
 impl HistoryOf {
-    /// What the query string of the next page has for it.
+    /// What it adds to the query string of the next page.
     #[must_use]
-    pub fn query(self) -> String {
+    pub fn parameters(self) -> String {
         let line = self.line.map_or_else(String::new, |line| format!("&line={line}"));
         let all = if self.all { "&all=true" } else { "" };
         let versions = if self.versions { "&include=versions" } else { "" };

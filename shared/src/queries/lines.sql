@@ -18,7 +18,7 @@ create view stored_messages as
 
 -- Where a message stands: its position, and that of the message that it follows (0: none). No row: the conversation has no such message.
 create function place_of(conversation uuid, message uuid)
-returns table ("position" bigint, parent_position bigint, is_kept boolean)
+returns table ("position" bigint, parent_position bigint)
 language plpgsql stable set enable_seqscan = off as $$
 #variable_conflict use_variable
 begin
@@ -28,13 +28,12 @@ begin
             select b.position from public.messages b
             where b.conversation_id = conversation and b.position < m.position
             order by b.position desc limit 1
-        ), 0),
-        false
+        ), 0)
     from public.messages m
     where m.conversation_id = conversation and m.id = message;
     if not found then
         return query
-        select k.position, k.parent_position, true
+        select k.position, k.parent_position
         from public.kept_messages k
         where k.conversation_id = conversation and k.id = message;
     end if;
